@@ -1,0 +1,92 @@
+"""sensor_msgs/CompressedImage and image files -> uint8 colour image, no larger than the network needs."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from seg_perception.bags.images import ChannelOrder
+from seg_perception.errors import RecordingError
+
+_JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
+_REDUCED_FLAGS = {
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
+_VIDEO_CODECS = ("h264", "h265", "hevc", "av1", "vp9")
+
+
+def check_format(image_format: str) -> None:
+    """Raise RecordingError for a CompressedImage format that is known not to hold colour pictures."""
+    if "compresseddepth" in image_format.lower():
+        raise RecordingError(
+            f"format '{image_format}' is a depth image, not a picture; choose the camera's colour topic."
+        )
+    if any(codec in image_format.lower() for codec in _VIDEO_CODECS):
+        raise RecordingError(
+            f"format '{image_format}' is a video stream, whose messages are no pictures of their own; "
+            "re-publish the topic as JPEG or raw images."
+        )
+
+
+def channel_order(image_format: str) -> ChannelOrder:
+    """Order of the channels that come out of the decoder for a format such as "rgb8; jpeg compressed bgr8".
+
+    What follows "compressed" names the layout that was handed to the encoder as if it were bgr. Most publishers convert
+    first ("... compressed bgr8", or the codec alone); one that did not has red and blue swapped inside the JPEG.
+    """
+    _, _, stored = image_format.lower().partition("compressed")
+    return "rgb" if stored.strip().startswith("rgb") else "bgr"
+
+
+def reduction(size: tuple[int, int], wanted: tuple[int, int]) -> int:
+    """By how much a JPEG may be scaled down while it is decoded.
+
+    Args:
+        size: (width, height) of the image.
+        wanted: (width, height) that must at least remain, normally the network's input size.
+
+    Returns:
+        1, 2, 4 or 8: the largest that divides both sides evenly, so that the intrinsics scale exactly.
+    """
+    return max(
+        factor
+        for factor in _REDUCED_FLAGS
+        if factor == 1
+        or all(side % factor == 0 and side // factor >= least for side, least in zip(size, wanted, strict=True))
+    )
+
+
+def decode_compressed(data: bytes | memoryview | NDArray[np.uint8], factor: int = 1) -> NDArray[np.uint8]:
+    """Decode a JPEG, PNG or other still picture that OpenCV reads.
+
+    Orientation tags are ignored: a calibration belongs to the pixels as the sensor delivers them.
+
+    Args:
+        data: the file content.
+        factor: 1, 2, 4 or 8; JPEGs come out this much smaller (and are decoded that much faster), others full size.
+
+    Returns:
+        uint8 [H, W, 3] in the order the encoder was given, by OpenCV's convention bgr (see `channel_order`).
+
+    Raises:
+        RecordingError: the data cannot be decoded.
+    """
+    flat: NDArray[np.uint8] = np.frombuffer(data, dtype=np.uint8)
+    content = flat.tobytes()
+    is_jpeg = content.startswith(_JPEG_START)
+    # Some decoders fill what a cut JPEG lacks with grey. Within a scan 0xff is stuffed, so the markers found are real.
+    is_cut = is_jpeg and content.rfind(_JPEG_END) < content.rfind(_JPEG_SCAN)
+    flags = _REDUCED_FLAGS[factor if is_jpeg else 1] | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        image = cv2.imdecode(flat, flags) if content and not is_cut else None
+    except cv2.error:
+        image = None
+    if image is None:
+        raise RecordingError(
+            f"{flat.size} bytes of compressed image cannot be decoded; they are damaged or no picture."
+        )
+    return image.astype(np.uint8, copy=False)

@@ -1,0 +1,244 @@
+"""An odom-anchored rolling grid that remembers, cell by cell, how much was seen of each class.
+
+Every cell holds Dirichlet counts: one count is one frame's worth of clear sight. Fusing happens here, on
+probabilities; risk is computed from the posterior, never averaged over time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seg_perception.costmap.nav2 import UNKNOWN_COST
+from seg_perception.errors import ConfigError, GeometryError
+from seg_perception.risk.cost_matrix import LETHAL_COST, CostMatrix
+from seg_perception.risk.measures import cvar
+
+NANOSECONDS = 1e9
+
+MOST_CELLS = 4_000_000
+"""A grid of this many cells takes 200 MB for 12 classes and cannot be updated at camera rate."""
+
+FORGOTTEN = 1e-9
+"""Counts below this become exactly 0: halved for ever, they would end as denormal floats, which are slow."""
+
+
+@dataclass(frozen=True)
+class GridSettings:
+    """Size and memory of the grid.
+
+    Attributes:
+        width: extent along x of odom, m; rounded to whole cells.
+        height: extent along y of odom, m; rounded to whole cells.
+        resolution: edge of a cell, m. Not finer than the costmap that reads it, or nav2 leaves cells out.
+        half_life: time after which evidence counts half, s. Short forgets what moved, long keeps what left the view.
+        prior_strength: weight of the prior, which holds every class equally likely, in frames. It pulls thinly
+            observed cells towards the mean traversal cost of all classes.
+        min_evidence: frames of evidence below which a cell is unknown.
+    """
+
+    width: float = 20.0
+    height: float = 20.0
+    resolution: float = 0.1
+    half_life: float = 2.0
+    prior_strength: float = 0.01
+    min_evidence: float = 0.2
+
+    def __post_init__(self) -> None:
+        """Refuse sizes and times that make no grid."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not (math.isfinite(value) and value > 0.0):
+                raise ConfigError(f"grid.{field.name} is {value}; give a finite number above 0.")
+        if not 1 <= self.rows * self.cols <= MOST_CELLS:
+            raise ConfigError(
+                f"grid.resolution is {self.resolution} m, which cuts {self.width} m x {self.height} m into "
+                f"{self.rows} x {self.cols} cells; choose it so that there are 1 to {MOST_CELLS} cells."
+            )
+
+    @property
+    def rows(self) -> int:
+        """Number of cells along y."""
+        return round(self.height / self.resolution)
+
+    @property
+    def cols(self) -> int:
+        """Number of cells along x."""
+        return round(self.width / self.resolution)
+
+
+class EvidenceGrid:
+    """Class evidence around the robot.
+
+    The origin is kept as a whole number of cells from odom's origin, so it cannot drift and a cell keeps its place on
+    the ground however often the grid moves.
+
+    Attributes:
+        settings: size and memory.
+        evidence: float32 [K, rows, cols], counts as of `stamp_ns`; row is y, column is x (REP-103, odom). Classes come
+            first so that every sum over classes runs over whole planes.
+        first_row: row of odom's cell raster that is row 0 here.
+        first_col: column of odom's cell raster that is column 0 here.
+        stamp_ns: time of the newest frame seen, nanoseconds.
+    """
+
+    def __init__(self, settings: GridSettings, class_count: int) -> None:
+        """Make an empty grid around odom's origin for `class_count` classes."""
+        self.settings = settings
+        self.evidence = np.zeros((class_count, settings.rows, settings.cols), dtype=np.float32)
+        self.first_row = -(settings.rows // 2)
+        self.first_col = -(settings.cols // 2)
+        self.stamp_ns = 0
+
+    @property
+    def origin(self) -> tuple[float, float]:
+        """Least corner (x, y) of cell (0, 0) in odom, m: whole multiples of the resolution."""
+        return self.first_col * self.settings.resolution, self.first_row * self.settings.resolution
+
+    def move_to(self, x: float, y: float) -> None:
+        """Centre the grid on a point, in whole cells; cells that come into it are empty.
+
+        Args:
+            x: position in odom, m.
+            y: position in odom, m.
+
+        Raises:
+            GeometryError: the position is not finite.
+        """
+        if not (math.isfinite(x) and math.isfinite(y)):
+            raise GeometryError(f"the robot's position in odom is ({x}, {y}); the odometry must give finite numbers.")
+        rows, cols = self.evidence.shape[1:]
+        first_row = math.floor(y / self.settings.resolution) - rows // 2
+        first_col = math.floor(x / self.settings.resolution) - cols // 2
+        if (first_row, first_col) == (self.first_row, self.first_col):
+            return
+        to_rows, from_rows = _overlap(first_row - self.first_row, rows)
+        to_cols, from_cols = _overlap(first_col - self.first_col, cols)
+        moved = np.zeros_like(self.evidence)
+        moved[:, to_rows, to_cols] = self.evidence[:, from_rows, from_cols]
+        self.evidence, self.first_row, self.first_col = moved, first_row, first_col
+
+    def advance(self, stamp_ns: int) -> None:
+        """Let evidence age to a later time; an earlier one changes nothing.
+
+        Args:
+            stamp_ns: time, nanoseconds.
+        """
+        if stamp_ns <= self.stamp_ns:
+            return
+        self.evidence *= np.float32(self._decay(stamp_ns - self.stamp_ns))
+        self.evidence[self.evidence < FORGOTTEN] = 0.0
+        self.stamp_ns = stamp_ns
+
+    def add(
+        self,
+        points: NDArray[np.float64],
+        probabilities: NDArray[np.float32],
+        weights: NDArray[np.float32],
+        stamp_ns: int,
+    ) -> None:
+        """Fuse the ground samples of one frame.
+
+        The samples of one frame that fall into one cell share the frame's light, blur and pose error, so they are one
+        look and not many: a cell gains their weighted mean probability times min(1, sum of weights), at most one count.
+
+        A frame older than the newest one counts as much as it would have, had it come in time; so the order of frames
+        does not matter. A frame older by more than the half-life means that time was set back (a recording started
+        again, a simulation was reset): what the grid holds is then of another time, and it starts empty.
+
+        Args:
+            points: float64 [M, 2], (x, y) in odom, m. Points outside the grid are left out.
+            probabilities: float32 [M, K]. Samples that are not finite are left out.
+            weights: float32 [M], 0 (not seen) to 1 (clear sight).
+            stamp_ns: time of the frame, nanoseconds.
+        """
+        if self.stamp_ns - stamp_ns > self.settings.half_life * NANOSECONDS:
+            self.evidence[:] = 0.0
+            self.stamp_ns = stamp_ns
+        self.advance(stamp_ns)
+        classes, rows, cols = self.evidence.shape
+        row = np.floor(points[:, 1] / self.settings.resolution) - self.first_row
+        col = np.floor(points[:, 0] / self.settings.resolution) - self.first_col
+        usable = (row >= 0) & (row < rows) & (col >= 0) & (col < cols) & (weights > 0)
+        usable &= np.isfinite(probabilities).all(axis=1)
+        weight, mass = weights[usable], probabilities[usable] * weights[usable, np.newaxis]
+        # Sums per cell and class by bincount over (cell, class) pairs; np.add.at would do the same more slowly.
+        cells, slot = np.unique((row[usable] * cols + col[usable]).astype(np.intp), return_inverse=True)
+        pairs = slot[:, np.newaxis] * classes + np.arange(classes)
+        sums = np.bincount(pairs.ravel(), mass.ravel(), minlength=cells.size * classes).reshape(-1, classes)
+        total_weight = np.bincount(slot, weight, minlength=cells.size)
+        look = sums / np.maximum(total_weight, 1.0)[:, np.newaxis] * self._decay(self.stamp_ns - stamp_ns)
+        self.evidence.reshape(classes, -1)[:, cells] += look.T.astype(np.float32)
+
+    def costs(self, matrix: CostMatrix) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Risk of driving over each cell, from the posterior class probabilities.
+
+        The posterior mean of Dirichlet counts n with prior n0 / K per class is (n + n0 / K) / (sum of n + n0). Ignored
+        classes have no part in it: a cell that only ever showed sky has no evidence.
+
+        Args:
+            matrix: traversal costs, risk level, and which classes to ignore.
+
+        Returns:
+            Costs float32 [rows, cols] in nav2 units, 254 where the risk reaches `matrix.lethal_at` and 255 where
+            unknown; and known bool [rows, cols], True where there is evidence enough.
+        """
+        kept = ~matrix.ignore
+        prior = np.float32(self.settings.prior_strength / kept.sum())
+        posterior = (self.evidence + prior) * kept[:, np.newaxis, np.newaxis]
+        total = posterior.sum(axis=0)
+        known = total >= np.float32(self.settings.min_evidence + self.settings.prior_strength)
+        posterior /= total
+        risk = cvar(np.moveaxis(posterior, 0, -1), matrix.traverse, matrix.alpha)
+        risk[risk >= matrix.lethal_at] = LETHAL_COST
+        risk[~known] = UNKNOWN_COST
+        return risk, known
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Everything the grid remembers, as arrays that np.savez keeps exactly."""
+        return {
+            "evidence": self.evidence.copy(),
+            "first_cell": np.array([self.first_row, self.first_col], dtype=np.int64),
+            "stamp_ns": np.array(self.stamp_ns, dtype=np.int64),
+        }
+
+    @classmethod
+    def from_arrays(cls, settings: GridSettings, arrays: Mapping[str, NDArray[Any]]) -> EvidenceGrid:
+        """The grid that `to_arrays` described.
+
+        Args:
+            settings: the same settings as then.
+            arrays: what `to_arrays` gave, or an opened .npz file of it.
+
+        Returns:
+            A grid that goes on exactly as the saved one would have.
+
+        Raises:
+            ConfigError: the saved grid has another size than the settings ask for.
+        """
+        evidence = arrays["evidence"]
+        if evidence.shape[1:] != (settings.rows, settings.cols):
+            raise ConfigError(
+                f"the saved grid has {evidence.shape[1]} x {evidence.shape[2]} cells and the settings ask for "
+                f"{settings.rows} x {settings.cols}; use the settings it was saved with or start anew."
+            )
+        grid = cls(settings, evidence.shape[0])
+        grid.evidence[:] = evidence
+        grid.first_row, grid.first_col = (int(index) for index in arrays["first_cell"])
+        grid.stamp_ns = int(arrays["stamp_ns"])
+        return grid
+
+    def _decay(self, age_ns: int) -> float:
+        """Share of evidence left after `age_ns` nanoseconds."""
+        return float(0.5 ** (age_ns / NANOSECONDS / self.settings.half_life))
+
+
+def _overlap(shift: int, size: int) -> tuple[slice, slice]:
+    """Which cells of one axis stay in sight when the origin moves by `shift`: where they go, where they come from."""
+    shift = max(-size, min(size, shift))
+    return slice(max(0, -shift), min(size, size - shift)), slice(max(0, shift), min(size, size + shift))

@@ -1,0 +1,54 @@
+"""nav2's cost units and the values of nav_msgs/OccupancyGrid that carry them.
+
+nav2's static layer reads an OccupancyGrid byte v as trunc(v / 100 * 254), with 100 as lethal (254), -1 as unknown
+(255) and, from ROS 2 Lyrical on, 99 as inscribed (253). Source: nav2_costmap_2d, plugins/static_layer.cpp,
+interpretValue(); graded values survive only with `trinary_costmap: false`.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seg_perception.risk.cost_matrix import LETHAL_COST
+
+UNKNOWN_COST = 255.0
+"""nav2's NO_INFORMATION (nav2_costmap_2d/cost_values.hpp)."""
+
+
+class OccupancyValues(IntEnum):
+    """Values of nav_msgs/OccupancyGrid that we write. 99 is never used: its meaning changed with Lyrical."""
+
+    UNKNOWN = -1
+    FREE = 0
+    HIGHEST_GRADED = 98
+    LETHAL = 100
+
+
+def _occupancy_of(cost: int) -> int:
+    """The least value that nav2 reads as at least `cost` (0..254), in whole numbers and hence without rounding."""
+    value = -(-100 * cost // int(LETHAL_COST))
+    return value if value <= OccupancyValues.HIGHEST_GRADED else OccupancyValues.LETHAL
+
+
+_OCCUPANCY = np.array([*map(_occupancy_of, range(int(UNKNOWN_COST))), OccupancyValues.UNKNOWN], dtype=np.int8)
+
+
+def encode_costs(costs: NDArray[np.floating[Any]], known: NDArray[np.bool_]) -> NDArray[np.int8]:
+    """Encode costs so that nav2 never reads less than what was meant.
+
+    With c the cost rounded up to a whole number, nav2 reads c, c + 1 or c + 2 for c up to 248. Above that 98 would
+    fall short and 99 means something else on every second distribution, so the cell becomes lethal.
+
+    Args:
+        costs: float [...], nav2 units: 0 free, 254 and above lethal.
+        known: bool [...], False where nothing is known; the cost there is not looked at.
+
+    Returns:
+        int8 [...], values of nav_msgs/OccupancyGrid: 0..98, 100, and -1 where the cost is unknown or not a number.
+    """
+    whole = np.clip(np.ceil(costs), 0.0, LETHAL_COST)
+    return _OCCUPANCY[np.where(known & ~np.isnan(whole), whole, UNKNOWN_COST).astype(np.uint8)]

@@ -1,0 +1,21 @@
+"""The one exception family. Every message names what was wrong, where, and what to do."""
+
+
+class SegPerceptionError(Exception):
+    """Base of every error a user can cause. The command line prints it as one sentence and exits with code 2."""
+
+
+class ConfigError(SegPerceptionError):
+    """A YAML file or a setting is wrong. The message names the file and the key."""
+
+
+class ModelError(SegPerceptionError):
+    """A network, its model card or its engine cannot be used. The message names the file."""
+
+
+class RecordingError(SegPerceptionError):
+    """A recording cannot be read or written. The message names the file and, where there is one, the topic."""
+
+
+class GeometryError(SegPerceptionError):
+    """A camera model, a transform or a mount makes no sense. The message names the value."""

@@ -1,0 +1,1 @@
+"""Running the network: one fused ONNX graph, and engines that run it."""

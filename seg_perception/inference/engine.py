@@ -1,0 +1,98 @@
+"""What runs a network: the Engine protocol, and the one function that opens one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seg_perception.inference.graph import GraphSpec
+from seg_perception.model_card import ModelCard
+
+
+@dataclass(frozen=True, eq=False)
+class EngineOutput:
+    """What leaves the accelerator for N images; h and w are the network's input size, or its logits' ("native").
+
+    Attributes:
+        labels: uint8 [N, h, w], the Bayes decision.
+        confidence: uint8 [N, h, w], 255 times the probability of the most probable class.
+        expected_cost: uint8 [N, h, w], expected cost of driving over the pixel, nav2 units; 254 is lethal.
+        cell_probabilities: float32 [N, G, K], class probabilities at the ground samples.
+        most_probable: uint8 [N, h, w], the most probable class; None unless the engine was opened with it.
+    """
+
+    labels: NDArray[np.uint8]
+    confidence: NDArray[np.uint8]
+    expected_cost: NDArray[np.uint8]
+    cell_probabilities: NDArray[np.float32]
+    most_probable: NDArray[np.uint8] | None = None
+
+
+class Engine(Protocol):
+    """A network, ready to run."""
+
+    @property
+    def card(self) -> ModelCard:
+        """The model card of the network."""
+
+    @property
+    def spec(self) -> GraphSpec:
+        """The shapes and options it was opened with."""
+
+    def run(self, images: NDArray[np.uint8], costs: NDArray[np.float32], cells: NDArray[np.float32]) -> EngineOutput:
+        """Run the network on one batch.
+
+        Args:
+            images: uint8 [N, H, W, 3] at the network's size, channels in `spec.image_order`.
+            costs: float32 [K + 1, K], the decision rows of the cost matrix, then its traverse row.
+            cells: float32 [N, G, 2], finite image coordinates (x, y) of the ground samples: pixel centre u of the
+                network-sized image lies at x = (2u + 1) / W - 1. Beyond the image the nearest edge pixel answers;
+                what lies there is for the caller to mask.
+
+        Raises:
+            ModelError: an input has the wrong shape or type, or the network gave numbers that are not finite.
+        """
+
+    def time_network(self, runs: int = 1) -> list[float]:
+        """Time the network by itself: what a frame would cost without decision, costs and ground samples.
+
+        The graph timed is the one that is run, cut off after the network (image and normalisation included), on the
+        same backend with the same settings. Called between runs, it shares their load and clock.
+
+        Args:
+            runs: how often.
+
+        Returns:
+            Milliseconds of each run.
+        """
+
+    def describe(self) -> str:
+        """One line for logs and reports: network, size, backend."""
+
+    def close(self) -> None:
+        """Free what the engine holds; it cannot run afterwards."""
+
+
+def open_engine(
+    model: Path | str, spec: GraphSpec, card: Path | str | None = None, threads: int | None = None
+) -> Engine:
+    """Open a network for running, after checking that it is what its model card says.
+
+    Args:
+        model: ONNX file of a segmentation network: float32 image [N, 3, H, W] in, scores [N, K, H/s, W/s] out.
+        spec: number of ground samples and options.
+        card: model card; by default the model's name with the suffix .yaml.
+        threads: CPU threads per run; by default one per physical core.
+
+    Raises:
+        ModelError: the model or its card cannot be used; one sentence says why and what to do.
+        ConfigError: the model card has a mistake.
+    """
+    # Imported here: whoever only handles engine outputs needs no ONNX Runtime.
+    from seg_perception.inference.onnx_engine import OnnxEngine
+
+    return OnnxEngine(Path(model), spec, Path(card) if card is not None else None, threads)

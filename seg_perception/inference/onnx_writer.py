@@ -1,0 +1,80 @@
+"""Writing ONNX nodes as expressions: every call adds a node and gives the name of its result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+
+class OnnxWriter:
+    """Collects nodes and constants of one graph.
+
+    Args:
+        prefix: put before the name of every result.
+        opset: version of the ONNX operator set the nodes are written in, 17 or above.
+
+    Attributes:
+        nodes: the nodes so far, in the order in which they can run.
+        constants: the constants so far.
+    """
+
+    def __init__(self, prefix: str, opset: int) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+        self._prefix = prefix
+        self._opset = opset
+        self._names = 0
+
+    def node(self, operator: str, *inputs: str | NDArray[Any] | np.generic, **attributes: Any) -> str:
+        """Add a node with one output.
+
+        Args:
+            operator: ONNX operator type.
+            *inputs: names of earlier results, or arrays, which become constants.
+            **attributes: the operator's attributes.
+
+        Returns:
+            The name of the node's output.
+        """
+        names = [item if isinstance(item, str) else self._constant(np.asarray(item)) for item in inputs]
+        output = self._name(operator)
+        self.nodes.append(helper.make_node(operator, names, [output], name=output, **attributes))
+        return output
+
+    def output(self, value: str, name: str) -> None:
+        """Give a result the name under which the graph hands it out."""
+        self.nodes.append(helper.make_node("Identity", [value], [name], name=name))
+
+    def reshape(self, value: str, *shape: int) -> str:
+        """Reshape to `shape`."""
+        return self.node("Reshape", value, np.array(shape, np.int64))
+
+    def crop(self, value: str, axis: int, start: int, stop: int) -> str:
+        """The elements start..stop-1 along one axis."""
+        return self.node("Slice", value, *(np.array([number], np.int64) for number in (start, stop, axis)))
+
+    def reduce_max(self, value: str, axis: int) -> str:
+        """Maximum along one axis, which is kept with length 1."""
+        # The axes of ReduceMax moved from an attribute to an input in opset 18.
+        if self._opset < 18:
+            return self.node("ReduceMax", value, axes=[axis], keepdims=1)
+        return self.node("ReduceMax", value, np.array([axis], np.int64), keepdims=1)
+
+    def _constant(self, array: NDArray[Any]) -> str:
+        name = self._name("constant")
+        self.constants.append(numpy_helper.from_array(array, name))
+        return name
+
+    def _name(self, what: str) -> str:
+        self._names += 1
+        return f"{self._prefix}{what}_{self._names}"
+
+
+def tensor(name: str, kind: int, shape: Sequence[int]) -> onnx.ValueInfoProto:
+    """Description of a graph's input or output: name, element type (`onnx.TensorProto.…`) and shape."""
+    return helper.make_tensor_value_info(name, kind, list(shape))

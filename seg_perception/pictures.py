@@ -1,0 +1,128 @@
+"""Numbers to colours: label images, costs and costmaps as pictures a person can read.
+
+Colour tables are RGB, as in the model card, and so are the pictures; only `overlay` takes and gives BGR, the order in
+which OpenCV reads and writes images. The functions run inside the replay loop, so each is one table look-up per pixel.
+
+One scale serves every cost, per pixel or per cell: teal is free, then by way of yellow and orange; lethal is a dark red
+outside the ramp, unknown is slate grey. Its steps stay apart for colour-blind readers too (`test_pictures.py` simulates
+that).
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+NO_LABEL = 255
+LETHAL_COST = 254
+UNKNOWN_COST = 255
+
+_NO_LABEL_COLOUR = (0, 0, 0)
+_LETHAL_COLOUR = (126, 0, 26)
+_UNKNOWN_COLOUR = (80, 90, 106)
+_GRADED_ANCHORS = {
+    0: (24, 170, 178),
+    50: (128, 205, 172),
+    105: (250, 224, 130),
+    165: (248, 168, 70),
+    253: (240, 88, 40),
+}
+# Doubt is what to look for, so low confidence is bright and high confidence dark.
+_CONFIDENCE_ANCHORS = {0: (255, 240, 170), 100: (244, 176, 70), 180: (150, 70, 110), 255: (24, 28, 68)}
+
+
+def _ramp(anchors: dict[int, tuple[int, int, int]]) -> NDArray[np.uint8]:
+    """uint8 [256, 3]: straight lines between the anchor colours."""
+    colours = np.array(list(anchors.values()), dtype=np.float64)
+    channels = [np.interp(np.arange(256), list(anchors), colours[:, channel]) for channel in range(3)]
+    return np.asarray(np.stack(channels, axis=1).round(), dtype=np.uint8)
+
+
+def _cost_table() -> NDArray[np.uint8]:
+    table = _ramp(_GRADED_ANCHORS)
+    table[LETHAL_COST] = _LETHAL_COLOUR
+    table[UNKNOWN_COST] = _UNKNOWN_COLOUR
+    return table
+
+
+def _costmap_table() -> NDArray[np.uint8]:
+    """Colours of the 256 bytes of an OccupancyGrid: 0..99 graded, 255 (that is -1) unknown, all others lethal.
+
+    That is how nav2's `StaticLayer::interpretValue` (nav2_costmap_2d) reads them with `trinary_costmap: false`.
+    """
+    cost = np.full(256, LETHAL_COST)
+    cost[:100] = np.round(np.arange(100) * LETHAL_COST / 100)
+    cost[255] = UNKNOWN_COST
+    return np.take(COST_COLOURS, cost, axis=0)
+
+
+COST_COLOURS = _cost_table()
+"""uint8 [256, 3], RGB: the colour of each nav2 cost; 254 is lethal, 255 unknown."""
+CONFIDENCE_COLOURS = _ramp(_CONFIDENCE_ANCHORS)
+"""uint8 [256, 3], RGB: the colour of each confidence, 0 (none) to 255 (certain)."""
+COSTMAP_COLOURS = _costmap_table()
+"""uint8 [256, 3], RGB: the colour of each OccupancyGrid value, taken as a byte."""
+
+
+def colourise(labels: NDArray[np.uint8], colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Paint a label image with its class colours.
+
+    Args:
+        labels: uint8 [H, W]; values from K on (255 is "no label") come out black.
+        colours: uint8 [K, 3].
+
+    Returns:
+        uint8 [H, W, 3], channels in the order of `colours`.
+    """
+    table = np.full((256, 3), _NO_LABEL_COLOUR, dtype=np.uint8)
+    table[: len(colours)] = colours
+    return _look_up(labels, table)
+
+
+def overlay(
+    image_bgr: NDArray[np.uint8], labels: NDArray[np.uint8], colours: NDArray[np.uint8], alpha: float
+) -> NDArray[np.uint8]:
+    """Lay the class colours over the camera image.
+
+    Args:
+        image_bgr: uint8 [H, W, 3], BGR.
+        labels: uint8 [H, W]; where it is K or more (255 is "no label") the image shows unchanged.
+        colours: uint8 [K, 3], RGB.
+        alpha: weight of the colours, 0 (image only) to 1 (colours only).
+
+    Returns:
+        uint8 [H, W, 3], BGR.
+    """
+    painted = colourise(labels, colours[:, ::-1])
+    blended = cv2.addWeighted(image_bgr, 1.0 - alpha, painted, alpha, 0.0)
+    unlabelled = cv2.inRange(labels, len(colours), 255)
+    return np.asarray(cv2.copyTo(image_bgr, unlabelled, blended), dtype=np.uint8)
+
+
+def cost_picture(cost: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Paint nav2 costs.
+
+    Args:
+        cost: uint8 [H, W], nav2 cost units; 254 is lethal, 255 unknown.
+
+    Returns:
+        uint8 [H, W, 3], RGB.
+    """
+    return _look_up(cost, COST_COLOURS)
+
+
+def costmap_picture(costmap: NDArray[np.int8]) -> NDArray[np.uint8]:
+    """Paint an occupancy grid as nav2 reads it.
+
+    Args:
+        costmap: int8 [rows, cols], nav_msgs/OccupancyGrid values; -1 is unknown.
+
+    Returns:
+        uint8 [rows, cols, 3], RGB, rows as given: row 0 has the smallest y, so flip it to see y point up.
+    """
+    return _look_up(costmap.view(np.uint8), COSTMAP_COLOURS)
+
+
+def _look_up(indices: NDArray[np.uint8], table: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.applyColorMap(indices, table[:, np.newaxis]), dtype=np.uint8)

@@ -1,0 +1,53 @@
+"""One web page that shows a whole drive: what the camera saw, what was decided, what it cost, how long it took."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seg_perception.bags.result import LabelInfo, read_label_info, read_result
+from seg_perception.errors import RecordingError
+from seg_perception.report.content import collect
+from seg_perception.report.page import render
+
+__all__ = ["write_report"]
+
+
+def write_report(result: Path, summary: Mapping[str, Any], out: Path, max_frames: int = 120) -> None:
+    """Write a self-contained HTML page: no network, no other files, opens from disk in any current browser.
+
+    Args:
+        result: the `result.mcap` of a replay. It is read twice, a chunk at a time.
+        summary: the content of `summary.json`. `frames` is required; of the others the page shows what is there:
+
+            frames: {"in": int, "out": int, "dropped": {reason: int}}
+            input: what was replayed, label to text or number, e.g. {"path": "drive.mcap", "kind": "rosbag2"}
+            command: the command line
+            stages: {name: {"p50": ms, "p95": ms, "p99": ms}}, in pipeline order
+            network_alone_ms: {"p50": ms, "p95": ms, "p99": ms}, the network without the risk part
+            overhead: time of everything but the network, as a multiple of the network's own (p50)
+            first_result_s: seconds from start to the first result
+            peak_rss_mb: largest resident memory, MB
+            cells: {name: number}; a name that ends in "share" is a share of the grid's cells, 0..1
+            versions: {name: text}
+            hashes: {name: text}
+        out: the page; an existing one is replaced, and only once the new one is complete.
+        max_frames: how many frames get pictures, spread evenly over the drive; curves cover many more.
+
+    Raises:
+        RecordingError: `result` is no result of this program, or `out` cannot be written.
+    """
+    if summary["frames"]["out"]:
+        content = collect(lambda: read_result(result), read_label_info(result), summary, max_frames)
+    else:  # the page still says why; a result without frames names no classes
+        content = collect(tuple, LabelInfo((), np.empty((0, 3), dtype=np.uint8), ()), summary, max_frames)
+    unfinished = out.with_name(out.name + ".part")
+    try:
+        unfinished.write_text(render(content), encoding="utf-8")
+        os.replace(unfinished, out)
+    except OSError as error:
+        raise RecordingError(f"{out}: cannot be written ({error}); choose a folder with room and permission.") from None

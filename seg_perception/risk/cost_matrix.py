@@ -1,0 +1,159 @@
+"""The cost matrix: what a person says a wrong decision costs, read from YAML and checked to the last key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seg_perception.yamlfile import Section, did_you_mean, load_yaml
+
+LARGEST_COST = 100_000.0
+"""Dearer than this nothing can be: it makes a cell lethal at a probability of 0.25 %, finer than any calibration."""
+
+LETHAL_COST = 254.0
+"""nav2's LETHAL_OBSTACLE (nav2_costmap_2d/cost_values.hpp)."""
+
+
+@dataclass(frozen=True, eq=False)
+class CostMatrix:
+    """What decisions cost, in the class order of the model.
+
+    Attributes:
+        classes: the model's class names, K of them.
+        misclassification: C float32 [K, K], C[decision, truth], in any one unit: only ratios matter to the decision.
+        traverse: float32 [K], cost of driving over each true class in nav2 units: 0 free, 254 and above lethal.
+        standing: bool [K], classes that rise from the ground and hide what lies behind them.
+        ignore: bool [K], classes that say nothing about the ground, such as sky.
+        alpha: risk level of CVaR for the costmap, in [0, 1); 0 is the expected cost.
+        lethal_at: risk from which on a cell is lethal, nav2 units, at most 254.
+        path: the file it was read from, for messages.
+    """
+
+    classes: tuple[str, ...]
+    misclassification: NDArray[np.float32]
+    traverse: NDArray[np.float32]
+    standing: NDArray[np.bool_]
+    ignore: NDArray[np.bool_]
+    alpha: float
+    lethal_at: float
+    path: Path
+
+    @classmethod
+    def load(cls, path: Path | str, classes: Sequence[str]) -> CostMatrix:
+        """Read a matrix for a model with these classes.
+
+        The file must fit the model exactly: a class the model does not have is as much an error as a class without a
+        traversal cost, because either may be a misspelt name, and a name that matches nothing costs nothing.
+
+        Args:
+            path: YAML file; docs/cost_matrix.md describes its keys.
+            classes: the model's class names in the model's order.
+
+        Returns:
+            The matrix with its rows and columns in the model's order, whatever the order in the file.
+
+        Raises:
+            ConfigError: anything in the file is wrong; the message names the file, the key and the mend.
+        """
+        top = load_yaml(path)
+        names = tuple(classes)
+        misclassification = _read_misclassification(top.section("misclassification"), names)
+        traverse = _read_traverse(top, names)
+        standing = _read_flags(top, "standing", names)
+        ignore = _read_flags(top, "ignore", names)
+        _check_flags(top, names, standing, ignore)
+        alpha, lethal_at = _read_risk(top)
+        top.finish()
+        return cls(names, misclassification, traverse, standing, ignore, alpha, lethal_at, top.path)
+
+    def stacked_rows(self) -> NDArray[np.float32]:
+        """The rows as the engine takes them: float32 [K+1, K], the K decisions first, the traversal row last."""
+        return np.vstack([self.misclassification, self.traverse]).astype(np.float32)
+
+
+def _read_misclassification(section: Section, names: tuple[str, ...]) -> NDArray[np.float32]:
+    default = section.number("default", 0.0, LARGEST_COST)
+    correct = section.number("correct", 0.0, LARGEST_COST)
+    matrix = np.full((len(names), len(names)), default, dtype=np.float32)
+    np.fill_diagonal(matrix, correct)
+    for decision in section:
+        if decision in ("default", "correct"):
+            continue
+        row = _class_index(section, decision, decision, names)
+        costs = section.section(decision)
+        for truth in costs:
+            column = _class_index(costs, truth, truth, names)
+            cost = costs.number(truth, 0.0, LARGEST_COST)
+            if row == column and cost != correct:
+                raise costs.error(
+                    truth,
+                    f"is the cost of a right answer, which 'misclassification.correct' sets to {correct:g}; "
+                    "remove this entry or change 'correct'.",
+                )
+            matrix[row, column] = cost
+    wrong = matrix[~np.eye(len(names), dtype=bool)]
+    if wrong.size and correct > wrong.min():
+        raise section.error(
+            "correct",
+            f"is {correct:g}, dearer than a wrong answer at {wrong.min():g}; make right answers the cheapest.",
+        )
+    return _frozen(matrix)
+
+
+def _read_traverse(top: Section, names: tuple[str, ...]) -> NDArray[np.float32]:
+    section = top.section("traverse")
+    traverse = np.zeros(len(names), dtype=np.float32)
+    for name in section:
+        traverse[_class_index(section, name, name, names)] = section.number(name, 0.0, LARGEST_COST)
+    missing = [name for name in names if name not in section]
+    if missing:
+        raise top.error("traverse", f"has no cost for {', '.join(missing)}; add a cost for every class of the model.")
+    return _frozen(traverse)
+
+
+def _read_flags(top: Section, key: str, names: tuple[str, ...]) -> NDArray[np.bool_]:
+    flags = np.zeros(len(names), dtype=np.bool_)
+    for position, name in enumerate(top.texts(key)):
+        flags[_class_index(top, f"{key}[{position}]", name, names)] = True
+    flags.setflags(write=False)
+    return flags
+
+
+def _check_flags(top: Section, names: tuple[str, ...], standing: NDArray[np.bool_], ignore: NDArray[np.bool_]) -> None:
+    for index in np.flatnonzero(standing & ignore):
+        raise top.error("ignore", f"lists '{names[index]}', which 'standing' lists too; remove it from one of the two.")
+    if ignore.all():
+        raise top.error("ignore", "lists every class, so that nothing could ever be known; remove some.")
+
+
+def _read_risk(top: Section) -> tuple[float, float]:
+    alpha, lethal_at = 0.0, LETHAL_COST
+    if "risk" in top:
+        section = top.section("risk")
+        if "alpha" in section:
+            alpha = section.number("alpha")
+            if not 0.0 <= alpha < 1.0:
+                raise section.error(
+                    "alpha", f"is {alpha:g}, but must be at least 0 (the expected cost) and below 1 (the worst case)."
+                )
+        if "lethal_at" in section:
+            lethal_at = section.number("lethal_at", 1.0, LETHAL_COST)
+        section.finish()
+    return alpha, lethal_at
+
+
+def _class_index(section: Section, key: str, name: str, names: tuple[str, ...]) -> int:
+    if name not in names:
+        raise section.error(
+            str(key), f"'{name}' is no class of the model{did_you_mean(str(name), names)}; it has {', '.join(names)}."
+        )
+    return names.index(name)
+
+
+def _frozen(array: NDArray[np.float32]) -> NDArray[np.float32]:
+    array.setflags(write=False)
+    return array

@@ -1,0 +1,238 @@
+"""A drive written as a rosbag2, as a robot would have recorded it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
+from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
+
+from seg_perception.bags.messages import ros2_types
+from seg_perception.errors import RecordingError
+from seg_perception.geometry.transforms import Transform
+from seg_perception.sim.drive import Drive, DriveFrame, Scenario
+
+ODOM, BASE, OPTICAL = "odom", "base_link", "camera_optical_frame"
+IMAGE, JPEG, CAMERA_INFO = "/camera/image_raw", "/camera/image_raw/compressed", "/camera/camera_info"
+TF, TF_STATIC, ODOMETRY = "/tf", "/tf_static", "/odom"
+TRUE_LABELS, TRUE_DEPTH = "/truth/labels", "/truth/depth"
+
+_TYPES = {
+    IMAGE: "sensor_msgs/msg/Image",
+    JPEG: "sensor_msgs/msg/CompressedImage",
+    CAMERA_INFO: "sensor_msgs/msg/CameraInfo",
+    TF: "tf2_msgs/msg/TFMessage",
+    TF_STATIC: "tf2_msgs/msg/TFMessage",
+    ODOMETRY: "nav_msgs/msg/Odometry",
+    TRUE_LABELS: "sensor_msgs/msg/Image",
+    TRUE_DEPTH: "sensor_msgs/msg/Image",
+}
+_STORAGE = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
+_POSE_RATE = 50  # Hz; 100 Hz where the camera is faster than 25 Hz
+_JPEG_QUALITY = 92
+_ENDLESS = QosTime(2147483647, 4294967295)
+# What tf2 asks of /tf_static: with it `ros2 bag play` delivers the one message to late subscribers, too.
+_LATCHED = Qos(
+    QosHistory.KEEP_LAST,
+    1,
+    QosReliability.RELIABLE,
+    QosDurability.TRANSIENT_LOCAL,
+    _ENDLESS,
+    _ENDLESS,
+    QosLiveliness.AUTOMATIC,
+    _ENDLESS,
+    False,
+)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    topic: str
+    stamp_ns: int
+    content: object
+
+
+def write_drive(
+    path: Path,
+    scenario: Scenario,
+    storage: Literal["mcap", "sqlite3"] = "mcap",
+    compressed: bool = False,
+    truth: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Render a drive and write it as a rosbag2.
+
+    Topics: the image (rgb8, or JPEG where `compressed`), /camera/camera_info, /tf (odom to base_link, at least 50 Hz,
+    from before the first to after the last image), /tf_static (base_link to camera_optical_frame) and /odom.
+
+    Args:
+        path: folder of the bag; must not exist yet.
+        scenario: the drive.
+        storage: "mcap" or "sqlite3".
+        compressed: JPEG images on /camera/image_raw/compressed instead of raw ones.
+        truth: also /truth/labels (mono8, class index) and /truth/depth (32FC1, m, inf for the sky).
+        progress: called with (done, all) after each image.
+
+    Raises:
+        RecordingError: the folder exists already or cannot be written.
+    """
+    drive = Drive(scenario)
+    types = ros2_types()
+    image_topics = [JPEG if compressed else IMAGE, CAMERA_INFO] + ([TRUE_LABELS, TRUE_DEPTH] if truth else [])
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with Writer(path, version=9, storage_plugin=_STORAGE[storage]) as writer:
+            connections = {
+                topic: writer.add_connection(
+                    topic, _TYPES[topic], typestore=types, offered_qos_profiles=[_LATCHED] if topic == TF_STATIC else []
+                )
+                for topic in [TF_STATIC, TF, ODOMETRY, *image_topics]
+            }
+            for entry in _in_order(drive, image_topics, progress):
+                data = types.serialize_cdr(entry.content, _TYPES[entry.topic])
+                writer.write(connections[entry.topic], entry.stamp_ns, data)
+    except WriterError as error:
+        raise RecordingError(f"{path}: cannot be written ({error}); give a folder that does not exist yet.") from None
+    except OSError as error:
+        raise RecordingError(f"{path}: cannot be written ({error}); check the folder and the free space.") from None
+
+
+def _in_order(
+    drive: Drive, image_topics: list[str], progress: Callable[[int, int], None] | None
+) -> Iterator[_Entry]:
+    """All messages in the order of their stamps."""
+    stamps = drive.scenario.stamps_ns
+    step = 10**9 // (_POSE_RATE if drive.scenario.fps <= 0.5 * _POSE_RATE else 2 * _POSE_RATE)
+    pose_stamp = stamps[0] - step
+    mount = _transform(pose_stamp, BASE, OPTICAL, drive.base_from_optical)
+    yield _Entry(TF_STATIC, pose_stamp, _make("tf2_msgs/msg/TFMessage", transforms=[mount]))
+    for frame in drive.frames(progress):
+        while pose_stamp <= frame.stamp_ns:
+            yield from _pose_entries(drive, pose_stamp)
+            pose_stamp += step
+        yield from _image_entries(drive.scenario, frame, image_topics)
+    yield from _pose_entries(drive, max(pose_stamp, stamps[-1] + 1))
+
+
+def _pose_entries(drive: Drive, stamp_ns: int) -> Iterator[_Entry]:
+    pose = drive.odom_from_base(stamp_ns)
+    yield _Entry(TF, stamp_ns, _make("tf2_msgs/msg/TFMessage", transforms=[_transform(stamp_ns, ODOM, BASE, pose)]))
+    half_step_ns = 5_000_000
+    before, after = drive.odom_from_base(stamp_ns - half_step_ns), drive.odom_from_base(stamp_ns + half_step_ns)
+    moved = before.inverse() @ after
+    seconds = 2e-9 * half_step_ns
+    # Over so short a time the motion is a straight line and a small rotation, whose vector is roll, pitch, yaw.
+    twist = _make(
+        "geometry_msgs/msg/Twist",
+        linear=_vector(moved.translation / seconds),
+        angular=_vector(np.array(moved.rpy()) / seconds),
+    )
+    odometry = _make(
+        _TYPES[ODOMETRY],
+        header=_header(stamp_ns, ODOM),
+        child_frame_id=BASE,
+        pose=_make(
+            "geometry_msgs/msg/PoseWithCovariance",
+            pose=_make(
+                "geometry_msgs/msg/Pose",
+                position=_make("geometry_msgs/msg/Point", **_xyz(pose.translation)),
+                orientation=_quaternion(pose),
+            ),
+            covariance=np.zeros(36),
+        ),
+        twist=_make("geometry_msgs/msg/TwistWithCovariance", twist=twist, covariance=np.zeros(36)),
+    )
+    yield _Entry(ODOMETRY, stamp_ns, odometry)
+
+
+def _image_entries(scenario: Scenario, frame: DriveFrame, topics: list[str]) -> Iterator[_Entry]:
+    header = _header(frame.stamp_ns, OPTICAL)
+    for topic in topics:
+        if topic == CAMERA_INFO:
+            content = _camera_info(header, scenario)
+        elif topic == JPEG:
+            _, data = cv2.imencode(
+                ".jpg", cv2.cvtColor(frame.view.rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+            )
+            content = _make(_TYPES[JPEG], header=header, format="rgb8; jpeg compressed bgr8", data=data.ravel())
+        elif topic == IMAGE:
+            content = _image(header, frame.view.rgb, "rgb8")
+        elif topic == TRUE_LABELS:
+            content = _image(header, frame.view.labels, "mono8")
+        else:
+            content = _image(header, frame.view.depth, "32FC1")
+        yield _Entry(topic, frame.stamp_ns, content)
+
+
+def _make(message_type: str, /, **fields: Any) -> object:
+    return ros2_types().types[message_type](**fields)
+
+
+def _header(stamp_ns: int, frame_id: str) -> object:
+    stamp = _make("builtin_interfaces/msg/Time", sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9)
+    return _make("std_msgs/msg/Header", stamp=stamp, frame_id=frame_id)
+
+
+def _xyz(vector: NDArray[np.float64]) -> dict[str, float]:
+    return dict(zip("xyz", vector.tolist(), strict=True))
+
+
+def _vector(vector: NDArray[np.float64]) -> object:
+    return _make("geometry_msgs/msg/Vector3", **_xyz(vector))
+
+
+def _quaternion(pose: Transform) -> object:
+    return _make("geometry_msgs/msg/Quaternion", **dict(zip("xyzw", pose.quaternion().tolist(), strict=True)))
+
+
+def _transform(stamp_ns: int, parent: str, child: str, parent_from_child: Transform) -> object:
+    return _make(
+        "geometry_msgs/msg/TransformStamped",
+        header=_header(stamp_ns, parent),
+        child_frame_id=child,
+        transform=_make(
+            "geometry_msgs/msg/Transform",
+            translation=_vector(parent_from_child.translation),
+            rotation=_quaternion(parent_from_child),
+        ),
+    )
+
+
+def _image(header: object, pixels: NDArray[Any], encoding: str) -> object:
+    flat = np.ascontiguousarray(pixels).view(np.uint8).reshape(-1)
+    height, width = pixels.shape[:2]
+    return _make(
+        _TYPES[IMAGE],
+        header=header,
+        height=height,
+        width=width,
+        encoding=encoding,
+        is_bigendian=0,
+        step=flat.size // height,
+        data=flat,
+    )
+
+
+def _camera_info(header: object, scenario: Scenario) -> object:
+    camera = scenario.camera
+    roi = _make("sensor_msgs/msg/RegionOfInterest", x_offset=0, y_offset=0, height=0, width=0, do_rectify=False)
+    return _make(
+        _TYPES[CAMERA_INFO],
+        header=header,
+        height=camera.height,
+        width=camera.width,
+        distortion_model=camera.model,
+        d=np.array(camera.distortion, float),
+        k=camera.matrix.reshape(-1),
+        r=np.eye(3).reshape(-1),
+        p=np.hstack([camera.matrix, np.zeros((3, 1))]).reshape(-1),
+        binning_x=0,
+        binning_y=0,
+        roi=roi,
+    )

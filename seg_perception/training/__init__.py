@@ -1,0 +1,1 @@
+"""Making networks: architecture, losses, data, training loop, calibration. The only room that imports torch."""

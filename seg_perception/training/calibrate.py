@@ -1,0 +1,187 @@
+"""Temperature scaling: probabilities that mean what they say, and the figures that go into the model card.
+
+One number T divides the logits, fitted by the likelihood of held-back labels (Guo et al., *On Calibration of Modern
+Neural Networks*, ICML 2017). It moves no decision of the most probable class, only how sure it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from seg_perception.errors import ConfigError
+from seg_perception.evaluation.segmentation import Reliability, confusion_matrix, iou_per_class
+from seg_perception.training.data import IGNORE, Dataset, LabelSpace, load_sample
+
+_PIXELS_PER_IMAGE = 4000
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was fitted and measured on validation data.
+
+    Attributes:
+        temperature: the fitted T; > 1 when the network is too sure of itself.
+        ece_before, ece_after: expected calibration error over all pixels, T = 1 and T fitted. For the latter each half
+            of the images is judged with the temperature fitted on the other half.
+        nll_before, nll_after: mean negative log-likelihood on sampled pixels, nats.
+        iou: label name → IoU at the image's size.
+        mean_iou: their mean.
+    """
+
+    temperature: float
+    ece_before: float
+    ece_after: float
+    nll_before: float
+    nll_after: float
+    iou: dict[str, float]
+    mean_iou: float
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """One image's logits [K, h, w] and its labels [H, W] renumbered to the labels in use (255 ignored)."""
+
+    logits: NDArray[np.float32]
+    label: NDArray[np.uint8]
+
+
+def calibrate(
+    network: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+    datasets: Sequence[Dataset],
+    space: LabelSpace,
+    size: tuple[int, int],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Calibration:
+    """Fit the temperature of a network and measure it.
+
+    Args:
+        network: image uint8 [H, W, 3] RGB → logits float32 [K, h, w] at temperature 1.
+        datasets: validation data.
+        space: their labels.
+        size: (width, height) of the network's input.
+        progress: called with images done and in all.
+
+    Raises:
+        ConfigError: no pixel is labelled, or two labels in use overlap (then nothing says which one is right).
+    """
+    total = sum(len(dataset.images) for dataset in datasets)
+    raw = []
+    for dataset in datasets:
+        for index in range(len(dataset.images)):
+            sample = load_sample(dataset, index, size)
+            raw.append(_Judged(network(sample.image), sample.label))
+            progress(len(raw), total)
+    used = sorted({int(value) for judged in raw for value in np.unique(judged.label)} - {IGNORE})
+    membership = _membership(used, space)
+    renumber = np.full(256, IGNORE, np.uint8)
+    renumber[used] = np.arange(len(used))
+    images = [_Judged(judged.logits, renumber[judged.label]) for judged in raw]
+
+    halves = (images[: len(images) // 2], images[len(images) // 2 :])
+    if min(int((judged.label != IGNORE).sum()) for judged in images) == 0 or not halves[0]:
+        raise ConfigError("calibration needs at least two validation images, each with labelled pixels; add some.")
+    fitted = [_fit(_pixels(half), membership) for half in halves]
+    logits, truth = _pixels(images)
+    temperature = _fit((logits, truth), membership)
+
+    confusion = np.zeros((len(used), len(used)), np.int64)
+    before = after = Reliability.of(np.zeros(0), np.zeros(0, bool))
+    # Each half with the other half's temperature: what a user sees on images the fit has not seen.
+    for half, other in zip(halves, reversed(fitted), strict=True):
+        for judged in half:
+            full = _upsample(judged.logits, judged.label.shape)
+            valid = judged.label != IGNORE
+            label = judged.label[valid]
+            before = before + _reliability(full[:, valid], label, membership)
+            after = after + _reliability(full[:, valid] / other, label, membership)
+            decision = _probabilities(full[:, valid], membership).argmax(axis=0)
+            confusion += confusion_matrix(label, decision, len(used))
+    scores = iou_per_class(confusion)
+    return Calibration(
+        temperature=temperature,
+        ece_before=before.expected_calibration_error(),
+        ece_after=after.expected_calibration_error(),
+        nll_before=_nll(logits, truth, membership, 1.0),
+        nll_after=_nll(logits, truth, membership, temperature),
+        iou={space.name(label): float(score) for label, score in zip(used, scores, strict=True)},
+        mean_iou=float(np.nanmean(scores)),
+    )
+
+
+def _membership(used: Sequence[int], space: LabelSpace) -> NDArray[np.float32]:
+    """float32 [L, K]: 1 where label l allows class k; classes that no label in use allows stay out of the sum."""
+    membership = np.zeros((len(used), len(space.classes)), np.float32)
+    for row, label in enumerate(used):
+        membership[row, list(space.members(label))] = 1.0
+    shared = membership.sum(axis=0) > 1
+    if shared.any():
+        names = ", ".join(space.classes[index] for index in np.flatnonzero(shared))
+        raise ConfigError(f"the validation labels name {names} both alone and within a choice; use one of the two.")
+    return membership
+
+
+def _upsample(logits: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    planes = [cv2.resize(plane, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR) for plane in logits]
+    return np.stack(planes).astype(np.float32, copy=False)
+
+
+def _probabilities(logits: NDArray[np.float32], membership: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities of the labels [L, P] from logits [K, P]."""
+    shifted = np.exp(logits - logits.max(axis=0, keepdims=True))
+    q = membership @ shifted
+    return np.asarray(q / shifted.sum(axis=0, keepdims=True), np.float32)
+
+
+def _reliability(
+    logits: NDArray[np.float32], label: NDArray[np.uint8], membership: NDArray[np.float32]
+) -> Reliability:
+    q = _probabilities(logits, membership)
+    return Reliability.of(q.max(axis=0), q.argmax(axis=0) == label)
+
+
+def _pixels(images: Sequence[_Judged]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Logits [K, P] and labels [P] at evenly spread labelled pixels; enough for one parameter."""
+    logits, labels = [], []
+    for judged in images:
+        chosen = np.flatnonzero(judged.label.ravel() != IGNORE)
+        chosen = chosen[:: max(len(chosen) // _PIXELS_PER_IMAGE, 1)]
+        full = _upsample(judged.logits, judged.label.shape)
+        logits.append(full.reshape(len(full), -1)[:, chosen])
+        labels.append(judged.label.ravel()[chosen])
+    return np.concatenate(logits, axis=1), np.concatenate(labels)
+
+
+def _nll(
+    logits: NDArray[np.float32], truth: NDArray[np.uint8], membership: NDArray[np.float32], temperature: float
+) -> float:
+    q = _probabilities(logits / temperature, membership)
+    return float(-np.log(np.maximum(q[truth, np.arange(len(truth))], 1e-12)).mean())
+
+
+def _fit(pixels: tuple[NDArray[np.float32], NDArray[np.uint8]], membership: NDArray[np.float32]) -> float:
+    """Golden-section search over log T in [1/10, 10]; the likelihood has one minimum in T."""
+    logits, truth = pixels
+    ratio = (math.sqrt(5.0) - 1.0) / 2.0
+    low, high = math.log(0.1), math.log(10.0)
+
+    def score(log_t: float) -> float:
+        return _nll(logits, truth, membership, math.exp(log_t))
+
+    inner = [high - ratio * (high - low), low + ratio * (high - low)]
+    values = [score(inner[0]), score(inner[1])]
+    while high - low > 1e-3:
+        if values[0] < values[1]:
+            high, inner[1], values[1] = inner[1], inner[0], values[0]
+            inner[0] = high - ratio * (high - low)
+            values[0] = score(inner[0])
+        else:
+            low, inner[0], values[0] = inner[0], inner[1], values[1]
+            inner[1] = low + ratio * (high - low)
+            values[1] = score(inner[1])
+    return math.exp((low + high) / 2.0)

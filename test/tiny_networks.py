@@ -1,0 +1,75 @@
+"""Segmentation networks of a few numbers, written as ONNX without any training library, and cards for them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from seg_perception.model_card import ModelCard, file_sha256
+
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+
+def network(
+    classes: int = 5,
+    stride: int = 4,
+    width: int | str = 64,
+    height: int | str = 48,
+    batch: int | str = 1,
+    seed: int = 0,
+    gain: float = 2.0,
+    opset: int = 17,
+    tail: list[onnx.NodeProto] | None = None,
+    output_type: int = TensorProto.FLOAT,
+    image_type: int = TensorProto.FLOAT,
+) -> onnx.ModelProto:
+    """One convolution of `stride` x `stride` pixels with random weights; `tail` nodes lead from "scores" to "logits"."""
+    rng = np.random.default_rng(seed)
+    kernel = rng.normal(0, gain / stride, (classes, 3, stride, stride)).astype(np.float32)
+    bias = rng.normal(0, gain, classes).astype(np.float32)
+    nodes = [helper.make_node("Conv", ["image", "kernel", "bias"], ["scores"], strides=[stride, stride])]
+    nodes += tail or [helper.make_node("Identity", ["scores"], ["logits"])]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("image", image_type, [batch, 3, height, width])],
+        [helper.make_tensor_value_info("logits", output_type, None)],
+        [numpy_helper.from_array(kernel, "kernel"), numpy_helper.from_array(bias, "bias")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+def card(classes: int = 5, width: int = 64, height: int = 48, **changes: Any) -> ModelCard:
+    """A card that fits `network` but for its sha256."""
+    colours = np.arange(3 * classes, dtype=np.uint8).reshape(classes, 3)
+    plain = ModelCard(
+        name="tiny",
+        classes=tuple(f"class{index}" for index in range(classes)),
+        colours=colours,
+        width=width,
+        height=height,
+        channel_order="rgb",
+        mean=MEAN,
+        std=STD,
+        output="logits",
+        temperature=1.0,
+        sha256="0" * 64,
+        training_data="none",
+        licence="none",
+        measured={},
+    )
+    return replace(plain, **changes)
+
+
+def save(folder: Path, model: onnx.ModelProto, model_card: ModelCard) -> Path:
+    """Write model and card side by side; the card gets the model's sha256. Returns the model's path."""
+    path = folder / "tiny.onnx"
+    path.write_bytes(model.SerializeToString())
+    replace(model_card, sha256=file_sha256(path)).write(path.with_suffix(".yaml"))
+    return path
