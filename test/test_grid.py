@@ -110,6 +110,16 @@ def test_evidence_halves_with_every_half_life() -> None:
     assert not grid.evidence.any()
 
 
+def test_old_evidence_ends_as_exactly_nothing_and_not_as_slow_denormal_numbers() -> None:
+    grid = EvidenceGrid(SMALL, 3)
+    grid.add(*random_frame(5), 0)
+    for step in range(1, 400):
+        grid.advance(step * SECOND)
+        left = grid.evidence[grid.evidence > 0.0]
+        assert not left.size or left.min() > np.finfo(np.float32).tiny
+    assert not grid.evidence.any()
+
+
 def test_ageing_in_many_steps_equals_ageing_in_one() -> None:
     slow, fast = EvidenceGrid(SMALL, 3), EvidenceGrid(SMALL, 3)
     for grid in (slow, fast):

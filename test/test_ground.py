@@ -56,7 +56,7 @@ def test_a_level_camera_sees_each_sample_where_similar_triangles_put_it() -> Non
 @given(st.floats(-0.3, 0.3), st.floats(-0.05, 0.8), st.floats(-3.1, 3.1), st.floats(0.1, 2.0))
 def test_the_ray_of_every_seen_sample_meets_the_ground_in_it(roll: float, pitch: float, yaw: float, z: float) -> None:
     footprint_from_optical = mount_to_base_from_optical(-0.4, 0.7, z, roll, pitch, yaw)
-    samples = sample_ground(CAMERA, footprint_from_optical, SETTINGS)
+    samples = sample_ground(CAMERA, footprint_from_optical, GroundSettings(min_range=0.2))
     rays, valid = CAMERA.rays(samples.pixels[samples.in_image])
     directions = rays @ footprint_from_optical.rotation.T
     ground = footprint_from_optical.translation[:2] - z * directions[:, :2] / directions[:, 2:]
@@ -84,7 +84,7 @@ def test_a_fisheye_whose_corners_see_nothing_still_finds_its_ground() -> None:
     fisheye = Camera(640, 480, "equidistant", np.array([[150.0, 0, 320], [0, 150, 240], [0, 0, 1]]), (0, 0, 0, 0))
     samples = sample_ground(fisheye, mount_to_base_from_optical(0, 0, 0.5, 0, 0.3, 0), SETTINGS)
     assert samples.bearings[-1] - samples.bearings[0] > math.radians(160)
-    assert samples.in_image.mean() > 0.9
+    assert samples.in_image.mean() > 0.85
 
 
 def test_the_number_of_samples_is_the_same_for_every_pose() -> None:

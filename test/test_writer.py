@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from rosbags.highlevel import AnyReader
+from small_bags import drive, image_stamp
 
 from seg_perception.bags import mcap_file
 from seg_perception.bags.checkpoint import Checkpoint, fingerprint
@@ -20,8 +22,10 @@ from seg_perception.bags.mcap_file import McapFile
 from seg_perception.bags.mcap_records import Channel, Message
 from seg_perception.bags.messages import FrameNames
 from seg_perception.bags.result import LabelInfo, ResultFrame, read_label_info, read_result
+from seg_perception.bags.source import SourceOptions, open_recording
 from seg_perception.bags.writer import ResultWriter
 from seg_perception.errors import RecordingError
+from seg_perception.frame import Frame
 from seg_perception.geometry.camera import Camera
 from seg_perception.geometry.transforms import Transform, mount_to_base_from_optical
 
@@ -239,6 +243,49 @@ def test_a_resumed_file_is_byte_identical_wherever_the_old_one_was_cut(
     with AnyReader([path]) as reader:
         counts = Counter({c.topic: c.msgcount for c in reader.connections})
     assert counts == {**dict.fromkeys(TOPICS, 12), "/perception/label_info": 1}
+
+
+def replay(recording: Path, out: Path, *, resume: bool = False, stop_after: int = 10**9) -> None:
+    """A replay with a map that depends on all images so far; stops dead, without closing, after so many items."""
+    out.mkdir(exist_ok=True)
+    grid, done, stamp = np.zeros((ROWS, COLS), np.float32), fingerprint([recording], {}), out / "checkpoint.npz"
+    items = 0
+    if resume:
+        checkpoint = Checkpoint.load(stamp, done)
+        grid, items = checkpoint.arrays["grid"], checkpoint.items
+        writer = ResultWriter.resume(out / "result.mcap", checkpoint.position, LABELS, NAMES)
+    else:
+        writer = ResultWriter.create(out / "result.mcap", LABELS, NAMES)
+    with open_recording(str(recording), SourceOptions()) as source:
+        for item in source.frames(items):
+            if items == stop_after:
+                return
+            items += 1
+            if isinstance(item, Frame):
+                grid = grid * np.float32(0.9) + item.image[:ROWS, :COLS, 0]
+                costmap = (grid % 100).astype(np.int8)
+                result = replace(make_frame(0), stamp_ns=item.stamp_ns, costmap=costmap, odom_from_base=MOUNT)
+                writer.write(result, CAMERA, item.base_from_optical)
+            if items % 3 == 0:
+                Checkpoint(done, writer.flush(), items, {"grid": grid}, {}).save(stamp)
+    writer.close()
+
+
+@pytest.mark.parametrize("stop_after", [3, 4, 8, 11, 13])
+def test_a_replay_killed_anywhere_and_resumed_ends_like_one_that_was_not(tmp_path: Path, stop_after: int) -> None:
+    bag = drive("db3", count=12)
+    bag.image(50, image_stamp(2), time_ns=image_stamp(2) + 1)  # dropped: its stamp repeats
+    bag.image(51, image_stamp(9), time_ns=image_stamp(9) + 1)
+    recording = bag.write(tmp_path, "db3-file")
+    replay(recording, tmp_path / "whole")
+    replay(recording, tmp_path / "parts", stop_after=stop_after)
+    replay(recording, tmp_path / "parts", resume=True)
+    whole, parts = (list(read_result(tmp_path / name / "result.mcap")) for name in ("whole", "parts"))
+    assert len(whole) == 12
+    assert [frame.stamp_ns for frame in parts] == [frame.stamp_ns for frame in whole]
+    assert [frame.costmap.tobytes() for frame in parts] == [frame.costmap.tobytes() for frame in whole]
+    with AnyReader([tmp_path / "whole" / "result.mcap"]) as one, AnyReader([tmp_path / "parts" / "result.mcap"]) as two:
+        assert one.message_count == two.message_count == 12 * len(TOPICS) + 1
 
 
 def test_garbage_behind_the_checkpoint_is_dropped_on_resume(tmp_path: Path) -> None:

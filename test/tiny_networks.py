@@ -29,7 +29,7 @@ def network(
     output_type: int = TensorProto.FLOAT,
     image_type: int = TensorProto.FLOAT,
 ) -> onnx.ModelProto:
-    """One convolution of `stride` x `stride` pixels with random weights; `tail` nodes lead from "scores" to "logits"."""
+    """One convolution of `stride` x `stride` pixels, random weights; `tail` nodes lead from "scores" to "logits"."""
     rng = np.random.default_rng(seed)
     kernel = rng.normal(0, gain / stride, (classes, 3, stride, stride)).astype(np.float32)
     bias = rng.normal(0, gain, classes).astype(np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Collection, Iterator
 from functools import cache
 from pathlib import Path
@@ -44,13 +45,16 @@ class Bag:
         """
         self.path = path
         is_ros1 = path.suffix == ".bag"
+        self.files = tuple(sorted(file for file in path.iterdir() if file.is_file())) if path.is_dir() else (path,)
         try:
+            for file in self.files:
+                _check_sqlite(file)
             self._reader = Rosbag1Reader(path) if is_ros1 else Rosbag2Reader(path)
             self._reader.open()
         except Exception as error:  # a damaged file makes the reader fail in many ways
             raise RecordingError(f"{path}: cannot be opened as a bag ({_reason(error)}); {_mend(path)}.") from None
+        self._is_open = True
         self._deserialize = _ros1_types().deserialize_ros1 if is_ros1 else ros2_types().deserialize_cdr
-        self.files = tuple(sorted(file for file in path.iterdir() if file.is_file())) if path.is_dir() else (path,)
         storage = next((file.suffix[1:] for file in self.files if file.suffix in _MENDS), "compressed")
         self.kind = "ROS 1 bag" if is_ros1 else f"rosbag2 ({storage})"
         filled = [connection for connection in self._reader.connections if connection.msgcount]
@@ -97,9 +101,9 @@ class Bag:
 
     def close(self) -> None:
         """Close the files; closing twice does nothing."""
-        reader, self._reader = self._reader, None
-        if reader is not None:
-            reader.close()
+        if self._is_open:
+            self._is_open = False
+            self._reader.close()
 
 
 @cache
@@ -108,6 +112,23 @@ def _ros1_types() -> Typestore:
     for name in ("tf2_msgs/msg/TFMessage", "tf/msg/tfMessage"):
         types.register(get_types_from_msg("geometry_msgs/TransformStamped[] transforms", name))
     return types
+
+
+def _check_sqlite(path: Path) -> None:
+    """Raise ValueError where a database lacks pages at its end, which SQLite notices only when it needs them.
+
+    Page size and number of pages are in the header (https://www.sqlite.org/fileformat.html, 1.3).
+    """
+    if path.suffix != ".db3":
+        return
+    with path.open("rb") as file:
+        header = file.read(100)
+    if len(header) < 100 or not header.startswith(b"SQLite format 3\0"):
+        raise ValueError("it is no SQLite database")
+    (page_size,), (page_count,) = struct.unpack_from(">H", header, 16), struct.unpack_from(">I", header, 28)
+    missing = page_count * (2**16 if page_size == 1 else page_size) - path.stat().st_size
+    if missing > 0:
+        raise ValueError(f"{missing} bytes are missing at its end")
 
 
 def _reason(error: Exception) -> str:

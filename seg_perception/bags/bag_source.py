@@ -88,6 +88,7 @@ class BagRecording(Recording):
                 "poses": poses.description,
             },
             expected_items=bag.counts[topic],
+            has_poses=poses.topic is not None,
         )
         self.problems = poses.problems
         self._bag = bag

@@ -63,7 +63,7 @@ class ImageRecording(Recording):
         """Use `open_images`."""
         self._rate_hz = options.rate_hz or _IMAGE_RATE_HZ
         kind = f"{len(paths)} images at {self._rate_hz:g} Hz"
-        super().__init__(tuple(paths), _description(source, kind, camera), len(paths))
+        super().__init__(tuple(paths), _description(source, kind, camera), len(paths), has_poses=False)
         self._mount = mount
         size = (camera.width, camera.height)
         self._factor = reduction(size, options.wanted_size) if options.wanted_size else 1
@@ -99,7 +99,7 @@ def open_video(path: Path, options: SourceOptions) -> Recording:
         is_read, first = capture.read()
         if not is_read:
             raise RecordingError(f"{path}: holds no picture that OpenCV can decode; convert it to H.264 in an .mp4.")
-        _check_size(str(path), first, camera)
+        _check_size(str(path), np.asarray(first, dtype=np.uint8), camera)
         rate_hz = options.rate_hz or capture.get(cv2.CAP_PROP_FPS)
         if not 0 < rate_hz <= _MAX_RATE_HZ:
             raise RecordingError(f"{path}: its frame rate of {rate_hz:g} Hz cannot be right; give it with --rate.")
@@ -115,7 +115,8 @@ class VideoRecording(Recording):
 
     def __init__(self, path: Path, camera: Camera, mount: Transform, rate_hz: float, expected: int | None) -> None:
         """Use `open_video`."""
-        super().__init__((path,), _description(str(path), f"video at {rate_hz:g} Hz", camera), expected)
+        description = _description(str(path), f"video at {rate_hz:g} Hz", camera)
+        super().__init__((path,), description, expected, has_poses=False)
         self._camera = camera
         self._mount = mount
         self._rate_hz = rate_hz
@@ -142,7 +143,9 @@ class VideoRecording(Recording):
 
 
 def _capture(path: Path) -> cv2.VideoCapture:
-    # FFmpeg would write its own lines between ours; -8 is its level "quiet".
+    # FFmpeg would write lines of its own beside our sentence: -8 is its AV_LOG_QUIET, which OpenCV only passes on if
+    # debugging is asked for too.
+    os.environ.setdefault("OPENCV_FFMPEG_DEBUG", "1")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     capture = cv2.VideoCapture(str(path))
     if not capture.isOpened():

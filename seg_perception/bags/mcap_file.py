@@ -25,7 +25,7 @@ class McapFile:
     without an index, which `reopen` mends. The operating system is not asked to put the bytes on the disk at once:
     after a power cut the file may be damaged.
 
-    A flush comes by itself about once a second, and is refused nothing: every message handed over is in it.
+    Adding messages flushes by itself about once a second.
     """
 
     def __init__(self, path: Path, file: FileIO, channels: Sequence[Channel], flush_interval_s: float) -> None:

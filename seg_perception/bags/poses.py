@@ -88,12 +88,14 @@ def choose_poses(bag: Bag, options: SourceOptions, optical_frame: str) -> Poses:
         if all(_connected(known, *pair) for pair in wanted):
             break
         _add_fixed(known, message)
-    topic, description = _choose_topic(bag, options, known)
+    topic, description = _choose_topic(bag, options, known, buffer)
     mount_description = _check_mount(bag, options, known if topic == TF else buffer, optical_frame)
     return Poses(options, buffer, optical_frame, topic, description, mount_description)
 
 
-def _choose_topic(bag: Bag, options: SourceOptions, known: TransformBuffer) -> tuple[str | None, str]:
+def _choose_topic(
+    bag: Bag, options: SourceOptions, known: TransformBuffer, fixed: TransformBuffer
+) -> tuple[str | None, str]:
     odom, base = options.odom_frame, options.base_frame
     odometry_topics = bag.topics_of(_ODOMETRY_TYPE)
     choice = options.poses
@@ -118,7 +120,7 @@ def _choose_topic(bag: Bag, options: SourceOptions, known: TransformBuffer) -> t
     if topic is None:
         raise RecordingError(
             f"{bag.path}: has {len(odometry_topics)} topics with odometry ({_names(odometry_topics)}); "
-            "choose one with --odometry-topic."
+            "choose one with --odometry-topic, or other --poses."
         )
     if topic not in odometry_topics:
         raise RecordingError(
@@ -127,9 +129,9 @@ def _choose_topic(bag: Bag, options: SourceOptions, known: TransformBuffer) -> t
         )
     first = next(_messages(bag, topic), None)
     child = first.child_frame_id.lstrip("/") if first else ""
-    if child and child != base and not _connected(known, child, base):
+    if child and child != base and not _connected(fixed, child, base):
         raise RecordingError(
-            f"{bag.path}: {topic} tells the pose of '{child}', and no transforms link it to '{base}'; "
+            f"{bag.path}: {topic} tells the pose of '{child}', and no fixed transforms link it to '{base}'; "
             f"give --base-frame {child}."
         )
     return topic, f"{topic}, '{odom}' to '{child or base}'"

@@ -42,8 +42,7 @@ class SourceOptions:
     camera: Camera | None = None
     mount: Transform | None = None
     image_topic: str | None = None
-    poses: DEFAULT_FRAME_ID = "camera_optical_frame"  # of images that do not say
-PoseChoice = "auto"
+    poses: PoseChoice = "auto"
     odometry_topic: str | None = None
     odom_frame: str = "odom"
     base_frame: str = "base_link"
@@ -74,12 +73,14 @@ class Recording(ABC):
         files: what it consists of, in order.
         description: what was chosen, for the report: kind, images, camera, mount, poses.
         expected_items: how many items `frames` yields, where that is known beforehand; a video's is an estimate.
+        has_poses: whether frames carry the robot's own motion; without, every frame stands by itself.
         problems: what went wrong without costing an image, with how often; grows while frames are read.
     """
 
     files: tuple[Path, ...]
     description: dict[str, str]
     expected_items: int | None
+    has_poses: bool
     problems: Counter[str] = field(default_factory=Counter, init=False)
 
     @abstractmethod
@@ -93,7 +94,7 @@ class Recording(ABC):
             RecordingError: the recording turns out damaged; what came before is good.
         """
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most kinds keep nothing open
         """Close the files; closing twice does nothing."""
 
     def __enter__(self) -> Recording:

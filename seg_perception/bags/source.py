@@ -71,7 +71,9 @@ def _open_folder(path: Path, options: SourceOptions) -> Recording:
         )
     images = _images(path.iterdir())
     if not images:
-        raise RecordingError(f"{path}: holds neither a bag nor images; check the path.")
+        deeper = sorted(str(folder) for folder in path.iterdir() if folder.is_dir() and _holds_recording(folder))
+        mend = f"give {' or '.join(deeper[:5])}" if deeper else "check the path"
+        raise RecordingError(f"{path}: holds neither a bag nor images; {mend}.")
     return open_images(str(path), images, options)
 
 
@@ -82,6 +84,10 @@ def _open_glob(source: str, options: SourceOptions) -> Recording:
     if not images:
         raise RecordingError(f"{source}: matches no image; check the pattern, and quote it.")
     return open_images(source, images, options)
+
+
+def _holds_recording(folder: Path) -> bool:
+    return (folder / "metadata.yaml").exists() or bool(_images(folder.iterdir()))
 
 
 def _images(paths: Iterable[Path]) -> list[Path]:

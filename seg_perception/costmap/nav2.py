@@ -41,7 +41,7 @@ def encode_costs(costs: NDArray[np.floating[Any]], known: NDArray[np.bool_]) -> 
     """Encode costs so that nav2 never reads less than what was meant.
 
     With c the cost rounded up to a whole number, nav2 reads c, c + 1 or c + 2 for c up to 248. Above that 98 would
-    fall short and 99 means something else on every second distribution, so the cell becomes lethal.
+    fall short and 99 changed its meaning with Lyrical, so the cell becomes lethal.
 
     Args:
         costs: float [...], nav2 units: 0 free, 254 and above lethal.

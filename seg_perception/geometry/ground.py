@@ -233,7 +233,7 @@ def _bearing_limits(
     rays = _lattice_rays(camera) @ footprint_from_optical.rotation.T
     level = np.hypot(rays[:, 0], rays[:, 1]) * footprint_from_optical.translation[2]
     within = (-rays[:, 2] * settings.max_range >= level) & (-rays[:, 2] * settings.min_range <= level)
-    if not within.any():
+    if np.count_nonzero(within) < 2:
         raise _no_ground_in_view(footprint_from_optical, settings)
     bearings = np.sort(np.arctan2(rays[within, 1], rays[within, 0]))
     gaps = np.diff(bearings, append=bearings[0] + 2 * np.pi)

@@ -34,6 +34,21 @@ def read_network(path: Path, card: ModelCard, batch: int) -> onnx.ModelProto:
         ModelError: the file is no ONNX network or does not match the card.
     """
     network = _parse(path)
+    try:
+        _check_and_fix(path, network, card, batch)
+        return compose.add_prefix(_modernised(path, network), PREFIX)
+    except ModelError:
+        raise
+    except Exception as error:  # bytes that parse but make no sense end anywhere in protobuf or onnx
+        raise ModelError(f"{path}: is damaged ({_first_line(error)}); copy or export the model again.") from None
+
+
+def opset(model: onnx.ModelProto) -> int:
+    """Version of the standard operator set a model is written in."""
+    return next((int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 1)
+
+
+def _check_and_fix(path: Path, network: onnx.ModelProto, card: ModelCard, batch: int) -> None:
     graph = network.graph
     if any(tensor.data_location == TensorProto.EXTERNAL for tensor in graph.initializer):
         raise ModelError(
@@ -52,20 +67,18 @@ def read_network(path: Path, card: ModelCard, batch: int) -> onnx.ModelProto:
     # What the exporter noted about shapes may name the symbolic axes that have just been fixed.
     del graph.value_info[:]
     graph.output[0].type.tensor_type.ClearField("shape")
-    if opset(network) < MIN_OPSET:
-        try:
-            network = version_converter.convert_version(network, MIN_OPSET)
-        except Exception as error:  # the converter has no exception type of its own
-            raise ModelError(
-                f"{path}: is in opset {opset(network)} and cannot be converted to {MIN_OPSET} ({_first_line(error)}); "
-                f"export it again with opset {MIN_OPSET}."
-            ) from None
-    return compose.add_prefix(network, PREFIX)
 
 
-def opset(model: onnx.ModelProto) -> int:
-    """Version of the standard operator set a model is written in."""
-    return next((int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 1)
+def _modernised(path: Path, network: onnx.ModelProto) -> onnx.ModelProto:
+    if opset(network) >= MIN_OPSET:
+        return network
+    try:
+        return version_converter.convert_version(network, MIN_OPSET)
+    except Exception as error:  # the converter has no exception type of its own
+        raise ModelError(
+            f"{path}: is in opset {opset(network)} and cannot be converted to {MIN_OPSET} ({_first_line(error)}); "
+            f"export it again with opset {MIN_OPSET}."
+        ) from None
 
 
 def _parse(path: Path) -> onnx.ModelProto:

@@ -42,16 +42,15 @@ class OnnxEngine:
 
     def run(self, images: NDArray[np.uint8], costs: NDArray[np.float32], cells: NDArray[np.float32]) -> EngineOutput:
         """Run the network on one batch; see `Engine.run`."""
-        if self._session is None:
-            raise ModelError(f"the engine of '{self._card.name}' is closed; open it again.")
+        session = self._open()
         spec, classes = self._spec, len(self._card.classes)
         _expect("images", images, np.uint8, (spec.batch, self._card.height, self._card.width, 3))
         _expect("costs", costs, np.float32, (classes + 1, classes))
         _expect("cells", cells, np.float32, (spec.batch, spec.cells, 2))
         if not (np.isfinite(cells).all() and np.isfinite(costs).all()):
             raise ModelError("cells and costs must be finite numbers; mask what cannot be projected.")
-        names = [output.name for output in self._session.get_outputs()]
-        values = self._session.run(names, {"image": images, "costs": costs, "cells": cells})
+        names = [output.name for output in session.get_outputs()]
+        values = session.run(names, {"image": images, "costs": costs, "cells": cells})
         outputs = dict(zip(names, values, strict=True))
         if not np.isfinite(outputs.pop("score_size")).all():
             raise ModelError(f"the network '{self._card.name}' gave numbers that are not finite for this image.")
@@ -59,6 +58,7 @@ class OnnxEngine:
 
     def time_network(self, runs: int = 1) -> list[float]:
         """Time the network by itself, in milliseconds; see `Engine.time_network`."""
+        self._open()
         image = noise_image(self._card, self._spec)
         if self._network_session is None:
             self._network_session = open_session(self._network, self._threads)
@@ -81,6 +81,11 @@ class OnnxEngine:
         """Free both sessions."""
         self._session = None
         self._network_session = None
+
+    def _open(self) -> onnxruntime.InferenceSession:
+        if self._session is None:
+            raise ModelError(f"the engine of '{self._card.name}' is closed; open it again.")
+        return self._session
 
 
 def _expect(name: str, array: NDArray[np.generic], dtype: type[np.generic], shape: tuple[int, ...]) -> None:

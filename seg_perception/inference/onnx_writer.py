@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,33 +30,33 @@ class OnnxWriter:
         self._opset = opset
         self._names = 0
 
-    def node(self, operator: str, *inputs: str | NDArray[Any] | np.generic, **attributes: Any) -> str:
+    def node(
+        self, operator: str, *inputs: str | NDArray[Any] | np.generic, result: str | None = None, **attributes: Any
+    ) -> str:
         """Add a node with one output.
 
         Args:
             operator: ONNX operator type.
             *inputs: names of earlier results, or arrays, which become constants.
+            result: name of the output, for one that others know by name; by default a new one.
             **attributes: the operator's attributes.
 
         Returns:
             The name of the node's output.
         """
         names = [item if isinstance(item, str) else self._constant(np.asarray(item)) for item in inputs]
-        output = self._name(operator)
+        output = result or self._name(operator)
         self.nodes.append(helper.make_node(operator, names, [output], name=output, **attributes))
         return output
-
-    def output(self, value: str, name: str) -> None:
-        """Give a result the name under which the graph hands it out."""
-        self.nodes.append(helper.make_node("Identity", [value], [name], name=name))
 
     def reshape(self, value: str, *shape: int) -> str:
         """Reshape to `shape`."""
         return self.node("Reshape", value, np.array(shape, np.int64))
 
-    def crop(self, value: str, axis: int, start: int, stop: int) -> str:
-        """The elements start..stop-1 along one axis."""
-        return self.node("Slice", value, *(np.array([number], np.int64) for number in (start, stop, axis)))
+    def crop(self, value: str, ranges: Mapping[int, tuple[int, int]]) -> str:
+        """The elements start..stop-1 along each axis of `ranges`: axis -> (start, stop)."""
+        starts, stops = zip(*ranges.values(), strict=True)
+        return self.node("Slice", value, *(np.array(item, np.int64) for item in (starts, stops, list(ranges))))
 
     def reduce_max(self, value: str, axis: int) -> str:
         """Maximum along one axis, which is kept with length 1."""

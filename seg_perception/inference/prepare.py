@@ -141,4 +141,5 @@ def check_scores(model: Path, scores: NDArray[Any], card: ModelCard, batch: int)
 
 
 def _reason(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]
+    # "[ONNXRuntimeError] : 1 : FAIL : what happened"
+    return str(error).strip().split("\n")[0].split(" : ")[-1].rstrip(".")

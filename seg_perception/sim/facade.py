@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from seg_perception.sim.noise import F32, faded_noise, hash01
+from seg_perception.sim.arrays import F32
+from seg_perception.sim.noise import faded_noise, hash01
 from seg_perception.sim.paint import Painted, Spots
 
 _BRICK_LONG, _BRICK_HIGH, _MORTAR = 0.225, 0.075, 0.01

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_perception.sim.noise import F32, faded_noise, hash01, value_noise
+from seg_perception.sim.arrays import F32
+from seg_perception.sim.noise import faded_noise, hash01, value_noise
 from seg_perception.sim.scene import linear_light
 from seg_perception.sim.street import Side, Street, Zone
 

@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-F32 = NDArray[np.float32]
 
 _LATTICE = 64  # period of the noise, in wavelengths
 _TEXELS = 4  # samples per wavelength: cubic upsampling once, cheap linear look-ups ever after

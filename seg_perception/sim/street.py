@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from seg_perception.sim.labels import Label
 
-F64 = NDArray[np.float64]
 
 
 class Zone(IntEnum):

@@ -21,7 +21,7 @@ async function show(index) {
   drawCostmap(wanted, planes);
   showShares(planes.labels);
   tellTime(frames[wanted].index);
-  nosuch();
+  markNow(frames[wanted].index);
   for (let ahead = 1; ahead <= 3 && wanted + ahead < frames.length; ahead++) loadFrame(wanted + ahead);
   document.body.dataset.frame = wanted;
 }

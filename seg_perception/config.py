@@ -1,0 +1,58 @@
+"""Everything a user can set about the pipeline, read from one YAML; units, ranges and defaults stand at each field.
+
+The fields are those of `GroundSettings` (how the ground is sampled) and `GridSettings` (what the costmap remembers);
+config/pipeline.yaml lists them all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from seg_perception.costmap.grid import GridSettings
+from seg_perception.errors import ConfigError
+from seg_perception.geometry.ground import GroundSettings
+from seg_perception.yamlfile import Section, load_yaml
+
+_Settings = TypeVar("_Settings", GroundSettings, GridSettings)
+
+
+@dataclass(frozen=True)
+class PipelineSettings:
+    """What the pipeline is built with, beside network and cost matrix."""
+
+    ground: GroundSettings = field(default_factory=GroundSettings)
+    grid: GridSettings = field(default_factory=GridSettings)
+
+
+def load_settings(path: Path) -> PipelineSettings:
+    """Read pipeline settings; a key that is left out keeps its default.
+
+    Raises:
+        ConfigError: the file is wrong, names an unknown key, or a value is out of range.
+    """
+    top = load_yaml(path)
+    settings = PipelineSettings(
+        ground=_read(top, "ground", GroundSettings()),
+        grid=_read(top, "grid", GridSettings()),
+    )
+    top.finish()
+    return settings
+
+
+def _read(top: Section, key: str, defaults: _Settings) -> _Settings:
+    if key not in top:
+        return defaults
+    section = top.section(key)
+    given: dict[str, Any] = {}
+    for entry in fields(defaults):
+        if entry.name in section:
+            whole = isinstance(getattr(defaults, entry.name), int)
+            value = section.integer(entry.name, 1, 10**9) if whole else section.number(entry.name)
+            given[entry.name] = value
+    section.finish()
+    try:
+        return type(defaults)(**given)
+    except ConfigError as error:
+        raise ConfigError(f"{top.path}: {error}") from None
