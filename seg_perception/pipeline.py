@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -113,9 +113,7 @@ class Pipeline:
         clock.lap("network and risk")
 
         probabilities = output.cell_probabilities[0].reshape(*samples.in_image.shape, -1)
-        seen = visibility(
-            probabilities, self._matrix.standing, samples.in_image, samples.ranges, self._settings.ground
-        )
+        seen = visibility(probabilities, self._matrix.standing, samples.in_image, samples.ranges, self._settings.ground)
         self._fuse(frame, odom_from_footprint, samples, probabilities, seen * samples.weight)
         clock.lap("fuse")
 
@@ -144,7 +142,7 @@ class Pipeline:
 
 
 def _at_network_size(frame: Frame, width: int, height: int, order: str) -> NDArray[np.uint8]:
-    image = frame.image
+    image: NDArray[Any] = frame.image
     if image.shape[:2] != (height, width):
         # Averaging over the pixels that merge keeps thin things from flickering; it only makes sense when shrinking.
         shrinks = image.shape[0] >= height and image.shape[1] >= width
@@ -169,8 +167,7 @@ def _cells_in_view(
     corners = samples.points[:, [0, -1]].reshape(-1, 2)
     in_odom = odom_from_footprint.apply(np.column_stack([corners, np.zeros(len(corners))]))[:, :2]
     in_odom = np.vstack([in_odom, odom_from_footprint.apply(np.array([*samples.foot, 0.0]))[:2]])
-    rows, cols = grid.evidence.shape[:2]
-    resolution = grid.settings.resolution
+    rows, cols, resolution = grid.settings.rows, grid.settings.cols, grid.settings.resolution
     first = np.floor(in_odom.min(axis=0) / resolution).astype(int) - 1
     last = np.ceil(in_odom.max(axis=0) / resolution).astype(int) + 1
     col = np.arange(max(first[0], grid.first_col), min(last[0], grid.first_col + cols))

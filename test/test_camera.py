@@ -127,8 +127,14 @@ def test_a_fisheye_that_folds_before_90_degrees_stops_there() -> None:
 small = st.floats(-0.004, 0.004)
 plumb_bob = st.tuples(st.floats(-0.45, 0.3), st.floats(-0.15, 0.25), small, small, st.floats(-0.1, 0.1))
 rational = st.tuples(
-    st.floats(-0.5, 1.0), st.floats(-0.2, 0.3), small, small, st.floats(-0.05, 0.05),
-    st.floats(-0.2, 1.2), st.floats(-0.1, 0.4), st.floats(-0.05, 0.1),
+    st.floats(-0.5, 1.0),
+    st.floats(-0.2, 0.3),
+    small,
+    small,
+    st.floats(-0.05, 0.05),
+    st.floats(-0.2, 1.2),
+    st.floats(-0.1, 0.4),
+    st.floats(-0.05, 0.1),
 )
 fisheye = st.tuples(*[st.floats(-0.06, 0.06)] * 4)
 any_camera = st.one_of(

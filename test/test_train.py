@@ -13,9 +13,12 @@ torch = pytest.importorskip("torch", reason="training needs the extra 'train' (p
 
 from seg_perception.errors import ConfigError  # noqa: E402
 from seg_perception.training.network import NetworkSpec, SegmentationNetwork, export_onnx  # noqa: E402
-from seg_perception.training.train import load_plan, train  # noqa: E402
+from seg_perception.training.plan import load_plan  # noqa: E402
+from seg_perception.training.train import train  # noqa: E402
 
 PLAN = """
+training_data: toy squares
+licence: none
 classes: {{Dark: [0, 0, 0], Bright: [255, 255, 255]}}
 input: {{width: 64, height: 48}}
 train: {{toy: {{images: images, labels: labels, values: {{0: Dark, 1: Bright}}}}}}

@@ -119,8 +119,10 @@ def test_interpolation_turns_at_a_constant_rate_the_short_way(turn: float, fract
     between = interpolate(start, end, fraction)
     assert_same(
         between,
-        Transform((start @ Transform.from_xyz_rpy(0, 0, 0, 0, 0, fraction * turn)).rotation,
-                  (1 - fraction) * start.translation + fraction * end.translation),
+        Transform(
+            (start @ Transform.from_xyz_rpy(0, 0, 0, 0, 0, fraction * turn)).rotation,
+            (1 - fraction) * start.translation + fraction * end.translation,
+        ),
     )
 
 
@@ -145,8 +147,11 @@ def test_lookup_interpolates_between_samples_whatever_their_order() -> None:
 def test_lookup_goes_through_the_common_ancestor_and_back() -> None:
     buffer = drive()
     laser_from_camera = buffer.lookup("laser", "camera", 0)
-    expected = Transform.from_xyz_rpy(0.5, 0, 0.3, 0, 0, math.pi).inverse() @ Transform.from_xyz_rpy(
-        0, 0, 1, 0, 0, 0) @ mount_to_base_from_optical(0.1, 0, 0, 0, 0.2, 0)
+    expected = (
+        Transform.from_xyz_rpy(0.5, 0, 0.3, 0, 0, math.pi).inverse()
+        @ Transform.from_xyz_rpy(0, 0, 1, 0, 0, 0)
+        @ mount_to_base_from_optical(0.1, 0, 0, 0, 0.2, 0)
+    )
     assert_same(laser_from_camera, expected)
     assert_same(buffer.lookup("camera", "laser", 0), expected.inverse())
     assert_same(buffer.lookup("camera", "camera", 0), Transform.identity())

@@ -27,7 +27,8 @@ def iou_per_class(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
     """Intersection over union TP / (TP + FP + FN) per class; NaN for a class neither labelled nor predicted."""
     hits = np.diag(confusion).astype(np.float64)
     union = confusion.sum(axis=0) + confusion.sum(axis=1) - hits
-    return np.divide(hits, union, out=np.full_like(hits, np.nan), where=union > 0)
+    iou: NDArray[np.float64] = np.divide(hits, union, out=np.full_like(hits, np.nan), where=union > 0)
+    return iou
 
 
 @dataclass(frozen=True)
@@ -50,14 +51,12 @@ class Reliability:
         index = np.minimum((confidence.ravel() * bins).astype(np.int64), bins - 1)
         return cls(
             np.bincount(index, minlength=bins),
-            np.bincount(index, weights=confidence.ravel(), minlength=bins),
-            np.bincount(index, weights=correct.ravel(), minlength=bins),
+            np.bincount(index, weights=confidence.ravel(), minlength=bins).astype(np.float64),
+            np.bincount(index, weights=correct.ravel(), minlength=bins).astype(np.float64),
         )
 
     def __add__(self, other: Reliability) -> Reliability:
-        return Reliability(
-            self.count + other.count, self.confidence + other.confidence, self.correct + other.correct
-        )
+        return Reliability(self.count + other.count, self.confidence + other.confidence, self.correct + other.correct)
 
     def expected_calibration_error(self) -> float:
         """ECE = Σ_b n_b/n |accuracy_b − confidence_b|, in [0, 1]; NaN without pixels."""

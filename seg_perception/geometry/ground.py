@@ -226,9 +226,7 @@ def _sharpness(camera: Camera, height: float, settings: GroundSettings) -> NDArr
     return probability
 
 
-def _bearing_limits(
-    camera: Camera, footprint_from_optical: Transform, settings: GroundSettings
-) -> tuple[float, float]:
+def _bearing_limits(camera: Camera, footprint_from_optical: Transform, settings: GroundSettings) -> tuple[float, float]:
     """The bearings, rad, between which pixels look at ground within range: all but the widest gap between them."""
     rays = _lattice_rays(camera) @ footprint_from_optical.rotation.T
     level = np.hypot(rays[:, 0], rays[:, 1]) * footprint_from_optical.translation[2]

@@ -103,9 +103,7 @@ def write_drive(
         raise RecordingError(f"{path}: cannot be written ({error}); check the folder and the free space.") from None
 
 
-def _in_order(
-    drive: Drive, image_topics: list[str], progress: Callable[[int, int], None] | None
-) -> Iterator[_Entry]:
+def _in_order(drive: Drive, image_topics: list[str], progress: Callable[[int, int], None] | None) -> Iterator[_Entry]:
     """All messages in the order of their stamps."""
     stamps = drive.scenario.stamps_ns
     step = 10**9 // (_POSE_RATE if drive.scenario.fps <= 0.5 * _POSE_RATE else 2 * _POSE_RATE)

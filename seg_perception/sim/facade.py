@@ -61,7 +61,9 @@ def _openings(spots: Spots, u: F32, v: F32, width: F32, built: F32, albedo: F32,
     _windows(spots, x, y, bay, storey, inside & ~shop & (floor >= 0), chance, albedo, gloss)
     door = inside & ~shop & (floor == 0) & (chance > 0.72) & (np.abs(x) < 0.48) & (y < 2.1)
     leaf = hash01(column, spots.seed, 21)
-    albedo[door] = (0.02 + 0.3 * np.stack([leaf, np.mod(leaf * 7.0, 1.0), np.mod(leaf * 13.0, 1.0)], axis=1))[door] ** 1.5
+    albedo[door] = (0.02 + 0.3 * np.stack([leaf, np.mod(leaf * 7.0, 1.0), np.mod(leaf * 13.0, 1.0)], axis=1))[
+        door
+    ] ** 1.5
     frame = door & ((np.abs(x) > 0.42) | (y > 2.03))
     albedo[frame] = spots.accent[frame]
     gloss[door] = 0.03

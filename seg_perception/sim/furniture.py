@@ -63,9 +63,7 @@ def traffic_sign(rng: np.random.Generator) -> tuple[Solid, ...]:
             parts.append(rod(np.array([0.0, 0.0, z]), np.array([-0.03, 0.0, z]), 0.3, Label.SIGN_SYMBOL, face))
         elif kind == "triangle":
             face = Material(Surface.TRIANGLE_SIGN, _RED, _PALE, seed=seed)
-            parts.append(
-                frustum((0.0, 0.0), (0.015, 0.36), (0.015, 0.02), (z - 0.3, z + 0.3), Label.SIGN_SYMBOL, face)
-            )
+            parts.append(frustum((0.0, 0.0), (0.015, 0.36), (0.015, 0.02), (z - 0.3, z + 0.3), Label.SIGN_SYMBOL, face))
         else:
             colour, ink = _PLATES[rng.integers(len(_PLATES))]
             face = Material(Surface.PLATE_SIGN, colour, ink, seed=seed)
@@ -178,5 +176,3 @@ def _conifer(rng: np.random.Generator, height: float, bark: Material) -> tuple[S
         middle = (0.0, 0.0, low + 0.16 * height)
         parts.append(ellipsoid(middle, (size, size, 0.2 * height), Label.TREE, needles))
     return tuple(parts)
-
-

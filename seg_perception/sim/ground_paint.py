@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from seg_perception.sim.arrays import F32
 from seg_perception.sim.noise import faded_noise, hash01, value_noise
 from seg_perception.sim.scene import linear_light
-from seg_perception.sim.street import Side, Street, Zone
+from seg_perception.sim.street import Street, Zone
 
 _ASPHALT, _SLAB, _GRASS, _PATH, _KERB, _WHITE, _YELLOW = linear_light(
     [
@@ -50,7 +50,9 @@ def ground_albedo(street: Street, x: F32, y: F32, across: F32, along: F32) -> tu
         if kind is Zone.ASPHALT:
             albedo[here] = _asphalt(street, s[here], d[here], *sample) * (0.75 + 0.6 * tone)
             paint[here], colour = markings(street, s[here], d[here], across[here], along[here])
-            worn = value_noise(x[here] * 1.7, y[here] * 1.7, 5.0) * 0.6 + value_noise(x[here] * 9.0, y[here] * 9.0) * 0.4
+            worn = (
+                value_noise(x[here] * 1.7, y[here] * 1.7, 5.0) * 0.6 + value_noise(x[here] * 9.0, y[here] * 9.0) * 0.4
+            )
             paint[here] *= np.clip((worn - street.markings.wear * 0.75) * 4.0 + 0.6, 0.0, 1.0)
             albedo[here] += paint[here][:, None] * (colour - albedo[here])
         elif kind is Zone.SLABS:
@@ -163,7 +165,9 @@ def markings(street: Street, s: F32, d: F32, across: F32, along: F32) -> tuple[F
         gone = np.abs(s - junction.s) < junction.half_width + 2.0
         opened = np.where(d > 0.0, junction.opens(True), junction.opens(False))
         yellow *= ~(gone & opened)
-        give_way = (_stripe(edge - 0.15, 0.06, across) + _stripe(edge - 0.45, 0.06, across)) * _dashes(s, 0.6, 0.9, along)
+        give_way = (_stripe(edge - 0.15, 0.06, across) + _stripe(edge - 0.45, 0.06, across)) * _dashes(
+            s, 0.6, 0.9, along
+        )
         inside = np.abs(s - junction.s) < junction.half_width
         white += give_way * (inside & opened & ~on_main)
     for crossing in rule.crossings:

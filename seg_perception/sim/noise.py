@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-
 _LATTICE = 64  # period of the noise, in wavelengths
 _TEXELS = 4  # samples per wavelength: cubic upsampling once, cheap linear look-ups ever after
 _ROW = 512  # cv2.remap refuses rows longer than 32767, so flat arrays are folded into rows of this length

@@ -98,8 +98,14 @@ def foliage(spots: Spots) -> Painted:
     x, y, z = spots.local.T
     u, v = x + 0.6 * y, z + 0.5 * y
     seed = (spots.seed % 97).astype(np.float32)
-    shade = 1.15 + 2.2 * faded_noise(u, v, 0.05, spots.footprint, seed) + 1.8 * faded_noise(v, u, 0.14, spots.footprint, seed)
-    shade += 1.0 * faded_noise(u - v, v + x, 0.45, spots.footprint, seed) + 0.7 * faded_noise(u, v, 1.4, spots.footprint, seed)
+    shade = (
+        1.15
+        + 2.2 * faded_noise(u, v, 0.05, spots.footprint, seed)
+        + 1.8 * faded_noise(v, u, 0.14, spots.footprint, seed)
+    )
+    shade += 1.0 * faded_noise(u - v, v + x, 0.45, spots.footprint, seed) + 0.7 * faded_noise(
+        u, v, 1.4, spots.footprint, seed
+    )
     below = np.clip(0.5 + 0.5 * z / spots.half[:, 2], 0.0, 1.0)
     albedo = spots.colour * (np.clip(shade, 0.05, 3.0) * (0.4 + 0.7 * below))[:, None]
     tint = 0.35 * faded_noise(u, v, 0.9, spots.footprint, seed + 5.0)
@@ -125,5 +131,3 @@ def planks(spots: Spots) -> Painted:
     grain = 0.5 * faded_noise(6.0 * u, v, 0.5, spots.footprint, tone * 40.0)
     shade = (0.8 + 0.4 * tone + grain) * np.where(gap, 0.3, 1.0)
     return matt(spots.colour * shade[:, None])
-
-

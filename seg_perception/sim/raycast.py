@@ -29,7 +29,6 @@ _NEAR = 0.05
 _HORIZON = 600.0
 
 
-
 @dataclass(frozen=True)
 class RayTable:
     """The rays of a camera and the bounds of its tiles; made once per camera.

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from seg_perception.geometry.camera import Camera
 from seg_perception.geometry.transforms import Transform
+from seg_perception.sim.arrays import F32
 from seg_perception.sim.atmosphere import develop, haze, light_colours, sky_colour
 from seg_perception.sim.ground_paint import ground_albedo
 from seg_perception.sim.labels import NO_LABEL, Label
-from seg_perception.sim.arrays import F32
 from seg_perception.sim.noise import value_noise
 from seg_perception.sim.paint import Spots, painters
 from seg_perception.sim.raycast import GROUND, OUTSIDE, SKY, Hits, RayTable, cast
@@ -199,7 +199,9 @@ class _Lighting:
             direct[lit] *= self.maps.above_roofs(points[lit] + 0.05 * normal[lit])
         height = np.clip(points[:, 2] / 6.0, 0.0, 1.0)
         open_sky = (0.55 + 0.45 * normal[:, 2]) * (0.55 + 0.45 * height)
-        open_sky = np.where(scene.label[index] == Label.CAR, open_sky * np.clip(points[:, 2] / 0.5, 0.25, 1.0), open_sky)
+        open_sky = np.where(
+            scene.label[index] == Label.CAR, open_sky * np.clip(points[:, 2] / 0.5, 0.25, 1.0), open_sky
+        )
         # Light that the sunny ground throws back up.
         bounce = np.float32(0.12) * (1.0 - 0.5 * normal[:, 2])
         light = albedo * (direct[:, None] * self.sun + open_sky[:, None] * self.sky + bounce[:, None])
@@ -220,9 +222,7 @@ class _Lighting:
         return result
 
 
-def _on_surface(
-    scene: Scene, points: F32, index: NDArray[np.int32], face: NDArray[np.int8]
-) -> tuple[F32, F32, F32]:
+def _on_surface(scene: Scene, points: F32, index: NDArray[np.int32], face: NDArray[np.int8]) -> tuple[F32, F32, F32]:
     """Local point, local normal and world normal, float32 [n, 3] each."""
     rotation = scene.rotation.astype(np.float32)[index]
     offset = points - scene.centre.astype(np.float32)[index]
@@ -238,5 +238,3 @@ def _on_surface(
     planar = np.where(is_frustum[:, None], scene.local_normals[index, flat], cap)
     local_normal = np.where((face >= FACE_SIDE)[:, None], curved, planar).astype(np.float32)
     return local, local_normal, np.einsum("nij,nj->ni", rotation, local_normal)
-
-

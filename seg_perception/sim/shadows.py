@@ -16,13 +16,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_perception.sim.labels import Label
 from seg_perception.sim.arrays import F32
+from seg_perception.sim.labels import Label
 from seg_perception.sim.porous import is_porous
 from seg_perception.sim.scene import Scene
 from seg_perception.sim.solids import Shape
 from seg_perception.sim.world import World
-
 
 _SIZE = 120.0  # m, side of the maps
 _FINE = 0.125  # m, cell of the shadow map

@@ -13,7 +13,6 @@ from enum import IntEnum
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from seg_perception.sim.labels import Label
 
@@ -108,7 +107,9 @@ class Solid:
         bottom = np.array([(x, y, -z), (-x, y, -z), (-x, -y, -z), (x, -y, -z)])
         if self.shape is Shape.FRUSTUM:
             tx, ty, ox, oy = self.top
-            upper = np.array([(ox + tx, oy + ty, z), (ox - tx, oy + ty, z), (ox - tx, oy - ty, z), (ox + tx, oy - ty, z)])
+            upper = np.array(
+                [(ox + tx, oy + ty, z), (ox - tx, oy + ty, z), (ox - tx, oy - ty, z), (ox + tx, oy - ty, z)]
+            )
         else:
             upper = bottom * (1.0, 1.0, -1.0)
         local = np.concatenate([bottom, upper])

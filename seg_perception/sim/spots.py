@@ -59,5 +59,3 @@ Painter = Callable[[Spots], Painted]
 def matt(albedo: Floats) -> Painted:
     """A surface that mirrors nothing."""
     return np.asarray(albedo, np.float32), np.zeros(len(albedo), np.float32)
-
-

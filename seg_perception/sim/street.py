@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from seg_perception.sim.labels import Label
 
 
-
 class Zone(IntEnum):
     """What a piece of ground is made of."""
 

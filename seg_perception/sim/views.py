@@ -95,6 +95,8 @@ def write_views(
         bgr = cv2.cvtColor(view.rgb, cv2.COLOR_RGB2BGR)
         written = cv2.imwrite(str(image), bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
         if not (written and cv2.imwrite(str(labels), view.labels)):
-            raise RecordingError(f"{image}: cannot be written; check that the folder is writable and the disk has room.")
+            raise RecordingError(
+                f"{image}: cannot be written; check that the folder is writable and the disk has room."
+            )
         if progress is not None:
             progress(number + 1, count)

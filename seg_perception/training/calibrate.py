@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import cv2
 import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
 
 from seg_perception.errors import ConfigError
 from seg_perception.evaluation.segmentation import Reliability, confusion_matrix, iou_per_class
+from seg_perception.model_card import ModelCard
 from seg_perception.training.data import IGNORE, Dataset, LabelSpace, load_sample
+from seg_perception.training.plan import load_plan
 
 _PIXELS_PER_IMAGE = 4000
 
@@ -138,9 +142,7 @@ def _probabilities(logits: NDArray[np.float32], membership: NDArray[np.float32])
     return np.asarray(q / shifted.sum(axis=0, keepdims=True), np.float32)
 
 
-def _reliability(
-    logits: NDArray[np.float32], label: NDArray[np.uint8], membership: NDArray[np.float32]
-) -> Reliability:
+def _reliability(logits: NDArray[np.float32], label: NDArray[np.uint8], membership: NDArray[np.float32]) -> Reliability:
     q = _probabilities(logits, membership)
     return Reliability.of(q.max(axis=0), q.argmax(axis=0) == label)
 
@@ -185,3 +187,48 @@ def _fit(pixels: tuple[NDArray[np.float32], NDArray[np.uint8]], membership: NDAr
             inner[1] = low + ratio * (high - low)
             values[1] = score(inner[1])
     return math.exp((low + high) / 2.0)
+
+
+def calibrate_model(
+    plan_path: Path, root: Path | None, model: Path, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Calibration:
+    """Calibrate an ONNX network on the validation data of a plan and write temperature and figures to its card.
+
+    Args:
+        plan_path: training YAML.
+        root: folder that dataset paths start from; the plan's own when None.
+        model: ONNX file whose card lies beside it.
+        progress: called with images done and in all.
+
+    Raises:
+        ConfigError: plan, data or card are wrong.
+        ModelError: the model is not the card's, or cannot be run.
+    """
+    plan = load_plan(plan_path, root)
+    card_path = model.with_suffix(".yaml")
+    card = ModelCard.load(card_path)
+    card.verify(model)
+    if card.classes != plan.classes:
+        raise ConfigError(f"{card_path}: its classes are not those of {plan_path}; use the plan of this model.")
+    session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    mean, std = np.array(card.mean, np.float32), np.array(card.std, np.float32)
+
+    def network(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        ordered = image if card.channel_order == "rgb" else image[:, :, ::-1]
+        x = (ordered.astype(np.float32) / np.float32(255) - mean) / std
+        return np.asarray(session.run(None, {name: np.ascontiguousarray(x.transpose(2, 0, 1)[None])})[0][0], np.float32)
+
+    result = calibrate(network, plan.validation, plan.space, (card.width, card.height), progress)
+    data = ", ".join(f"{dataset.name} ({len(dataset.images)} images)" for dataset in plan.validation)
+    measured = {
+        "validation_data": data,
+        "mean_iou": round(result.mean_iou, 4),
+        "iou": {label: round(score, 4) for label, score in result.iou.items()},
+        "ece_before_calibration": round(result.ece_before, 4),
+        "ece_after_calibration": round(result.ece_after, 4),
+        "nll_before_calibration": round(result.nll_before, 4),
+        "nll_after_calibration": round(result.nll_after, 4),
+    }
+    replace(card, temperature=round(result.temperature, 4), measured=measured).write(card_path)
+    return result

@@ -108,7 +108,9 @@ def _files(entry: Section, key: str, root: Path) -> list[Path]:
 def _check_pairs(entry: Section, images: Sequence[Path], labels: Sequence[Path]) -> None:
     unpaired = {path.stem for path in images} ^ {path.stem for path in labels}
     if unpaired:
-        raise entry.error("labels", f"{len(unpaired)} images and labels have no partner of the same name, first {min(unpaired)}.")
+        raise entry.error(
+            "labels", f"{len(unpaired)} images and labels have no partner of the same name, first {min(unpaired)}."
+        )
 
 
 def _label_table(values: Section, classes: Sequence[str], groups: list[tuple[int, ...]]) -> NDArray[np.uint8]:
@@ -116,7 +118,7 @@ def _label_table(values: Section, classes: Sequence[str], groups: list[tuple[int
     for key in values:
         if isinstance(key, bool) or not isinstance(key, int) or not 0 <= key <= 255:
             raise values.error(str(key), "a label value must be a whole number from 0 to 255.")
-        meaning = values.value(key)  # type: ignore[arg-type]
+        meaning = values.value(key)
         if meaning == "ignore":
             table[key] = IGNORE
             continue
@@ -124,7 +126,9 @@ def _label_table(values: Section, classes: Sequence[str], groups: list[tuple[int
         for name in names:
             if name not in classes:
                 hint = did_you_mean(str(name), classes)
-                raise values.error(str(key), f"'{name}' is not one of the classes{hint}; use a class, a list of them, or ignore.")
+                raise values.error(
+                    str(key), f"'{name}' is not one of the classes{hint}; use a class, a list of them, or ignore."
+                )
         members = tuple(sorted(classes.index(name) for name in names))
         if len(members) == 1:
             table[key] = members[0]
@@ -153,15 +157,24 @@ def load_sample(dataset: Dataset, index: int, size: tuple[int, int] | None = Non
     image = cv2.imread(str(image_path), cv2.IMREAD_COLOR)
     raw = cv2.imread(str(label_path), cv2.IMREAD_UNCHANGED)
     if image is None or raw is None:
-        raise ConfigError(f"{image_path if image is None else label_path}: is not an image that can be decoded; replace or remove it.")
+        raise ConfigError(
+            f"{image_path if image is None else label_path}: is not an image that can be decoded; replace or remove it."
+        )
     if raw.ndim != 2 or raw.dtype != np.uint8:
-        raise ConfigError(f"{label_path}: labels must be single-channel 8-bit, not {raw.shape} {raw.dtype}; convert it.")
+        raise ConfigError(
+            f"{label_path}: labels must be single-channel 8-bit, not {raw.shape} {raw.dtype}; convert it."
+        )
     if raw.shape != image.shape[:2]:
-        raise ConfigError(f"{label_path}: is {raw.shape[1]}x{raw.shape[0]}, its image {image.shape[1]}x{image.shape[0]}; they must agree.")
+        raise ConfigError(
+            f"{label_path}: is {raw.shape[1]}x{raw.shape[0]} and its image {image.shape[1]}x{image.shape[0]}; "
+            "they must agree."
+        )
     label = dataset.table[raw]
     if (label == _UNNAMED).any():
         value = int(raw[label == _UNNAMED][0])
-        raise ConfigError(f"{label_path}: holds value {value}, which dataset '{dataset.name}' does not name; add it to 'values'.")
+        raise ConfigError(
+            f"{label_path}: holds value {value}, which dataset '{dataset.name}' does not name; add it to 'values'."
+        )
     if size is not None and size != (image.shape[1], image.shape[0]):
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         label = cv2.resize(label, size, interpolation=cv2.INTER_NEAREST)
@@ -214,7 +227,11 @@ def _jitter_colour(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArra
 
 
 def epoch_batches(
-    samples: Sequence[Sequence[Sample]], shares: Sequence[float], crop: tuple[int, int], batch: int, rng: np.random.Generator
+    samples: Sequence[Sequence[Sample]],
+    shares: Sequence[float],
+    crop: tuple[int, int],
+    batch: int,
+    rng: np.random.Generator,
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
     """One epoch of augmented batches: images uint8 [B, 3, h, w] RGB, labels uint8 [B, h, w].
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +35,9 @@ class NetworkSpec:
     dropout: float = 0.1
 
 
-def _conv(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, dilation: int = 1, groups: int = 1) -> nn.Sequential:
+def _conv(
+    inputs: int, outputs: int, kernel: int = 1, stride: int = 1, dilation: int = 1, groups: int = 1
+) -> nn.Sequential:
     padding = dilation * (kernel // 2)
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, groups, bias=False), nn.BatchNorm2d(outputs)
@@ -60,7 +63,7 @@ class InvertedResidual(nn.Module):
         )  # fmt: skip
         self.residual = stride == 1 and inputs == outputs
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         y: Tensor = self.body(x)
         return x + y if self.residual else y
 
@@ -76,7 +79,7 @@ class ASPP(nn.Module):
         self.mean = nn.Sequential(nn.Conv2d(inputs, outputs, 1), nn.ReLU())
         self.project = nn.Sequential(_conv(outputs * (2 + len(rates)), outputs), nn.ReLU())
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         mean = self.mean(x.mean(dim=(2, 3), keepdim=True)).expand(-1, -1, x.shape[2], x.shape[3])
         return self.project(torch.cat([self.point(x), *(branch(x) for branch in self.dilated), mean], dim=1))  # type: ignore[no-any-return]
 
@@ -112,7 +115,7 @@ class SegmentationNetwork(nn.Module):
         self.merge_quarter = nn.Sequential(_separable(context + 32, 64), _separable(64, 64))
         self.classifier = nn.Sequential(nn.Dropout2d(spec.dropout), nn.Conv2d(64, spec.classes, 1))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         quarter = self.to_quarter(self.stem(x))
         eighth = self.to_eighth(quarter)
         y = self.aspp(self.to_body(eighth))
@@ -126,13 +129,13 @@ def _resize_to(x: Tensor, like: Tensor) -> Tensor:
     return F.interpolate(x, size=(like.shape[2], like.shape[3]), mode="bilinear", align_corners=False)
 
 
-def export_onnx(network: SegmentationNetwork, path: str, width: int, height: int) -> None:
-    """Write the network as ONNX: input "image" float32 [1, 3, height, width], output "logits" [1, K, height/4, width/4].
+def export_onnx(network: SegmentationNetwork, path: Path, width: int, height: int) -> None:
+    """Write the network as ONNX: "image" float32 [1, 3, height, width] in, "logits" [1, K, height/4, width/4] out.
 
     Batch norms are folded into the convolutions by the exporter; shapes are fixed, as engines want them.
     """
-    network = network.eval().float().to(memory_format=torch.contiguous_format)
+    network = network.eval().float()
     torch.onnx.export(
-        network, (torch.zeros(1, 3, height, width),), path, input_names=["image"], output_names=["logits"],
+        network, (torch.zeros(1, 3, height, width),), str(path), input_names=["image"], output_names=["logits"],
         opset_version=17, dynamo=False,
     )  # fmt: skip

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,116 +17,17 @@ from torch import Tensor
 
 from seg_perception.errors import ConfigError
 from seg_perception.evaluation.segmentation import confusion_matrix, iou_per_class
+from seg_perception.model_card import ModelCard, file_sha256
 from seg_perception.training.data import (
     IGNORE,
-    Dataset,
     LabelSpace,
     Sample,
     epoch_batches,
     load_all,
-    read_datasets,
 )
 from seg_perception.training.losses import combined, label_log_probabilities
-from seg_perception.training.network import NetworkSpec, SegmentationNetwork
-from seg_perception.yamlfile import load_yaml
-
-# ImageNet's statistics, the field's habit; any fixed numbers would do since the first convolution learns its own scale.
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
-_LOSSES = ("cross_entropy", "focal", "dice")
-
-
-@dataclass(frozen=True)
-class TrainingPlan:
-    """Everything a training run depends on; read from one YAML.
-
-    Attributes:
-        classes: class names in output order.
-        colours: RGB per class, for pictures.
-        width, height: the network's input size, pixels.
-        train, validation: datasets.
-        space: labels that the datasets use.
-        epochs, batch, crop: length of the run; crop is (width, height), multiples of 16.
-        learning_rate, weight_decay: of AdamW.
-        losses: name → factor.
-        seed: of everything random.
-    """
-
-    classes: tuple[str, ...]
-    colours: tuple[tuple[int, int, int], ...]
-    width: int
-    height: int
-    train: tuple[Dataset, ...]
-    validation: tuple[Dataset, ...]
-    space: LabelSpace
-    epochs: int
-    batch: int
-    crop: tuple[int, int]
-    learning_rate: float
-    weight_decay: float
-    losses: Mapping[str, float]
-    seed: int
-
-
-def load_plan(path: Path, root: Path | None = None) -> TrainingPlan:
-    """Read a training YAML (config/training/urban.yaml is a commented example).
-
-    Args:
-        path: the YAML.
-        root: folder that dataset paths start from; the YAML's own folder when None.
-
-    Raises:
-        ConfigError: the YAML or a dataset it names is wrong.
-    """
-    top = load_yaml(path)
-    root = root or path.parent
-    colours = top.section("classes")
-    classes = tuple(colours)
-    palette = []
-    for name in classes:
-        red, green, blue = (int(colours.as_number(name, value, 0, 255)) for value in colours.numbers(name, 3))
-        palette.append((red, green, blue))
-    size = top.section("input")
-    train, space = read_datasets(top, "train", classes, root)
-    validation, held_out = read_datasets(top, "validation", classes, root)
-    settings = top.section("settings")
-    losses = settings.section("losses")
-    for name in losses:
-        if name not in _LOSSES:
-            raise losses.error(name, f"is not a loss; use one of {', '.join(_LOSSES)}.")
-    crop = [int(value) for value in settings.numbers("crop", 2)]
-    if any(value % 16 or value <= 0 for value in crop):
-        raise settings.error("crop", "must be [width, height] in multiples of 16.")
-    plan = TrainingPlan(
-        classes=classes,
-        colours=tuple(palette),
-        width=size.integer("width", 32, 8192),
-        height=size.integer("height", 32, 8192),
-        train=tuple(train),
-        validation=tuple(_relabel(dataset, held_out, space) for dataset in validation),
-        space=space,
-        epochs=settings.integer("epochs", 1, 100_000),
-        batch=settings.integer("batch", 2, 4096),
-        crop=(crop[0], crop[1]),
-        learning_rate=settings.number("learning_rate", 1e-7, 1.0),
-        weight_decay=settings.number("weight_decay", 0.0, 1.0),
-        losses={name: losses.number(name, 0.0, 100.0) for name in losses},
-        seed=settings.integer("seed", 0, 2**31),
-    )
-    for part in (size, settings, top):
-        part.finish()
-    return plan
-
-
-def _relabel(dataset: Dataset, own: LabelSpace, common: LabelSpace) -> Dataset:
-    """Move a validation dataset's group numbers to those of training."""
-    table = dataset.table.copy()
-    for index, group in enumerate(own.groups):
-        if group not in common.groups:
-            names = "|".join(own.classes[member] for member in group)
-            raise ConfigError(f"dataset '{dataset.name}': the label group {names} occurs only in validation; train with it too.")
-        table[dataset.table == len(own.classes) + index] = len(common.classes) + common.groups.index(group)
-    return replace(dataset, table=table)
+from seg_perception.training.network import NetworkSpec, SegmentationNetwork, export_onnx
+from seg_perception.training.plan import MEAN, STD, TrainingPlan
 
 
 def class_weights(samples: Sequence[Sequence[Sample]], space: LabelSpace) -> Tensor:
@@ -190,11 +91,13 @@ class _Run:
             else:
                 mean.copy_(value)
 
-    def train_step(self, images: NDArray[np.uint8], labels: NDArray[np.uint8], plan: TrainingPlan, weight: Tensor) -> float:
+    def train_step(
+        self, images: NDArray[np.uint8], labels: NDArray[np.uint8], plan: TrainingPlan, weight: Tensor
+    ) -> float:
         with torch.autocast(self.device.type, torch.bfloat16):
             logits = self.network(to_input(images, self.device))
-        # Half the pixels' rows and columns carry nearly all of the gradient at a quarter of its cost; which half changes
-        # with every step, so no offset creeps in.
+        # Half the pixels' rows and columns carry nearly all of the gradient at a quarter of its cost; which half
+        # changes with every step, so no offset creeps in.
         labels = labels[:, self.step % 2 :: 2, (self.step // 2) % 2 :: 2]
         target = torch.from_numpy(labels.astype(np.int64)).to(self.device)
         loss = combined(logits, target, plan.space.groups, plan.losses, weight)
@@ -234,7 +137,9 @@ def validate(network: SegmentationNetwork, samples: Sequence[Sequence[Sample]], 
     Returns:
         Label name → IoU, and "mean".
     """
-    used = sorted({int(value) for dataset in samples for sample in dataset for value in np.unique(sample.label)} - {IGNORE})
+    used = sorted(
+        {int(value) for dataset in samples for sample in dataset for value in np.unique(sample.label)} - {IGNORE}
+    )
     renumber = np.full(256, IGNORE, np.uint8)
     renumber[used] = np.arange(len(used))
     device = next(network.parameters()).device
@@ -243,11 +148,15 @@ def validate(network: SegmentationNetwork, samples: Sequence[Sequence[Sample]], 
     for dataset in samples:
         for sample in dataset:
             logits = network(to_input(sample.image.transpose(2, 0, 1)[None].copy(), device))
-            full = torch.nn.functional.interpolate(logits, size=sample.label.shape, mode="bilinear", align_corners=False)
+            full = torch.nn.functional.interpolate(
+                logits, size=sample.label.shape, mode="bilinear", align_corners=False
+            )
             log_q = label_log_probabilities(full, space.groups)[0, used]
             total += confusion_matrix(renumber[sample.label], log_q.argmax(0).cpu().numpy(), len(used))
     scores = iou_per_class(total)
-    return {space.name(label): float(score) for label, score in zip(used, scores, strict=True)} | {"mean": float(np.nanmean(scores))}
+    return {space.name(label): float(score) for label, score in zip(used, scores, strict=True)} | {
+        "mean": float(np.nanmean(scores))
+    }
 
 
 def train(
@@ -308,7 +217,11 @@ def train(
         for images, labels in epoch_batches(samples, shares, plan.crop, plan.batch, rng):
             losses.append(run.train_step(images, labels, plan, weight))
             progress(run.step, per_epoch * plan.epochs, losses[-1])
-        entry: dict[str, Any] = {"epoch": epoch, "loss": float(np.mean(losses)), "seconds": round(time.monotonic() - began, 1)}
+        entry: dict[str, Any] = {
+            "epoch": epoch,
+            "loss": float(np.mean(losses)),
+            "seconds": round(time.monotonic() - began, 1),
+        }
         if (epoch + 1) % validate_every == 0 or epoch + 1 == plan.epochs:
             entry["iou"] = validate(run.average, held_out, plan.space)
         _save(checkpoint, run.state() | {"epoch": epoch, "classes": plan.classes})
@@ -331,5 +244,43 @@ def _load_checkpoint(path: Path, plan: TrainingPlan) -> dict[str, Any]:
         raise ConfigError(f"{path}: no checkpoint there; start without --resume or correct the path.")
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     if tuple(state["classes"]) != plan.classes:
-        raise ConfigError(f"{path}: was trained for other classes ({', '.join(state['classes'])}); train anew or correct the YAML.")
+        raise ConfigError(
+            f"{path}: was trained for other classes ({', '.join(state['classes'])}); train anew or correct the YAML."
+        )
     return state
+
+
+def export(checkpoint: Path, plan: TrainingPlan, name: str) -> Path:
+    """Write the averaged weights of a checkpoint as ONNX, with a model card that is not calibrated yet.
+
+    Args:
+        checkpoint: from `train`.
+        plan: the plan it was trained by.
+        name: of the model; the files are named after it and lie beside the checkpoint.
+
+    Returns:
+        The ONNX file; the card has the suffix .yaml.
+    """
+    state = _load_checkpoint(checkpoint, plan)
+    network = SegmentationNetwork(NetworkSpec(len(plan.classes)))
+    network.load_state_dict(state["average"])
+    model = checkpoint.with_name(f"{name}.onnx")
+    export_onnx(network, model, plan.width, plan.height)
+    card = ModelCard(
+        name=name,
+        classes=plan.classes,
+        colours=np.array(plan.colours, np.uint8),
+        width=plan.width,
+        height=plan.height,
+        channel_order="rgb",
+        mean=MEAN,
+        std=STD,
+        output="logits",
+        temperature=1.0,
+        sha256=file_sha256(model),
+        training_data=plan.training_data,
+        licence=plan.licence,
+        measured={},
+    )
+    card.write(model.with_suffix(".yaml"))
+    return model

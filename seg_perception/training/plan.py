@@ -1,0 +1,116 @@
+"""The training plan: one YAML that says which classes, which data, and how to train. Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from seg_perception.errors import ConfigError
+from seg_perception.training.data import Dataset, LabelSpace, read_datasets
+from seg_perception.yamlfile import load_yaml
+
+# ImageNet's statistics, the field's habit; any fixed numbers would do since the first convolution learns its own scale.
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+_LOSSES = ("cross_entropy", "focal", "dice")
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """Everything a training run depends on; read from one YAML.
+
+    Attributes:
+        classes: class names in output order.
+        colours: RGB per class, for pictures.
+        width, height: the network's input size, pixels.
+        train, validation: datasets.
+        space: labels that the datasets use.
+        epochs, batch, crop: length of the run; crop is (width, height), multiples of 16.
+        learning_rate, weight_decay: of AdamW.
+        losses: name → factor.
+        seed: of everything random.
+        training_data, licence: told in the model card.
+    """
+
+    classes: tuple[str, ...]
+    colours: tuple[tuple[int, int, int], ...]
+    width: int
+    height: int
+    train: tuple[Dataset, ...]
+    validation: tuple[Dataset, ...]
+    space: LabelSpace
+    epochs: int
+    batch: int
+    crop: tuple[int, int]
+    learning_rate: float
+    weight_decay: float
+    losses: Mapping[str, float]
+    seed: int
+    training_data: str
+    licence: str
+
+
+def load_plan(path: Path, root: Path | None = None) -> TrainingPlan:
+    """Read a training YAML (config/training/urban.yaml is a commented example).
+
+    Args:
+        path: the YAML.
+        root: folder that dataset paths start from; the YAML's own folder when None.
+
+    Raises:
+        ConfigError: the YAML or a dataset it names is wrong.
+    """
+    top = load_yaml(path)
+    root = root or path.parent
+    colours = top.section("classes")
+    classes = tuple(colours)
+    palette = []
+    for name in classes:
+        red, green, blue = (int(colours.as_number(name, value, 0, 255)) for value in colours.numbers(name, 3))
+        palette.append((red, green, blue))
+    size = top.section("input")
+    train, space = read_datasets(top, "train", classes, root)
+    validation, held_out = read_datasets(top, "validation", classes, root)
+    settings = top.section("settings")
+    losses = settings.section("losses")
+    for name in losses:
+        if name not in _LOSSES:
+            raise losses.error(name, f"is not a loss; use one of {', '.join(_LOSSES)}.")
+    crop = [int(value) for value in settings.numbers("crop", 2)]
+    if any(value % 16 or value <= 0 for value in crop):
+        raise settings.error("crop", "must be [width, height] in multiples of 16.")
+    plan = TrainingPlan(
+        classes=classes,
+        colours=tuple(palette),
+        width=size.integer("width", 32, 8192),
+        height=size.integer("height", 32, 8192),
+        train=tuple(train),
+        validation=tuple(_relabel(dataset, held_out, space) for dataset in validation),
+        space=space,
+        epochs=settings.integer("epochs", 1, 100_000),
+        batch=settings.integer("batch", 2, 4096),
+        crop=(crop[0], crop[1]),
+        learning_rate=settings.number("learning_rate", 1e-7, 1.0),
+        weight_decay=settings.number("weight_decay", 0.0, 1.0),
+        losses={name: losses.number(name, 0.0, 100.0) for name in losses},
+        seed=settings.integer("seed", 0, 2**31),
+        training_data=top.text("training_data"),
+        licence=top.text("licence"),
+    )
+    for part in (size, settings, top):
+        part.finish()
+    return plan
+
+
+def _relabel(dataset: Dataset, own: LabelSpace, common: LabelSpace) -> Dataset:
+    """Move a validation dataset's group numbers to those of training."""
+    table = dataset.table.copy()
+    for index, group in enumerate(own.groups):
+        if group not in common.groups:
+            names = "|".join(own.classes[member] for member in group)
+            raise ConfigError(
+                f"dataset '{dataset.name}': the label group {names} occurs only in validation; train with it too."
+            )
+        table[dataset.table == len(own.classes) + index] = len(common.classes) + common.groups.index(group)
+    return replace(dataset, table=table)
