@@ -6,9 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_perception.sim.arrays import F32
 from seg_perception.sim.conditions import Conditions
-from seg_perception.sim.noise import value_noise
+from seg_perception.sim.noise import F32, value_noise
 
 
 def light_colours(conditions: Conditions) -> tuple[F32, F32]:

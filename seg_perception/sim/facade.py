@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
-from seg_perception.sim.arrays import F32
+import numpy as np
+from numpy.typing import NDArray
+
 from seg_perception.sim.noise import faded_noise, hash01
 from seg_perception.sim.paint import Painted, Spots
+
+Values = NDArray[Any]  # one number or truth value per point
 
 _BRICK_LONG, _BRICK_HIGH, _MORTAR = 0.225, 0.075, 0.01
 
@@ -23,7 +27,7 @@ def wall(spots: Spots) -> Painted:
     return albedo, gloss
 
 
-def _masonry(spots: Spots, u: F32, v: F32) -> F32:
+def _masonry(spots: Spots, u: Values, v: Values) -> Values:
     seed = (spots.seed % 73).astype(np.float32)
     fine = spots.footprint
     row = np.floor(v / _BRICK_HIGH)
@@ -42,7 +46,7 @@ def _masonry(spots: Spots, u: F32, v: F32) -> F32:
     return np.asarray(albedo, np.float32)
 
 
-def _openings(spots: Spots, u: F32, v: F32, width: F32, built: F32, albedo: F32, gloss: F32) -> None:
+def _openings(spots: Spots, u: Values, v: Values, width: Values, built: Values, albedo: Values, gloss: Values) -> None:
     """Windows, doors, shops and string courses, painted over the masonry in place."""
     count = np.maximum(np.floor(width / np.maximum(spots.pitch, 0.5)), 1.0)
     bay = width / count
@@ -71,7 +75,15 @@ def _openings(spots: Spots, u: F32, v: F32, width: F32, built: F32, albedo: F32,
 
 
 def _windows(
-    spots: Spots, x: F32, y: F32, bay: F32, storey: F32, where: F32, chance: F32, albedo: F32, gloss: F32
+    spots: Spots,
+    x: Values,
+    y: Values,
+    bay: Values,
+    storey: Values,
+    where: Values,
+    chance: Values,
+    albedo: Values,
+    gloss: Values,
 ) -> None:
     half = np.clip(bay * (0.2 + 0.2 * spots.chance(4)), 0.3, 1.6)
     sill, head = storey * (0.22 + 0.12 * spots.chance(5)), storey * (0.76 + 0.1 * spots.chance(6))
@@ -96,7 +108,15 @@ def _windows(
 
 
 def _shop_fronts(
-    spots: Spots, u: F32, x: F32, y: F32, bay: F32, storey: F32, shop: F32, albedo: F32, gloss: F32
+    spots: Spots,
+    u: Values,
+    x: Values,
+    y: Values,
+    bay: Values,
+    storey: Values,
+    shop: Values,
+    albedo: Values,
+    gloss: Values,
 ) -> None:
     if not shop.any():
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,18 +11,6 @@ from seg_perception.sim.labels import Label
 from seg_perception.sim.solids import Colour, Material, Solid, Surface, box, cylinder, ellipsoid, frustum, rod
 
 _METALS: tuple[Colour, ...] = ((0.45, 0.47, 0.48), (0.30, 0.32, 0.33), (0.10, 0.11, 0.11), (0.16, 0.22, 0.18))
-
-_RED: Colour = (0.75, 0.07, 0.08)
-_BLUE: Colour = (0.05, 0.18, 0.55)
-_GREEN: Colour = (0.05, 0.30, 0.18)
-_AMBER: Colour = (0.85, 0.70, 0.10)
-_PALE: Colour = (0.90, 0.90, 0.90)
-_BLACK: Colour = (0.05, 0.05, 0.05)
-_PLATES: tuple[tuple[Colour, Colour], ...] = ((_BLUE, _PALE), (_GREEN, _PALE), (_PALE, _BLACK), (_AMBER, _BLACK))
-
-
-def _seed(rng: np.random.Generator) -> int:
-    return int(rng.integers(1 << 20))
 
 
 def _metal(rng: np.random.Generator) -> Material:
@@ -44,8 +33,11 @@ def street_lamp(rng: np.random.Generator) -> tuple[Solid, ...]:
 
 def bollard(rng: np.random.Generator) -> tuple[Solid, ...]:
     """A knee-high to hip-high post."""
-    radius, height = float(rng.uniform(0.05, 0.1)), float(rng.uniform(0.8, 1.1))
-    return (cylinder((0.0, 0.0), radius, (0.0, height), Label.POLE, _metal(rng)),)
+    return (
+        cylinder(
+            (0.0, 0.0), float(rng.uniform(0.05, 0.1)), (0.0, float(rng.uniform(0.8, 1.1))), Label.POLE, _metal(rng)
+        ),
+    )
 
 
 def traffic_sign(rng: np.random.Generator) -> tuple[Solid, ...]:
@@ -55,18 +47,20 @@ def traffic_sign(rng: np.random.Generator) -> tuple[Solid, ...]:
     for level in range(1 + int(rng.random() < 0.3)):
         z = height - 0.75 * level
         kind = rng.choice(["disc", "triangle", "plate"])
-        seed = _seed(rng)
+        seed = int(rng.integers(1 << 20))
         if kind == "disc":
-            face = Material(Surface.RING_SIGN, _RED, _PALE, seed=seed)
+            face = Material(Surface.SIGN, (0.75, 0.07, 0.08), (0.9, 0.9, 0.9), density=0.1, seed=seed)
             if rng.random() < 0.4:
-                face = Material(Surface.DISC_SIGN, _BLUE, _PALE, seed=seed)
+                face = replace(face, colour=(0.05, 0.18, 0.55), density=0.2)
             parts.append(rod(np.array([0.0, 0.0, z]), np.array([-0.03, 0.0, z]), 0.3, Label.SIGN_SYMBOL, face))
         elif kind == "triangle":
-            face = Material(Surface.TRIANGLE_SIGN, _RED, _PALE, seed=seed)
+            face = Material(Surface.SIGN, (0.75, 0.07, 0.08), (0.9, 0.9, 0.9), density=0.3, seed=seed)
             parts.append(frustum((0.0, 0.0), (0.015, 0.36), (0.015, 0.02), (z - 0.3, z + 0.3), Label.SIGN_SYMBOL, face))
         else:
-            colour, ink = _PLATES[rng.integers(len(_PLATES))]
-            face = Material(Surface.PLATE_SIGN, colour, ink, seed=seed)
+            colours: tuple[Colour, ...] = ((0.05, 0.18, 0.5), (0.05, 0.3, 0.18), (0.88, 0.88, 0.86), (0.85, 0.7, 0.1))
+            pick = int(rng.integers(4))
+            ink: Colour = (0.9, 0.9, 0.9) if pick < 2 else (0.08, 0.08, 0.08)
+            face = Material(Surface.SIGN, colours[pick], ink, density=0.4, seed=seed)
             half = (0.015, float(rng.uniform(0.25, 0.8)))
             tall = float(rng.uniform(0.15, 0.4))
             parts.append(box((0.0, 0.0), half, (z - tall, z + tall), Label.SIGN_SYMBOL, face))
@@ -75,7 +69,7 @@ def traffic_sign(rng: np.random.Generator) -> tuple[Solid, ...]:
 
 def traffic_light(rng: np.random.Generator) -> tuple[Solid, ...]:
     """A post with a signal head facing -x; the head is of class SIGN_SYMBOL."""
-    lamps = Material(Surface.SIGNAL, _BLACK, seed=_seed(rng))
+    lamps = Material(Surface.SIGN, (0.05, 0.05, 0.05), (0.9, 0.1, 0.05), density=0.5, seed=int(rng.integers(1 << 20)))
     return (
         cylinder((0.12, 0.0), 0.055, (0.0, 3.4), Label.POLE, _metal(rng)),
         box((0.0, 0.0), (0.1, 0.17), (2.3, 3.3), Label.SIGN_SYMBOL, lamps),
@@ -92,7 +86,10 @@ def wooden_fence(rng: np.random.Generator, length: float) -> tuple[Solid, ...]:
     """Planks along x, `length` m long."""
     tone = float(rng.uniform(0.25, 0.55))
     planks = Material(
-        Surface.PLANKS, (tone, 0.8 * tone, 0.6 * tone), pitch=float(rng.uniform(0.1, 0.18)), seed=_seed(rng)
+        Surface.PLANKS,
+        (tone, 0.8 * tone, 0.6 * tone),
+        pitch=float(rng.uniform(0.1, 0.18)),
+        seed=int(rng.integers(1 << 20)),
     )
     return (box((0.0, 0.0), (0.5 * length, 0.04), (0.0, float(rng.uniform(1.0, 1.9))), Label.FENCE, planks),)
 
@@ -100,7 +97,7 @@ def wooden_fence(rng: np.random.Generator, length: float) -> tuple[Solid, ...]:
 def garden_wall(rng: np.random.Generator, length: float) -> tuple[Solid, ...]:
     """A low wall along x; walls count as BUILDING."""
     tone = float(rng.uniform(0.35, 0.6))
-    brick = Material(Surface.WALL, (tone, 0.72 * tone, 0.6 * tone), seed=_seed(rng))
+    brick = Material(Surface.WALL, (tone, 0.72 * tone, 0.6 * tone), seed=int(rng.integers(1 << 20)), density=0.0)
     return (box((0.0, 0.0), (0.5 * length, 0.12), (0.0, float(rng.uniform(0.6, 2.0))), Label.BUILDING, brick),)
 
 
@@ -111,13 +108,13 @@ def _leaf_colour(rng: np.random.Generator) -> Colour:
 
 def hedge(rng: np.random.Generator, length: float) -> tuple[Solid, ...]:
     """A clipped hedge along x, of class TREE."""
-    leaves = Material(Surface.FOLIAGE, _leaf_colour(rng), pitch=0.12, density=1.0, seed=_seed(rng))
+    leaves = Material(Surface.FOLIAGE, _leaf_colour(rng), pitch=0.12, density=1.0, seed=int(rng.integers(1 << 20)))
     return (box((0.0, 0.0), (0.5 * length, 0.4), (0.0, float(rng.uniform(0.8, 2.2))), Label.TREE, leaves),)
 
 
 def bush(rng: np.random.Generator) -> tuple[Solid, ...]:
     """Two or three round shrubs."""
-    leaves = Material(Surface.FOLIAGE, _leaf_colour(rng), pitch=0.14, density=0.97, seed=_seed(rng))
+    leaves = Material(Surface.FOLIAGE, _leaf_colour(rng), pitch=0.14, density=0.97, seed=int(rng.integers(1 << 20)))
     parts = []
     for _ in range(int(rng.integers(2, 4))):
         size = float(rng.uniform(0.4, 1.1))
@@ -130,16 +127,21 @@ def tree(rng: np.random.Generator) -> tuple[Solid, ...]:
     """Bare in winter, in leaf, or a conifer; 5 to 14 m."""
     kind = rng.choice(["bare", "leafy", "conifer"], p=[0.4, 0.45, 0.15])
     tone = float(rng.uniform(0.14, 0.32))
-    bark = Material(Surface.BARK, (tone, 0.92 * tone, 0.8 * tone), seed=_seed(rng))
+    bark = Material(Surface.BARK, (tone, 0.92 * tone, 0.8 * tone), seed=int(rng.integers(1 << 20)))
     height = float(rng.uniform(5.5, 13.0))
     if kind == "conifer":
         return _conifer(rng, height, bark)
     clear = float(rng.uniform(2.3, 3.2))
     radius = 0.02 * height + 0.05
-    fork, tip = np.array([0.0, 0.0, clear]), np.array([*rng.normal(0.0, 0.3, 2), 0.75 * height])
     parts = [
-        rod(np.zeros(3), fork, radius, Label.TREE, bark),
-        rod(fork, tip, 0.6 * radius, Label.TREE, bark),
+        rod(np.zeros(3), np.array([0.0, 0.0, clear]), radius, Label.TREE, bark),
+        rod(
+            np.array([0.0, 0.0, clear]),
+            np.array([*rng.normal(0.0, 0.3, 2), 0.75 * height]),
+            0.6 * radius,
+            Label.TREE,
+            bark,
+        ),
     ]
     spread = 0.28 * height
     colour: Colour = _leaf_colour(rng) if kind == "leafy" else (1.1 * tone, 0.95 * tone, 0.8 * tone)
@@ -149,7 +151,7 @@ def tree(rng: np.random.Generator) -> tuple[Solid, ...]:
         colour,
         pitch=0.13 if kind == "leafy" else 0.3,
         density=density,
-        seed=_seed(rng),
+        seed=int(rng.integers(1 << 20)),
     )
     for _ in range(7 if kind == "bare" else 4):
         start = np.array([0.0, 0.0, rng.uniform(clear, max(clear + 0.1, 0.6 * height))])
@@ -168,7 +170,7 @@ def tree(rng: np.random.Generator) -> tuple[Solid, ...]:
 def _conifer(rng: np.random.Generator, height: float, bark: Material) -> tuple[Solid, ...]:
     green = float(rng.uniform(0.12, 0.22))
     colour: Colour = (0.75 * green, green, 0.7 * green)
-    needles = Material(Surface.FOLIAGE, colour, pitch=0.14, density=0.97, seed=_seed(rng))
+    needles = Material(Surface.FOLIAGE, colour, pitch=0.14, density=0.97, seed=int(rng.integers(1 << 20)))
     width = 0.16 * height
     parts = [cylinder((0.0, 0.0), 0.02 * height, (0.0, 0.3 * height), Label.TREE, bark)]
     for level in range(4):

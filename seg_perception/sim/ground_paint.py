@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_perception.sim.arrays import F32
 from seg_perception.sim.noise import faded_noise, hash01, value_noise
 from seg_perception.sim.scene import linear_light
 from seg_perception.sim.street import Street, Zone
+
+Values = NDArray[Any]  # one number or truth value per point
 
 _ASPHALT, _SLAB, _GRASS, _PATH, _KERB, _WHITE, _YELLOW = linear_light(
     [
@@ -23,7 +26,9 @@ _ASPHALT, _SLAB, _GRASS, _PATH, _KERB, _WHITE, _YELLOW = linear_light(
 )
 
 
-def ground_albedo(street: Street, x: F32, y: F32, across: F32, along: F32) -> tuple[F32, NDArray[np.uint8], F32]:
+def ground_albedo(
+    street: Street, x: Values, y: Values, across: Values, along: Values
+) -> tuple[Values, NDArray[np.uint8], Values]:
     """Albedo of points on the ground.
 
     Args:
@@ -65,14 +70,14 @@ def ground_albedo(street: Street, x: F32, y: F32, across: F32, along: F32) -> tu
     return albedo, zone, paint
 
 
-def _grainy(colour: F32, x: F32, y: F32, footprint: F32, seed: int) -> F32:
+def _grainy(colour: Values, x: Values, y: Values, footprint: Values, seed: int) -> Values:
     shade = 1.0 + 0.5 * faded_noise(x, y, 0.025, footprint) + 0.12 * faded_noise(x, y, 0.3, footprint, seed % 31)
     shade += 0.16 * faded_noise(x, y, 2.5, footprint, seed % 17) + 0.25 * faded_noise(x, y, 11.0, footprint, seed % 13)
-    result: F32 = colour * shade[:, None]
+    result: Values = colour * shade[:, None]
     return result
 
 
-def _asphalt(street: Street, s: F32, d: F32, x: F32, y: F32, footprint: F32) -> F32:
+def _asphalt(street: Street, s: Values, d: Values, x: Values, y: Values, footprint: Values) -> Values:
     albedo = _grainy(_ASPHALT, x, y, footprint, street.seed)
     lane = 0.5 * np.where(d > 0.0, street.left.road, street.right.road)
     rut = np.abs(np.abs(np.abs(d) - lane) - 0.75)
@@ -86,7 +91,7 @@ def _asphalt(street: Street, s: F32, d: F32, x: F32, y: F32, footprint: F32) -> 
     return albedo.astype(np.float32)
 
 
-def _slabs(street: Street, s: F32, d: F32, x: F32, y: F32, footprint: F32) -> F32:
+def _slabs(street: Street, s: Values, d: Values, x: Values, y: Values, footprint: Values) -> Values:
     albedo = _grainy(_SLAB, x, y, footprint, street.seed)
     long, wide = 0.9, 0.6
     row = np.floor(d / wide)
@@ -99,37 +104,37 @@ def _slabs(street: Street, s: F32, d: F32, x: F32, y: F32, footprint: F32) -> F3
     return albedo
 
 
-def _to_joint(position: F32, period: float) -> F32:
+def _to_joint(position: Values, period: float) -> Values:
     """Distance to the nearest whole multiple of `period`."""
-    result: F32 = (0.5 - np.abs(np.mod(position / period, 1.0) - 0.5)) * np.float32(period)
+    result: Values = (0.5 - np.abs(np.mod(position / period, 1.0) - 0.5)) * np.float32(period)
     return result
 
 
-def _grass(x: F32, y: F32, footprint: F32, seed: int) -> F32:
+def _grass(x: Values, y: Values, footprint: Values, seed: int) -> Values:
     dry = np.clip(value_noise(x * 0.15, y * 0.15, seed % 11) * 1.4 - 0.4, 0.0, 1.0)[:, None]
     colour = _GRASS * (1.0 - 0.45 * dry) + 0.45 * dry * _GRASS[[1, 1, 2]] * np.array([1.1, 1.0, 1.2], np.float32)
     shade = 1.0 + 1.1 * faded_noise(x, y, 0.05, footprint) + 0.6 * faded_noise(x, y, 0.35, footprint)
     shade += 0.5 * faded_noise(x, y, 1.6, footprint, seed % 19)
-    result: F32 = (colour * shade[:, None]).astype(np.float32)
+    result: Values = (colour * shade[:, None]).astype(np.float32)
     return result
 
 
-def _stripe(offset: F32, half_width: float, pixel: F32) -> F32:
+def _stripe(offset: Values, half_width: float, pixel: Values) -> Values:
     """Share of a pixel that a stripe of given half width covers, `offset` from its middle."""
     low = np.clip((offset + half_width) / pixel + 0.5, 0.0, 1.0)
     high = np.clip((offset - half_width) / pixel + 0.5, 0.0, 1.0)
-    result: F32 = (low - high).astype(np.float32)
+    result: Values = (low - high).astype(np.float32)
     return result
 
 
-def _dashes(s: F32, length: float, period: float, pixel: F32) -> F32:
+def _dashes(s: Values, length: float, period: float, pixel: Values) -> Values:
     offset = np.mod(s, period) - 0.5 * period
     exact = _stripe(offset, 0.5 * length, pixel)
-    result: F32 = np.where(pixel > period, np.float32(length / period), exact).astype(np.float32)
+    result: Values = np.where(pixel > period, np.float32(length / period), exact).astype(np.float32)
     return result
 
 
-def markings(street: Street, s: F32, d: F32, across: F32, along: F32) -> tuple[F32, F32]:
+def markings(street: Street, s: Values, d: Values, across: Values, along: Values) -> tuple[Values, Values]:
     """Road paint at street coordinates.
 
     Args:
@@ -179,7 +184,7 @@ def markings(street: Street, s: F32, d: F32, across: F32, along: F32) -> tuple[F
     return total, (_WHITE * (1.0 - share) + _YELLOW * share).astype(np.float32)
 
 
-def _kerbs(street: Street, s: F32, d: F32, across: F32, albedo: F32) -> None:
+def _kerbs(street: Street, s: Values, d: Values, across: Values, albedo: Values) -> None:
     """Kerb stones (14 cm wide, on the pavement's side of the edge) and the dark gutter before them, in place."""
     joint = np.where(np.mod(s, 0.92) < 0.02, 0.7, 1.0)[:, None].astype(np.float32)
     for side, sign in ((street.left, 1.0), (street.right, -1.0)):

@@ -1,4 +1,4 @@
-"""Buildings: walls with windows, shops or doors, and a roof. The front faces -y and has its middle at the origin."""
+"""Buildings: walls with windows, shops or doors, and a roof. The front faces -y, its middle is the origin."""
 
 from __future__ import annotations
 
@@ -69,11 +69,12 @@ def house(rng: np.random.Generator, style: HouseStyle, width: float, depth: floa
     tint = rng.uniform(0.88, 1.08)
     wall_colour: Colour = (style.wall[0] * tint, style.wall[1] * tint, style.wall[2] * tint)
     wall = Material(
-        Surface.SHOP_WALL if style.shops else Surface.WALL,
+        Surface.WALL,
         wall_colour,
         style.trim,
         pitch=style.pitch,
         storey=style.storey,
+        density=1.0 if style.shops else 0.5,
         seed=seed,
     )
     middle = (0.0, 0.5 * depth)
@@ -89,7 +90,7 @@ def house(rng: np.random.Generator, style: HouseStyle, width: float, depth: floa
     rise = float(rng.uniform(0.6, 1.1)) * (eaves[0] if ridge[0] < 0.1 else eaves[1]) * 0.8
     rise = min(rise, 4.5)
     parts.append(frustum(middle, eaves, ridge, (height, height + rise), Label.BUILDING, slate))
-    brick = Material(Surface.WALL, wall_colour, seed=seed)
+    brick = Material(Surface.WALL, wall_colour, density=0.0, seed=seed)
     for side in (-1.0, 1.0):
         if rng.random() < 0.7:
             at = (side * (half[0] - 0.6), float(rng.uniform(0.35, 0.65)) * depth)

@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+F32 = NDArray[np.float32]
+
 _LATTICE = 64  # period of the noise, in wavelengths
 _TEXELS = 4  # samples per wavelength: cubic upsampling once, cheap linear look-ups ever after
 _ROW = 512  # cv2.remap refuses rows longer than 32767, so flat arrays are folded into rows of this length
@@ -26,7 +28,7 @@ def _tile() -> F32:
     smooth = cv2.resize(wrapped, (size, size), interpolation=cv2.INTER_CUBIC)
     inner = margin * _TEXELS
     # One texel beyond the period, so that linear interpolation never needs a border rule.
-    tile: F32 = smooth[inner : inner + _LATTICE * _TEXELS + 1, inner : inner + _LATTICE * _TEXELS + 1]
+    tile = smooth[inner : inner + _LATTICE * _TEXELS + 1, inner : inner + _LATTICE * _TEXELS + 1]
     return np.ascontiguousarray(np.clip((tile - 0.5) * 1.25 + 0.5, 0.0, 1.0), dtype=np.float32)
 
 
@@ -53,8 +55,7 @@ def value_noise(u: NDArray[Any], v: NDArray[Any], seed: NDArray[Any] | float = 0
     if count == 0:
         return np.zeros(u.shape, np.float32)
     values = cv2.remap(_tile(), maps[0], maps[1], cv2.INTER_LINEAR)
-    result: F32 = values.ravel()[:count].reshape(u.shape)
-    return result
+    return np.asarray(values.ravel()[:count].reshape(u.shape), np.float32)
 
 
 def faded_noise(

@@ -9,8 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_perception.sim.arrays import F32
-from seg_perception.sim.noise import value_noise
+from seg_perception.sim.noise import F32, value_noise
 from seg_perception.sim.scene import Scene
 from seg_perception.sim.solids import FACE_CURVED, Surface
 
@@ -45,8 +44,9 @@ def openings(
         return np.ones(len(local), np.bool_), _wheel(local, half, face)
     size, density, seed = float(scene.pitch[index]), float(scene.density[index]), float(scene.seed[index] % 97)
     outline = _frayed(local, rays, half, face, size, seed)
-    fill = _leaves if density > 0.5 else _twigs
-    return outline, outline & fill(local, size, density, seed)
+    return outline, outline & (
+        _leaves(local, size, density, seed) if density > 0.5 else _twigs(local, size, density, seed)
+    )
 
 
 def _bars(local: F32, half: F32, pitch: float) -> NDArray[np.bool_]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from seg_perception.geometry.camera import Camera
 from seg_perception.geometry.transforms import Transform
-from seg_perception.sim.arrays import F32
+from seg_perception.sim.noise import F32
 from seg_perception.sim.porous import is_porous, openings
 from seg_perception.sim.scene import Scene
 from seg_perception.sim.solids import FACE_CURVED, FACE_SIDE, Shape
@@ -27,6 +27,9 @@ OUTSIDE = -3  # pixels that no ray reaches, such as the corners of a fisheye ima
 _TILE = 8
 _NEAR = 0.05
 _HORIZON = 600.0
+
+I32 = NDArray[np.int32]
+I8 = NDArray[np.int8]
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from seg_perception.geometry.camera import Camera
 from seg_perception.geometry.transforms import Transform
-from seg_perception.sim.arrays import F32
 from seg_perception.sim.atmosphere import develop, haze, light_colours, sky_colour
 from seg_perception.sim.ground_paint import ground_albedo
 from seg_perception.sim.labels import NO_LABEL, Label
-from seg_perception.sim.noise import value_noise
+from seg_perception.sim.noise import F32, value_noise
 from seg_perception.sim.paint import Spots, painters
 from seg_perception.sim.raycast import GROUND, OUTSIDE, SKY, Hits, RayTable, cast
 from seg_perception.sim.scene import Scene

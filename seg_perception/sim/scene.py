@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_perception.sim.arrays import F32
+from seg_perception.sim.noise import F32
 from seg_perception.sim.solids import Colour, Shape, Solid
 
 

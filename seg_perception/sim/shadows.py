@@ -16,12 +16,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_perception.sim.arrays import F32
 from seg_perception.sim.labels import Label
+from seg_perception.sim.noise import F32
 from seg_perception.sim.porous import is_porous
 from seg_perception.sim.scene import Scene
 from seg_perception.sim.solids import Shape
 from seg_perception.sim.world import World
+
+F64 = NDArray[np.float64]
 
 _SIZE = 120.0  # m, side of the maps
 _FINE = 0.125  # m, cell of the shadow map
@@ -75,8 +77,7 @@ def _look_up(image: F32, column: F32, row: F32, outside: float) -> F32:
     values = cv2.remap(
         image, folded[0], folded[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(outside,)
     )
-    result: F32 = values.ravel()[:count]
-    return result
+    return np.asarray(values.ravel()[:count], np.float32)
 
 
 def shadow_maps(world: World, camera_xy: F64, ahead: F64) -> ShadowMaps:

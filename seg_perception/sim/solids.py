@@ -13,9 +13,11 @@ from enum import IntEnum
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from seg_perception.sim.labels import Label
 
+F64 = NDArray[np.float64]
 Colour = tuple[float, float, float]
 
 FACE_SIDE = 6  # of a cylinder; 0..5 are the faces of Solid.planes, of which 4 and 5 are also a cylinder's caps
@@ -34,26 +36,20 @@ class Shape(IntEnum):
 
 
 class Surface(IntEnum):
-    """How a solid is painted; `lighting.py` names the function for each."""
+    """How a solid is painted; `shading.py` and its neighbours hold one function for each."""
 
     PLAIN = 0
     CAR_BODY = 1
-    CAR_PANEL = 2
-    CAR_GLASS = 3
-    WHEEL = 4
-    WALL = 5
-    SHOP_WALL = 6
-    ROOF = 7
-    FOLIAGE = 8
-    BARK = 9
-    RAILING = 10
-    PLANKS = 11
-    SPOKES = 12
-    RING_SIGN = 13
-    DISC_SIGN = 14
-    TRIANGLE_SIGN = 15
-    PLATE_SIGN = 16
-    SIGNAL = 17
+    CAR_GLASS = 2
+    WHEEL = 3
+    WALL = 4
+    ROOF = 5
+    FOLIAGE = 6
+    BARK = 7
+    SIGN = 8
+    RAILING = 9
+    PLANKS = 10
+    SPOKES = 11
 
 
 @dataclass(frozen=True)
@@ -66,7 +62,7 @@ class Material:
         accent: second colour of the pattern (window frames, lamps, sign face), sRGB 0..1.
         pitch: horizontal period of the pattern, m (window axis, plank, railing bar); 0 for none.
         storey: vertical period of the pattern, m; 0 for none.
-        density: share of a crown that is leaves or twigs, 0..1; below 0.5 it is bare twigs.
+        density: share of a porous surface that is filled, 0..1, or a style number's fraction for walls and signs.
         seed: makes two things of the same material look different.
     """
 

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from seg_perception.sim.labels import Label
 
+F64 = NDArray[np.float64]
+
 
 class Zone(IntEnum):
     """What a piece of ground is made of."""

@@ -49,7 +49,7 @@ def car(rng: np.random.Generator) -> tuple[Solid, ...]:
     paint: Colour = _PAINTS[rng.integers(len(_PAINTS))]
     body = Material(Surface.CAR_BODY, paint, seed=seed)
     glass = Material(Surface.CAR_GLASS, (0.05, 0.06, 0.07), accent=paint, seed=seed)
-    roof = Material(Surface.CAR_PANEL, paint, seed=seed)
+    roof = Material(Surface.CAR_BODY, paint, density=0.0, seed=seed)
     bumper = roof if rng.random() < 0.6 else Material(Surface.PLAIN, (0.12, 0.12, 0.12))
     nose = 0.25 * length
     cabin_end = {"hatch": 0.04, "saloon": 0.2, "estate": 0.03, "tall": 0.03}[style] * length
@@ -93,7 +93,7 @@ def van(rng: np.random.Generator) -> tuple[Solid, ...]:
     paint: Colour = _PAINTS[4] if rng.random() < 0.6 else _PAINTS[rng.integers(len(_PAINTS))]
     seed = int(rng.integers(1 << 20))
     body = Material(Surface.CAR_BODY, paint, seed=seed)
-    plain = Material(Surface.CAR_PANEL, paint, seed=seed)
+    plain = Material(Surface.CAR_BODY, paint, density=0.0, seed=seed)
     bumper = plain if rng.random() < 0.4 else Material(Surface.PLAIN, (0.12, 0.12, 0.12))
     glass = Material(Surface.CAR_GLASS, (0.05, 0.06, 0.07), accent=paint, seed=seed)
     cab = 0.55
@@ -120,7 +120,7 @@ def bus(rng: np.random.Generator) -> tuple[Solid, ...]:
     paint: Colour = ((0.62, 0.08, 0.08), (0.16, 0.3, 0.55), (0.85, 0.84, 0.8), (0.2, 0.42, 0.25))[rng.integers(4)]
     seed = int(rng.integers(1 << 20))
     body = Material(Surface.CAR_BODY, paint, seed=seed)
-    plain = Material(Surface.CAR_PANEL, paint, seed=seed)
+    plain = Material(Surface.CAR_BODY, paint, density=0.0, seed=seed)
     glass = Material(Surface.CAR_GLASS, (0.05, 0.06, 0.07), accent=paint, pitch=1.4, seed=seed)
     parts = [
         box((0.0, 0.0), (half, width), (0.3, 1.2), Label.CAR, body),
@@ -158,9 +158,15 @@ def cyclist(rng: np.random.Generator, phase: float = 0.0) -> tuple[Solid, ...]:
         "front": np.array([0.52, 0.0, 0.34]),
         "bar": np.array([0.36, 0.0, 1.0]),
     }
-    tubes = ("rear crank", "crank seat", "seat head", "crank head", "head front", "head bar")
-    ends = (tube.split() for tube in tubes)
-    parts += [rod(points[start], points[end], 0.022, label, frame) for start, end in ends]
+    tubes = (
+        ("rear", "crank"),
+        ("crank", "seat"),
+        ("seat", "head"),
+        ("crank", "head"),
+        ("head", "front"),
+        ("head", "bar"),
+    )
+    parts += [rod(points[a], points[b], 0.022, label, frame) for a, b in tubes]
     parts.append(rod(points["bar"] - (0.0, 0.25, 0.0), points["bar"] + (0.0, 0.25, 0.0), 0.018, label, _RUBBER))
     parts += figure(rng, label, hip_height=0.95, lean=0.65, phase=phase, seated=True, x=-0.2)
     return tuple(parts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,7 +110,7 @@ class World:
 
 
 def _mark(
-    classes: NDArray[np.uint8], solid: Solid, x: NDArray[np.float64], y: NDArray[np.float64], half: float
+    classes: NDArray[np.uint8], solid: Solid, x: NDArray[np.floating[Any]], y: NDArray[np.floating[Any]], half: float
 ) -> None:
     """Write a solid's class to every cell that its footprint overlaps: separating axes of two convex polygons."""
     polygon = solid.outline()

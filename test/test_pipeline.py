@@ -1,0 +1,170 @@
+"""The stages together, with a network whose every probability is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from seg_perception.config import PipelineSettings, load_settings
+from seg_perception.costmap.grid import GridSettings
+from seg_perception.errors import ConfigError, GeometryError
+from seg_perception.frame import Frame
+from seg_perception.geometry.camera import Camera
+from seg_perception.geometry.ground import GroundSettings
+from seg_perception.geometry.transforms import Transform, mount_to_base_from_optical
+from seg_perception.inference.engine import EngineOutput
+from seg_perception.pipeline import STAGES, Pipeline, graph_spec
+from seg_perception.risk.cost_matrix import CostMatrix
+
+CLASSES = ("Road", "Grass", "Box")
+MATRIX = """
+misclassification: {default: 1, correct: 0}
+traverse: {Road: 0, Grass: 120, Box: 1000}
+standing: [Box]
+ignore: []
+"""
+SETTINGS = PipelineSettings(
+    GroundSettings(attitude_error=0.0005), GridSettings(width=16.0, height=16.0, prior_strength=1e-4)
+)
+MOUNT = mount_to_base_from_optical(0.0, 0.0, 1.0, 0.0, 0.35, 0.0)
+
+
+class PaintedEngine:
+    """Reads the class of a pixel from its blue channel and is almost sure of it."""
+
+    def __init__(self, width: int = 320, height: int = 240) -> None:
+        self.card = type("Card", (), {"width": width, "height": height, "classes": CLASSES})()
+        self.spec = graph_spec(SETTINGS)
+
+    def run(self, images, costs, cells) -> EngineOutput:
+        labels = images[..., 0]
+        u = np.clip(np.rint(((cells[0, :, 0] + 1) * self.card.width - 1) / 2), 0, self.card.width - 1).astype(int)
+        v = np.clip(np.rint(((cells[0, :, 1] + 1) * self.card.height - 1) / 2), 0, self.card.height - 1).astype(int)
+        p = np.full((1, cells.shape[1], 3), 0.001, np.float32)
+        p[0, np.arange(cells.shape[1]), labels[0, v, u]] = 0.998
+        return EngineOutput(labels, labels, labels, p)
+
+
+@pytest.fixture
+def matrix(tmp_path: Path) -> CostMatrix:
+    path = tmp_path / "matrix.yaml"
+    path.write_text(MATRIX, encoding="utf-8")
+    return CostMatrix.load(path, CLASSES)
+
+
+def _camera(width: int = 320, height: int = 240) -> Camera:
+    focal = 0.75 * width
+    k = [focal, 0, (width - 1) / 2, 0, focal, (height - 1) / 2, 0, 0, 1]
+    return Camera.from_fields(width, height, "plumb_bob", k, [])
+
+
+def _frame(odom_from_base: Transform, box: tuple[float, float, float, float] | None, stamp_ns: int = 10**9) -> Frame:
+    """Road everywhere, and a box (x, y range in odom, 1 m high) painted by asking each pixel's ray what it hits."""
+    camera = _camera()
+    odom_from_optical = odom_from_base @ MOUNT
+    v, u = np.mgrid[0 : camera.height, 0 : camera.width]
+    rays, _ = camera.rays(np.stack([u, v], axis=-1).astype(float))
+    directions = rays @ odom_from_optical.rotation.T
+    origin = odom_from_optical.translation
+    image = np.zeros((camera.height, camera.width, 3), np.uint8)
+    if box is not None:
+        low, high = np.array([box[0], box[2], 0.0]), np.array([box[1], box[3], 1.0])
+        with np.errstate(divide="ignore"):
+            a, b = (low - origin) / directions, (high - origin) / directions
+        near, far = np.minimum(a, b).max(axis=-1), np.maximum(a, b).min(axis=-1)
+        image[(near < far) & (far > 0)] = 2
+    return Frame(stamp_ns, image, "bgr", camera, odom_from_base, MOUNT, "camera")
+
+
+def _at(result, x: float, y: float) -> int:
+    col, row = np.floor((np.array([x, y]) - result.origin) / result.resolution).astype(int)
+    return int(result.costmap[row, col])
+
+
+@pytest.mark.parametrize("yaw", [0.0, 0.7, -2.5])
+def test_a_box_on_a_plane_lands_on_its_cells_and_hides_what_is_behind(matrix: CostMatrix, yaw: float) -> None:
+    pose = Transform.from_xyz_rpy(1.23, -4.56, 0.0, 0.0, 0.0, yaw)
+    local = pose.inverse()
+    # The box stands 4 m ahead of the robot, axis-aligned in odom around that point.
+    centre = pose.apply(np.array([4.0, 0.0, 0.0]))
+    box = (centre[0] - 0.3, centre[0] + 0.3, centre[1] - 0.3, centre[1] + 0.3)
+    result = Pipeline(PaintedEngine(), matrix, SETTINGS).process(_frame(pose, box))
+    for ahead in np.arange(2.0, 3.4, 0.2):
+        assert 0 <= _at(result, *pose.apply(np.array([ahead, 0.0, 0.0]))[:2]) <= 5, "seen road is free"
+    for ahead in np.arange(5.0, 7.9, 0.2):
+        assert _at(result, *pose.apply(np.array([ahead, 0.0, 0.0]))[:2]) == -1, "behind the box nothing is known"
+    rows, cols = np.nonzero(result.costmap == 100)
+    lethal = np.stack([cols + 0.5, rows + 0.5], axis=1) * result.resolution + result.origin
+    distance = np.hypot(*(lethal - centre[:2]).T)
+    assert len(lethal) > 5 and distance.max() < 0.9, "lethal cells lie on the box alone"
+    ahead = local.apply(np.column_stack([lethal, np.zeros(len(lethal))]))[:, 0]
+    assert ahead.min() > 3.4, "nothing before the box is lethal"
+
+
+def test_what_was_never_seen_is_unknown(matrix: CostMatrix) -> None:
+    result = Pipeline(PaintedEngine(), matrix, SETTINGS).process(_frame(Transform.identity(), None))
+    rows, cols = np.nonzero(result.costmap >= 0)
+    x = (cols + 0.5) * result.resolution + result.origin[0]
+    y = (rows + 0.5) * result.resolution + result.origin[1]
+    bearing = np.abs(np.arctan2(y, x))
+    assert x.min() > 0.5 and bearing.max() < np.arctan(0.5 / 0.75) + 0.1, "only the camera's own sector is known"
+    assert set(result.timings_ms) == set(STAGES)
+
+
+def test_memory_keeps_what_went_out_of_sight_only_when_poses_are_known(matrix: CostMatrix) -> None:
+    here, turned = Transform.identity(), Transform.from_xyz_rpy(0, 0, 0, 0, 0, np.pi)
+    for remember in (True, False):
+        pipeline = Pipeline(PaintedEngine(), matrix, SETTINGS, remember=remember)
+        pipeline.process(_frame(here, None))
+        later = pipeline.process(_frame(turned, None, stamp_ns=11 * 10**8))
+        assert (_at(later, 3.0, 0.0) >= 0) == remember
+
+
+def test_a_larger_rgb_image_gives_the_same_map(matrix: CostMatrix) -> None:
+    frame = _frame(Transform.identity(), (3.0, 3.5, -0.3, 0.3))
+    doubled = frame.image.repeat(2, axis=0).repeat(2, axis=1)[:, :, ::-1]
+    big = Frame(frame.stamp_ns, doubled, "rgb", _camera(640, 480), frame.odom_from_base, MOUNT, "camera")
+    maps = [Pipeline(PaintedEngine(), matrix, SETTINGS).process(each).costmap for each in (frame, big)]
+    assert np.mean(maps[0] != maps[1]) < 0.002
+
+
+def test_a_camera_that_sees_no_ground_is_one_sentence_and_leaves_the_grid_alone(matrix: CostMatrix) -> None:
+    pipeline = Pipeline(PaintedEngine(), matrix, SETTINGS)
+    before = pipeline.process(_frame(Transform.identity(), None))
+    frame = _frame(Transform.identity(), None, stamp_ns=2 * 10**9)
+    upwards = mount_to_base_from_optical(0.0, 0.0, 1.0, 0.0, -1.2, 0.0)
+    evidence = pipeline.grid.evidence.copy()
+    with pytest.raises(GeometryError, match="no ground"):
+        pipeline.process(
+            Frame(frame.stamp_ns, frame.image, "bgr", frame.camera, frame.odom_from_base, upwards, "camera")
+        )
+    assert np.array_equal(pipeline.grid.evidence, evidence) and before.costmap.shape == (160, 160)
+
+
+def test_the_shipped_settings_file_lists_every_setting_with_its_default() -> None:
+    path = Path(__file__).parent.parent / "config" / "pipeline.yaml"
+    assert load_settings(path) == PipelineSettings()
+    listed = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert set(listed["ground"]) == set(vars(GroundSettings()))
+    assert set(listed["grid"]) == set(vars(GridSettings()))
+    car = load_settings(path.with_name("pipeline_car.yaml"))
+    assert car.ground.resolution == car.grid.resolution == 0.2
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("grid: {resolutoin: 0.1}", "did you mean 'resolution'"),
+        ("grid: {half_life: 0}", "pipeline.yaml: grid.half_life is 0"),
+        ("ground: {max_samples: 1.5}", "must be a whole number"),
+        ("gird: {}", "did you mean 'grid'"),
+    ],
+)
+def test_mistakes_in_settings_name_file_and_key(tmp_path: Path, text: str, sentence: str) -> None:
+    path = tmp_path / "pipeline.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=sentence):
+        load_settings(path)
