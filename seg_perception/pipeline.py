@@ -136,7 +136,7 @@ class Pipeline:
             self.grid = EvidenceGrid(self._settings.grid, len(self._matrix.classes))
         x, y, _ = odom_from_footprint.translation
         self.grid.move_to(float(x), float(y))
-        centres, nearest = _cells_in_view(self.grid, odom_from_footprint, samples)
+        centres, nearest = _cells_in_view(self.grid, odom_from_footprint, samples, weights.ravel() > 0)
         by_sample = probabilities.reshape(-1, probabilities.shape[-1])
         self.grid.add(centres, by_sample[nearest], weights.ravel()[nearest], frame.stamp_ns)
 
@@ -158,9 +158,9 @@ def _inside(pixels: NDArray[np.float64], camera: Camera) -> NDArray[np.float64]:
 
 
 def _cells_in_view(
-    grid: EvidenceGrid, odom_from_footprint: Transform, samples: GroundSamples
+    grid: EvidenceGrid, odom_from_footprint: Transform, samples: GroundSamples, seen: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """Centres [M, 2] in odom of the grid's cells that have a ground sample next to them, and that sample's index [M].
+    """Centres [M, 2] in odom of the cells that have a seen ground sample next to them, and that sample's index [M].
 
     Cells ask for samples, not samples for cells: far out, where bearings spread wider than a cell, none is left out.
     """
@@ -172,10 +172,14 @@ def _cells_in_view(
     last = np.ceil(in_odom.max(axis=0) / resolution).astype(int) + 1
     col = np.arange(max(first[0], grid.first_col), min(last[0], grid.first_col + cols))
     row = np.arange(max(first[1], grid.first_row), min(last[1], grid.first_row + rows))
-    centres = np.stack(np.meshgrid(col, row), axis=-1).reshape(-1, 2) * resolution + resolution / 2
+    centres = np.empty((row.size, col.size, 2))
+    centres[..., 0] = (col + 0.5) * resolution
+    centres[..., 1] = ((row + 0.5) * resolution)[:, np.newaxis]
+    centres = centres.reshape(-1, 2)
     in_footprint = (centres - odom_from_footprint.translation[:2]) @ odom_from_footprint.rotation[:2, :2]
     nearest = nearest_samples(samples, in_footprint)
-    return centres[nearest >= 0], nearest[nearest >= 0]
+    chosen = np.flatnonzero((nearest >= 0) & seen[nearest])
+    return centres[chosen], nearest[chosen]
 
 
 class _Clock:

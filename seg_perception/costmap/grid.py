@@ -132,7 +132,7 @@ class EvidenceGrid:
         if stamp_ns <= self.stamp_ns:
             return
         self.evidence *= np.float32(self._decay(stamp_ns - self.stamp_ns))
-        self.evidence[self.evidence < FORGOTTEN] = 0.0
+        np.copyto(self.evidence, np.float32(0), where=self.evidence < FORGOTTEN)
         self.stamp_ns = stamp_ns
 
     def add(
