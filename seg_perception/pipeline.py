@@ -172,10 +172,10 @@ def _cells_in_view(
     last = np.ceil(in_odom.max(axis=0) / resolution).astype(int) + 1
     col = np.arange(max(first[0], grid.first_col), min(last[0], grid.first_col + cols))
     row = np.arange(max(first[1], grid.first_row), min(last[1], grid.first_row + rows))
-    centres = np.empty((row.size, col.size, 2))
-    centres[..., 0] = (col + 0.5) * resolution
-    centres[..., 1] = ((row + 0.5) * resolution)[:, np.newaxis]
-    centres = centres.reshape(-1, 2)
+    raster = np.empty((row.size, col.size, 2))
+    raster[..., 0] = (col + 0.5) * resolution
+    raster[..., 1] = ((row + 0.5) * resolution)[:, np.newaxis]
+    centres = raster.reshape(-1, 2)
     in_footprint = (centres - odom_from_footprint.translation[:2]) @ odom_from_footprint.rotation[:2, :2]
     nearest = nearest_samples(samples, in_footprint)
     chosen = np.flatnonzero((nearest >= 0) & seen[nearest])

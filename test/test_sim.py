@@ -38,9 +38,8 @@ def _fisheye() -> Camera:
 
 def _world_with_box(low: np.ndarray, high: np.ndarray) -> World:
     middle, half = (low + high) / 2, (high - low) / 2
-    solid = box(
-        (middle[0], middle[1]), (half[0], half[1]), (low[2], high[2]), Label.CAR, Material(Surface.PLAIN, (0.6, 0.1, 0.1))
-    )
+    red = Material(Surface.PLAIN, (0.6, 0.1, 0.1))
+    solid = box((middle[0], middle[1]), (half[0], half[1]), (low[2], high[2]), Label.CAR, red)
     return World(Street(_SIDE, _SIDE), (solid,), Conditions())
 
 
