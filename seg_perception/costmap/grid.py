@@ -167,12 +167,14 @@ class EvidenceGrid:
         usable = (row >= 0) & (row < rows) & (col >= 0) & (col < cols) & (weights > 0)
         usable &= np.isfinite(probabilities).all(axis=1)
         weight, mass = weights[usable], probabilities[usable] * weights[usable, np.newaxis]
-        # Sums per cell and class by bincount over (cell, class) pairs; np.add.at would do the same more slowly.
-        cells, slot = np.unique((row[usable] * cols + col[usable]).astype(np.intp), return_inverse=True)
-        pairs = slot[:, np.newaxis] * classes + np.arange(classes)
-        sums = np.bincount(pairs.ravel(), mass.ravel(), minlength=cells.size * classes).reshape(-1, classes)
-        total_weight = np.bincount(slot, weight, minlength=cells.size)
-        look = sums / np.maximum(total_weight, 1.0)[:, np.newaxis] * self._decay(self.stamp_ns - stamp_ns)
+        cells = (row[usable] * cols + col[usable]).astype(np.intp)
+        if np.bincount(cells, minlength=1).max() > 1:
+            # Sums per cell and class by bincount over (cell, class) pairs; np.add.at would do the same more slowly.
+            cells, slot = np.unique(cells, return_inverse=True)
+            pairs = slot[:, np.newaxis] * classes + np.arange(classes)
+            mass = np.bincount(pairs.ravel(), mass.ravel(), minlength=cells.size * classes).reshape(-1, classes)
+            mass /= np.maximum(np.bincount(slot, weight, minlength=cells.size), 1.0)[:, np.newaxis]
+        look = mass * self._decay(self.stamp_ns - stamp_ns)
         self.evidence.reshape(classes, -1)[:, cells] += look.T.astype(np.float32)
 
     def costs(self, matrix: CostMatrix) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
