@@ -38,7 +38,7 @@ from seg_perception.report import write_report
 from seg_perception.risk.cost_matrix import CostMatrix
 
 _CHECKPOINT_EVERY = 50  # items
-_TIME_NETWORK_EVERY = 10  # frames; each costs one run of the network
+_TIME_NETWORK_EVERY = 5  # frames; each costs one run of the network
 _OVERLAY_ALPHA = 0.5
 _NO_GROUND = "no ground in view, or a pose that is not finite"
 _BAD_SCORES = "the network's output was not finite"

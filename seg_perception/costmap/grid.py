@@ -132,7 +132,9 @@ class EvidenceGrid:
         if stamp_ns <= self.stamp_ns:
             return
         self.evidence *= np.float32(self._decay(stamp_ns - self.stamp_ns))
-        np.copyto(self.evidence, np.float32(0), where=self.evidence < FORGOTTEN)
+        half_life_ns = self.settings.half_life * NANOSECONDS
+        if stamp_ns // half_life_ns != self.stamp_ns // half_life_ns:  # once a half-life is soon enough
+            self.evidence[self.evidence < FORGOTTEN] = 0.0
         self.stamp_ns = stamp_ns
 
     def add(
@@ -192,7 +194,8 @@ class EvidenceGrid:
         """
         kept = ~matrix.ignore
         prior = np.float32(self.settings.prior_strength / kept.sum())
-        posterior = (self.evidence + prior) * kept[:, np.newaxis, np.newaxis]
+        posterior = self.evidence + prior
+        posterior[matrix.ignore] = 0.0
         total = posterior.sum(axis=0)
         known = total >= np.float32(self.settings.min_evidence + self.settings.prior_strength)
         posterior /= total
