@@ -164,9 +164,10 @@ def _cells_in_view(
 
     Cells ask for samples, not samples for cells: far out, where bearings spread wider than a cell, none is left out.
     """
-    corners = samples.points[:, [0, -1]].reshape(-1, 2)
-    in_odom = odom_from_footprint.apply(np.column_stack([corners, np.zeros(len(corners))]))[:, :2]
-    in_odom = np.vstack([in_odom, odom_from_footprint.apply(np.array([*samples.foot, 0.0]))[:2]])
+    rotation, translation = odom_from_footprint.rotation[:2, :2], odom_from_footprint.translation[:2]
+    in_odom = samples.points.reshape(-1, 2)[seen] @ rotation.T + translation
+    if in_odom.size == 0:
+        return in_odom, np.zeros(0, np.intp)
     rows, cols, resolution = grid.settings.rows, grid.settings.cols, grid.settings.resolution
     first = np.floor(in_odom.min(axis=0) / resolution).astype(int) - 1
     last = np.ceil(in_odom.max(axis=0) / resolution).astype(int) + 1
@@ -176,7 +177,7 @@ def _cells_in_view(
     raster[..., 0] = (col + 0.5) * resolution
     raster[..., 1] = ((row + 0.5) * resolution)[:, np.newaxis]
     centres = raster.reshape(-1, 2)
-    in_footprint = (centres - odom_from_footprint.translation[:2]) @ odom_from_footprint.rotation[:2, :2]
+    in_footprint = (centres - translation) @ rotation
     nearest = nearest_samples(samples, in_footprint)
     chosen = np.flatnonzero((nearest >= 0) & seen[nearest])
     return centres[chosen], nearest[chosen]

@@ -23,7 +23,7 @@ from seg_perception.geometry.transforms import Transform, mount_to_base_from_opt
 FOCAL, HEIGHT, AHEAD = 400.0, 1.0, 0.3
 CAMERA = Camera(640, 480, "plumb_bob", np.array([[FOCAL, 0, 320], [0, FOCAL, 240], [0, 0, 1]]), ())
 LEVEL = mount_to_base_from_optical(AHEAD, 0, HEIGHT, 0, 0, 0)
-SETTINGS = GroundSettings()
+SETTINGS = GroundSettings(max_samples=10_000)
 # Two classes: what stands and what does not.
 STANDING = np.array([True, False])
 
@@ -68,8 +68,7 @@ def test_the_ray_of_every_seen_sample_meets_the_ground_in_it(roll: float, pitch:
 def test_bearings_fill_the_image_from_edge_to_edge(yaw: float) -> None:
     samples = sample_ground(CAMERA, mount_to_base_from_optical(0, 0, 1, 0, 0, yaw), SETTINGS)
     u = samples.pixels[..., 0][samples.in_image]
-    step = 640 / SETTINGS.bearing_count
-    assert u.min() < step and u.max() > 640 - step
+    assert u.min() < 5 and u.max() > 635
     assert samples.in_image.any(axis=1).all()
 
 
@@ -130,7 +129,7 @@ def test_a_box_on_the_ground_lands_on_its_cells_and_hides_all_behind(top: float)
     weight = visibility(probabilities_of(standing), STANDING, samples.in_image, samples.ranges, SETTINGS)
     x, y = samples.points[..., 0], samples.points[..., 1]
     through = np.abs(y) / (x - AHEAD) * (4.0 - AHEAD) < 0.48
-    assert through.any(axis=1).sum() >= 10
+    assert through.any(axis=1).sum() > 10
     np.testing.assert_allclose(weight[through & (x < 4.0) & samples.in_image], 0.98, atol=0.021)
     marked = weight[through & (x > 4.15) & (x < 4.35)]
     np.testing.assert_allclose(marked, 0.98, atol=1e-6)

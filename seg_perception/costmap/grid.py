@@ -168,14 +168,15 @@ class EvidenceGrid:
         col = np.floor(points[:, 0] / self.settings.resolution) - self.first_col
         usable = (row >= 0) & (row < rows) & (col >= 0) & (col < cols) & (weights > 0)
         usable &= np.isfinite(probabilities).all(axis=1)
-        weight, mass = weights[usable], probabilities[usable] * weights[usable, np.newaxis]
+        weight = weights[usable]
+        mass = (probabilities[usable] * weight[:, np.newaxis]).astype(np.float64)
         cells = (row[usable] * cols + col[usable]).astype(np.intp)
         if np.bincount(cells, minlength=1).max() > 1:
             # Sums per cell and class by bincount over (cell, class) pairs; np.add.at would do the same more slowly.
             cells, slot = np.unique(cells, return_inverse=True)
             pairs = slot[:, np.newaxis] * classes + np.arange(classes)
-            mass = np.bincount(pairs.ravel(), mass.ravel(), minlength=cells.size * classes).reshape(-1, classes)
-            mass /= np.maximum(np.bincount(slot, weight, minlength=cells.size), 1.0)[:, np.newaxis]
+            sums = np.bincount(pairs.ravel(), mass.ravel(), minlength=cells.size * classes).reshape(-1, classes)
+            mass = sums / np.maximum(np.bincount(slot, weight, minlength=cells.size), 1.0)[:, np.newaxis]
         look = mass * self._decay(self.stamp_ns - stamp_ns)
         self.evidence.reshape(classes, -1)[:, cells] += look.T.astype(np.float32)
 

@@ -40,7 +40,7 @@ class GroundSettings:
     resolution: float = 0.1
     min_range: float = 0.5
     max_range: float = 10.0
-    max_samples: int = 5_000
+    max_samples: int = 4_000
     attitude_error: float = 0.005
     standing_threshold: float = 0.5
     standing_depth: float = 0.4
