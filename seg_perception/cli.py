@@ -159,6 +159,7 @@ def _replay(arguments: argparse.Namespace, started: float = STARTED) -> None:
     from seg_perception.config import PipelineSettings, load_settings
     from seg_perception.geometry.camera import Camera
     from seg_perception.geometry.transforms import mount_to_base_from_optical
+    from seg_perception.report import write_report
 
     if arguments.mount is not None and not all(map(math.isfinite, arguments.mount)):
         raise RecordingError(
@@ -190,6 +191,7 @@ def _replay(arguments: argparse.Namespace, started: float = STARTED) -> None:
     )
     with _Bar("replaying") as progress:
         summary = replay(request, progress)
+    write_report(request.result, summary, request.report)
     _print_summary(request.out, summary)
 
 

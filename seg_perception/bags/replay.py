@@ -1,4 +1,4 @@
-"""A recording through the pipeline: result.mcap, summary.json and report.html, resumable after any interruption."""
+"""A recording through the pipeline: result.mcap and summary.json, resumable after any interruption."""
 
 from __future__ import annotations
 
@@ -34,7 +34,6 @@ from seg_perception.latency import Durations
 from seg_perception.model_card import file_sha256
 from seg_perception.pictures import overlay
 from seg_perception.pipeline import STAGES, Pipeline, Result, graph_spec
-from seg_perception.report import write_report
 from seg_perception.risk.cost_matrix import CostMatrix
 
 _CHECKPOINT_EVERY = 50  # items
@@ -123,7 +122,6 @@ def replay(request: ReplayRequest, progress: Callable[[int, int | None], None]) 
     finally:
         engine.close()
     request.summary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    write_report(request.result, summary, request.report)
     request.checkpoint.unlink(missing_ok=True)
     return summary
 

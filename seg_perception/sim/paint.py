@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_perception.sim.noise import F32, faded_noise, hash01, value_noise
-from seg_perception.sim.solids import Surface
 
 
 @dataclass(frozen=True)
@@ -223,23 +222,3 @@ def sign(spots: Spots) -> Painted:
         albedo[shining & (lit == number)] = colour
     albedo[(style < 5) & (x > 0) & facing] = 0.25
     return _matt(albedo)
-
-
-def painters() -> dict[Surface, Painter]:
-    """The function for each kind of surface."""
-    from seg_perception.sim.facade import wall
-
-    return {
-        Surface.PLAIN: plain,
-        Surface.CAR_BODY: car_body,
-        Surface.CAR_GLASS: car_glass,
-        Surface.WHEEL: wheel,
-        Surface.WALL: wall,
-        Surface.ROOF: roof,
-        Surface.FOLIAGE: foliage,
-        Surface.BARK: bark,
-        Surface.SIGN: sign,
-        Surface.RAILING: plain,
-        Surface.PLANKS: planks,
-        Surface.SPOKES: plain,
-    }

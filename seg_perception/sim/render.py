@@ -14,7 +14,8 @@ from seg_perception.sim.atmosphere import develop, haze, light_colours, sky_colo
 from seg_perception.sim.ground_paint import ground_albedo
 from seg_perception.sim.labels import NO_LABEL, Label
 from seg_perception.sim.noise import F32, value_noise
-from seg_perception.sim.paint import Spots, painters
+from seg_perception.sim.paint import Spots
+from seg_perception.sim.painters import painters
 from seg_perception.sim.raycast import GROUND, OUTSIDE, SKY, Hits, RayTable, cast
 from seg_perception.sim.scene import Scene
 from seg_perception.sim.shadows import ShadowMaps, shadow_maps
