@@ -17,5 +17,9 @@ class RecordingError(SegPerceptionError):
     """A recording cannot be read or written. The message names the file and, where there is one, the topic."""
 
 
+class ImageError(SegPerceptionError):
+    """An image cannot be decoded. The message says what contradicts what; the caller adds file or topic."""
+
+
 class GeometryError(SegPerceptionError):
     """A camera model, a transform or a mount makes no sense. The message names the value."""

@@ -14,7 +14,7 @@ import tiny_networks as tiny
 from onnx import TensorProto, helper, numpy_helper
 
 from seg_perception.errors import ConfigError, ModelError, SegPerceptionError
-from seg_perception.inference.engine import open_engine
+from seg_perception.inference.backends import open_engine
 from seg_perception.inference.graph import GraphSpec
 from seg_perception.model_card import ModelCard, file_sha256
 
@@ -280,7 +280,7 @@ def test_a_refusal_prints_nothing_but_its_one_sentence(tmp_path: Path) -> None:
     program = (
         "import sys\n"
         "from seg_perception.errors import ModelError\n"
-        "from seg_perception.inference.engine import open_engine\n"
+        "from seg_perception.inference.backends import open_engine\n"
         "from seg_perception.inference.graph import GraphSpec\n"
         "try: open_engine(sys.argv[1], GraphSpec(cells=1))\n"
         "except ModelError as error: print(error, file=sys.stderr)\n"

@@ -14,7 +14,8 @@ import tiny_networks as tiny
 from numpy.typing import NDArray
 from onnx import helper
 
-from seg_perception.inference.engine import EngineOutput, open_engine
+from seg_perception.inference.backends import open_engine
+from seg_perception.inference.engine import EngineOutput
 from seg_perception.inference.graph import GraphSpec, fused_graph
 from seg_perception.inference.network_file import read_network
 from seg_perception.model_card import ModelCard

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from seg_perception.bags.compressed import channel_order, check_format, decode_compressed, reduction
-from seg_perception.bags.images import SUPPORTED_ENCODINGS, decode_image
-from seg_perception.errors import RecordingError
+from seg_perception.errors import ImageError
+from seg_perception.images.compressed import channel_order, check_format, decode_compressed, reduction
+from seg_perception.images.raw import SUPPORTED_ENCODINGS, decode_image
 
 WIDTH, HEIGHT = 6, 4
 RED, GREEN, BLUE = 200, 120, 40
@@ -135,7 +135,7 @@ def test_any_flat_buffer_of_bytes_is_read() -> None:
 def test_numbers_that_contradict_each_other_are_told_in_one_sentence(
     height: int, width: int, encoding: str, step: int, size: int, words: list[str]
 ) -> None:
-    with pytest.raises(RecordingError) as caught:
+    with pytest.raises(ImageError) as caught:
         decode_image(height, width, encoding, False, step, bytes(size))
     message = str(caught.value)
     assert all(word in message for word in words), message
@@ -169,7 +169,7 @@ def test_a_png_is_not_scaled() -> None:
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
 def test_a_cut_picture_is_refused_and_never_filled_up(suffix: str, part: float) -> None:
     data = cv2.imencode(suffix, noise(64, 64, 3))[1].tobytes()
-    with pytest.raises(RecordingError, match="cannot be decoded"):
+    with pytest.raises(ImageError, match="cannot be decoded"):
         decode_compressed(data[: int(len(data) * part)])
 
 
@@ -179,7 +179,7 @@ def test_trailing_padding_after_a_jpeg_does_not_matter() -> None:
 
 
 def test_random_bytes_are_refused() -> None:
-    with pytest.raises(RecordingError, match="500 bytes"):
+    with pytest.raises(ImageError, match="500 bytes"):
         decode_compressed(noise(500))
 
 
@@ -201,7 +201,7 @@ def test_the_channel_order_follows_the_format(image_format: str, order: str) -> 
 
 @pytest.mark.parametrize("image_format", ["16UC1; compressedDepth png", "32FC1; compressedDepth", "h264", "HEVC"])
 def test_depth_and_video_formats_are_refused(image_format: str) -> None:
-    with pytest.raises(RecordingError, match=image_format):
+    with pytest.raises(ImageError, match=image_format):
         check_format(image_format)
 
 

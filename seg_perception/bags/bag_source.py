@@ -10,8 +10,6 @@ from typing import Any
 
 from seg_perception.bags.bag import Bag
 from seg_perception.bags.bag_topics import COMPRESSED, RAW, check_size, choose_camera, choose_image_topic, first_image
-from seg_perception.bags.compressed import channel_order, decode_compressed, reduction
-from seg_perception.bags.images import decode_image
 from seg_perception.bags.poses import Poses, choose_poses, stamp_of
 from seg_perception.bags.recording import (
     DEFAULT_FRAME_ID,
@@ -24,10 +22,12 @@ from seg_perception.bags.recording import (
     Recording,
     SourceOptions,
 )
-from seg_perception.errors import GeometryError, RecordingError
+from seg_perception.errors import GeometryError, ImageError, RecordingError
 from seg_perception.frame import Frame
 from seg_perception.geometry.camera import Camera
 from seg_perception.geometry.transforms import Transform
+from seg_perception.images.compressed import channel_order, decode_compressed, reduction
+from seg_perception.images.raw import decode_image
 
 _WAIT_NS = 10**9  # how much later than its image a transform may be recorded
 _WAITING_BYTES = 2**27  # and how much image data may wait for transforms
@@ -177,7 +177,7 @@ class BagRecording(Recording):
                 )
             else:
                 image, order = decode_compressed(message.data, self._factor), channel_order(message.format)
-        except RecordingError as error:
+        except ImageError as error:
             return Dropped(stamp_ns, UNREADABLE, f"{self._topic}: {error}")
         camera = self._cameras.get((image.shape[1], image.shape[0]))
         if camera is None:

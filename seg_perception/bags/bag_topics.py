@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from seg_perception.bags.bag import Bag
-from seg_perception.bags.compressed import check_format, decode_compressed
-from seg_perception.bags.images import check_encoding
-from seg_perception.errors import GeometryError, RecordingError
+from seg_perception.errors import GeometryError, ImageError, RecordingError
 from seg_perception.geometry.camera import Camera
+from seg_perception.images.compressed import check_format, decode_compressed
+from seg_perception.images.raw import check_encoding
 
 RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 _CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
@@ -54,16 +52,13 @@ def first_image(bag: Bag, topic: str) -> Any:
         raise RecordingError(f"{bag.path}: the messages on {topic} are broken; record them again.")
     try:
         check_encoding(message.encoding) if bag.types[topic] == RAW else check_format(message.format)
-    except RecordingError as error:
+    except ImageError as error:
         raise RecordingError(f"{bag.path}, topic {topic}: {error}") from None
     return message
 
 
 def choose_camera(bag: Bag, topic: str, given: Camera | None) -> Camera:
     """The calibration that was given, or the one recorded beside the images.
-
-    Images on a topic named image_rect... are rectified already: their camera is the projection matrix P of CameraInfo,
-    without distortion (sensor_msgs/CameraInfo).
 
     Raises:
         RecordingError: there is none, or it makes no sense.
@@ -79,11 +74,8 @@ def choose_camera(bag: Bag, topic: str, given: Camera | None) -> Camera:
         )
     lower = hasattr(info, "k")  # ROS 1 writes these fields in upper case
     k, d, p = (info.k, info.d, info.p) if lower else (info.K, info.D, info.P)
-    is_rectified = any(part.startswith("image_rect") for part in topic.split("/"))
     try:
-        if is_rectified:
-            return Camera.from_fields(info.width, info.height, "", np.reshape(p, (3, 4))[:, :3], ())
-        return Camera.from_fields(info.width, info.height, info.distortion_model, k, d)
+        return Camera.from_info(info.width, info.height, info.distortion_model, k, d, p, topic)
     except GeometryError as error:
         raise RecordingError(f"{bag.path}, topic {info_topic}: {error} Or give a calibration with --camera.") from None
 
@@ -95,7 +87,7 @@ def check_size(bag: Bag, topic: str, message: Any, camera: Camera) -> None:
     else:
         try:
             height, width = decode_compressed(message.data).shape[:2]
-        except RecordingError:
+        except ImageError:
             return  # one broken image; the others are checked as they come
     if (width, height) != (camera.width, camera.height):
         raise RecordingError(

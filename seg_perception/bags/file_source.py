@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_perception.bags.compressed import decode_compressed, reduction
 from seg_perception.bags.mp4 import check_mp4
 from seg_perception.bags.recording import (
     DEFAULT_FRAME_ID,
@@ -21,10 +20,11 @@ from seg_perception.bags.recording import (
     Recording,
     SourceOptions,
 )
-from seg_perception.errors import RecordingError
+from seg_perception.errors import ImageError, RecordingError
 from seg_perception.frame import Frame
 from seg_perception.geometry.camera import Camera
 from seg_perception.geometry.transforms import Transform
+from seg_perception.images.compressed import decode_compressed, reduction
 
 _IMAGE_RATE_HZ = 10.0
 _MAX_RATE_HZ = 1000.0  # what a video claims when it does not know
@@ -47,7 +47,7 @@ def open_images(source: str, paths: list[Path], options: SourceOptions) -> Recor
     for path in paths:
         try:
             first = decode_compressed(path.read_bytes())
-        except (RecordingError, OSError):
+        except (ImageError, OSError):
             continue
         _check_size(str(path), first, camera)
         return ImageRecording(source, paths, camera, mount, options)
@@ -75,7 +75,7 @@ class ImageRecording(Recording):
             stamp_ns = _stamp_ns(index, self._rate_hz)
             try:
                 image = decode_compressed(path.read_bytes(), self._factor)
-            except (RecordingError, OSError) as error:
+            except (ImageError, OSError) as error:
                 yield Dropped(stamp_ns, UNREADABLE, f"{path}: {error}")
                 continue
             camera = self._cameras.get((image.shape[1], image.shape[0]))

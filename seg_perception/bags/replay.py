@@ -29,7 +29,8 @@ from seg_perception.bags.writer import ResultWriter
 from seg_perception.config import PipelineSettings
 from seg_perception.costmap.grid import EvidenceGrid
 from seg_perception.errors import GeometryError, ModelError, RecordingError
-from seg_perception.inference.engine import Engine, open_engine
+from seg_perception.inference.backends import open_engine
+from seg_perception.inference.engine import Engine
 from seg_perception.latency import Durations
 from seg_perception.model_card import file_sha256
 from seg_perception.pictures import overlay

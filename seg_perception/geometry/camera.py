@@ -77,7 +77,7 @@ class Camera:
 
     @classmethod
     def from_fields(cls, width: int, height: int, model: str, k: ArrayLike, d: Sequence[float]) -> Camera:
-        """From the fields of a sensor_msgs/CameraInfo message.
+        """From plain values.
 
         Args:
             width: pixels.
@@ -96,6 +96,31 @@ class Camera:
         if not model and not any(distortion):
             model, distortion = "plumb_bob", ()
         return cls(int(width), int(height), _ALIASES.get(model, model), matrix.reshape(3, 3), distortion)
+
+    @classmethod
+    def from_info(
+        cls, width: int, height: int, model: str, k: ArrayLike, d: Sequence[float], p: ArrayLike, image_topic: str
+    ) -> Camera:
+        """From the fields of a sensor_msgs/CameraInfo message and the name of the topic that the images come on.
+
+        Images on a topic named image_rect... are rectified already: their camera is the projection matrix P, without
+        distortion (sensor_msgs/CameraInfo).
+
+        Args:
+            width: pixels.
+            height: pixels.
+            model: distortion_model.
+            k: 9 numbers, row by row.
+            d: distortion coefficients.
+            p: 12 numbers, row by row.
+            image_topic: with or without namespaces.
+
+        Raises:
+            GeometryError: a value makes no camera, or the camera is not calibrated.
+        """
+        if any(part.startswith("image_rect") for part in image_topic.split("/")):
+            return cls.from_fields(width, height, "", np.reshape(p, (3, 4))[:, :3], ())
+        return cls.from_fields(width, height, model, k, d)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Camera) and self._key == other._key

@@ -1,9 +1,8 @@
-"""What runs a network: the Engine protocol, and the one function that opens one."""
+"""What runs a network: the Engine protocol."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -75,24 +74,3 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free what the engine holds; it cannot run afterwards."""
-
-
-def open_engine(
-    model: Path | str, spec: GraphSpec, card: Path | str | None = None, threads: int | None = None
-) -> Engine:
-    """Open a network for running, after checking that it is what its model card says.
-
-    Args:
-        model: ONNX file of a segmentation network: float32 image [N, 3, H, W] in, scores [N, K, H/s, W/s] out.
-        spec: number of ground samples and options.
-        card: model card; by default the model's name with the suffix .yaml.
-        threads: CPU threads per run; by default one per physical core.
-
-    Raises:
-        ModelError: the model or its card cannot be used; one sentence says why and what to do.
-        ConfigError: the model card has a mistake.
-    """
-    # Imported here: whoever only handles engine outputs needs no ONNX Runtime.
-    from seg_perception.inference.onnx_engine import OnnxEngine
-
-    return OnnxEngine(Path(model), spec, Path(card) if card is not None else None, threads)

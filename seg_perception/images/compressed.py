@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_perception.bags.images import ChannelOrder
-from seg_perception.errors import RecordingError
+from seg_perception.errors import ImageError
+from seg_perception.images.raw import ChannelOrder
 
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 _REDUCED_FLAGS = {
@@ -20,13 +20,11 @@ _VIDEO_CODECS = ("h264", "h265", "hevc", "av1", "vp9")
 
 
 def check_format(image_format: str) -> None:
-    """Raise RecordingError for a CompressedImage format that is known not to hold colour pictures."""
+    """Raise ImageError for a CompressedImage format that is known not to hold colour pictures."""
     if "compresseddepth" in image_format.lower():
-        raise RecordingError(
-            f"format '{image_format}' is a depth image, not a picture; choose the camera's colour topic."
-        )
+        raise ImageError(f"format '{image_format}' is a depth image, not a picture; choose the camera's colour topic.")
     if any(codec in image_format.lower() for codec in _VIDEO_CODECS):
-        raise RecordingError(
+        raise ImageError(
             f"format '{image_format}' is a video stream, whose messages are no pictures of their own; "
             "re-publish the topic as JPEG or raw images."
         )
@@ -73,7 +71,7 @@ def decode_compressed(data: bytes | memoryview | NDArray[np.uint8], factor: int 
         uint8 [H, W, 3] in the order the encoder was given, by OpenCV's convention bgr (see `channel_order`).
 
     Raises:
-        RecordingError: the data cannot be decoded.
+        ImageError: the data cannot be decoded.
     """
     flat: NDArray[np.uint8] = np.frombuffer(data, dtype=np.uint8)
     content = flat.tobytes()
@@ -86,7 +84,5 @@ def decode_compressed(data: bytes | memoryview | NDArray[np.uint8], factor: int 
     except cv2.error:
         image = None
     if image is None:
-        raise RecordingError(
-            f"{flat.size} bytes of compressed image cannot be decoded; they are damaged or no picture."
-        )
+        raise ImageError(f"{flat.size} bytes of compressed image cannot be decoded; they are damaged or no picture.")
     return image.astype(np.uint8, copy=False)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_perception.errors import RecordingError
+from seg_perception.errors import ImageError
 
 ChannelOrder = Literal["rgb", "bgr"]
 
@@ -54,9 +54,9 @@ SUPPORTED_ENCODINGS = (*_PACKED, *_BAYER_DEPTHS, *_YUV422, *_YUV420)
 
 
 def check_encoding(encoding: str) -> None:
-    """Raise RecordingError unless `decode_image` reads this encoding."""
+    """Raise ImageError unless `decode_image` reads this encoding."""
     if encoding not in SUPPORTED_ENCODINGS:
-        raise RecordingError(
+        raise ImageError(
             f"image encoding '{encoding}' is not supported; convert the images to one of "
             f"{', '.join(SUPPORTED_ENCODINGS)}."
         )
@@ -82,11 +82,11 @@ def decode_image(
         8UC3 a read-only view of `data`.
 
     Raises:
-        RecordingError: unknown encoding, or numbers that contradict each other.
+        ImageError: unknown encoding, or numbers that contradict each other.
     """
     check_encoding(encoding)
     if height <= 0 or width <= 0:
-        raise RecordingError(f"a {encoding} image of {width}x{height} pixels holds no picture; check its publisher.")
+        raise ImageError(f"a {encoding} image of {width}x{height} pixels holds no picture; check its publisher.")
     if encoding in _PACKED:
         channels, depth, order = _PACKED[encoding]
         rows = _rows(height, width * channels * depth, encoding, step, data)
@@ -111,11 +111,11 @@ def _rows(
     """`data` as a read-only uint8 [height, row_bytes] view without the padding."""
     flat: NDArray[np.uint8] = np.frombuffer(data, dtype=np.uint8)
     if step < row_bytes:
-        raise RecordingError(
+        raise ImageError(
             f"a row of a {encoding} image takes {row_bytes} bytes, but its step says {step}; check its publisher."
         )
     if flat.size != step * height:
-        raise RecordingError(
+        raise ImageError(
             f"a {encoding} image with step {step} must hold {step * height} bytes, not {flat.size}; "
             "check its publisher."
         )
@@ -125,7 +125,7 @@ def _rows(
 
 def _check_even(width: int, height: int, encoding: str) -> None:
     if width % 2 or height % 2:
-        raise RecordingError(
+        raise ImageError(
             f"a {encoding} image must have even sides, not {width}x{height}: its colours span pixel pairs; "
             "check its publisher."
         )

@@ -1,0 +1,49 @@
+"""What several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from tqdm import tqdm
+
+
+class Commands(Protocol):
+    """What `argparse.ArgumentParser.add_subparsers` returns, as far as a command needs it."""
+
+    def add_parser(self, name: str, *, help: str) -> argparse.ArgumentParser:
+        """Add a command."""
+
+
+class Bar:
+    """A progress bar with ETA, made when the total is known."""
+
+    def __init__(self, what: str) -> None:
+        """Name what is in progress."""
+        self._what = what
+        self._bar: Any = None
+
+    def __call__(self, done: int, total: int | None) -> None:
+        """Show that `done` of `total` are finished."""
+        if self._bar is None:
+            # A resumed run starts in the middle; the rate must not count what was done before.
+            self._bar = tqdm(total=total, desc=self._what, unit="", initial=done - 1, disable=None)
+        self._bar.update(done - self._bar.n)
+
+    def __enter__(self) -> Callable[[int, int | None], None]:
+        """Use it as the `progress` of a long job."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the bar as it stands."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def positive(text: str) -> int:
+    """An argument type: a whole number of at least 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return value

@@ -1,0 +1,85 @@
+"""seg-perception render | train | calibrate: from images to a network with its card."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+
+from tqdm import tqdm
+
+from seg_perception.commands.common import Bar, Commands, positive
+from seg_perception.errors import SegPerceptionError
+
+# Rooms are imported by the command that needs them: no one must wait for torch or the simulator in vain.
+
+
+def register(commands: Commands) -> None:
+    """Add the commands."""
+    render = commands.add_parser("render", help="render labelled training images of the simulated world")
+    render.add_argument("out", type=Path, help="folder for images/ and labels/")
+    render.add_argument("--count", type=positive, default=400, help="number of images")
+    render.add_argument("--seed", type=int, default=77, help="of the worlds")
+    render.set_defaults(run=_render)
+
+    train = commands.add_parser("train", help="train a network by a plan such as config/training/urban.yaml")
+    train.add_argument("plan", type=Path, help="training YAML")
+    train.add_argument("--out", type=Path, required=True, help="folder for checkpoint, log and the exported network")
+    train.add_argument("--data", type=Path, help="folder that dataset paths start from (default: the plan's)")
+    train.add_argument("--resume", action="store_true", help="go on from OUT/checkpoint.pt")
+    train.add_argument("--start-from", type=Path, help="checkpoint whose weights to start from")
+    train.set_defaults(run=_train)
+
+    calibrate = commands.add_parser("calibrate", help="fit a network's temperature and write its figures to its card")
+    calibrate.add_argument("plan", type=Path, help="the training YAML, for its validation data")
+    calibrate.add_argument("model", type=Path, help="ONNX file with its card beside it")
+    calibrate.add_argument("--data", type=Path, help="folder that dataset paths start from (default: the plan's)")
+    calibrate.set_defaults(run=_calibrate)
+
+
+def _render(arguments: argparse.Namespace) -> None:
+    from seg_perception.geometry.camera import Camera
+    from seg_perception.sim.views import write_views
+
+    focal = 480 / (2 * math.tan(math.radians(60) / 2))
+    camera = Camera.from_fields(480, 360, "plumb_bob", [focal, 0, 239.5, 0, focal, 179.5, 0, 0, 1], [0.0] * 5)
+    with Bar("rendering") as progress:
+        write_views(arguments.out, arguments.seed, arguments.count, camera, progress)
+    print(arguments.out.resolve())
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    try:
+        from seg_perception.training.plan import load_plan
+        from seg_perception.training.train import export, train
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise SegPerceptionError(
+            "training needs PyTorch; install it with: pip install 'seg_perception[train]'."
+        ) from None
+    plan = load_plan(arguments.plan, arguments.data)
+    with Bar("training") as progress:
+        checkpoint = train(
+            plan,
+            arguments.out,
+            arguments.resume,
+            arguments.start_from,
+            progress=lambda done, total, loss: progress(done, total),
+            report=tqdm.write,
+        )
+    model = export(checkpoint, plan, arguments.plan.stem)
+    print(f"{model.resolve()}\nnext: seg-perception calibrate {arguments.plan} {model}")
+
+
+def _calibrate(arguments: argparse.Namespace) -> None:
+    from seg_perception.training.calibrate import calibrate_model
+
+    with Bar("calibrating") as progress:
+        result = calibrate_model(arguments.plan, arguments.data, arguments.model, progress)
+    for name, score in result.iou.items():
+        print(f"{name:>12}  IoU {score:.3f}")
+    print(
+        f"mean IoU {result.mean_iou:.4f}\ntemperature {result.temperature:.3f}\n"
+        f"ECE {result.ece_before:.4f} before, {result.ece_after:.4f} after"
+    )
