@@ -1,0 +1,1 @@
+"""The ROS 2 node and what else speaks ROS. The only place that imports rclpy."""
