@@ -32,6 +32,23 @@ _GRADED_ANCHORS = {
 _CONFIDENCE_ANCHORS = {0: (255, 240, 170), 100: (244, 176, 70), 180: (150, 70, 110), 255: (24, 28, 68)}
 
 
+def most_probable(logits: NDArray[np.float32], width: int, height: int) -> NDArray[np.uint8]:
+    """The class that is most probable at each pixel, as uint8 [height, width].
+
+    Args:
+        logits: float32 [K, h, w], at the network's own resolution; interpolated bilinearly, as the decision's are.
+        width: of the image, pixels.
+        height: of the image, pixels.
+    """
+    highest = cv2.resize(logits[0], (width, height))
+    classes: NDArray[np.uint8] = np.zeros((height, width), dtype=np.uint8)
+    for number, plane in enumerate(logits[1:], 1):
+        larger = cv2.resize(plane, (width, height))
+        classes[larger > highest] = number
+        cv2.max(highest, larger, highest)
+    return classes
+
+
 def _ramp(anchors: dict[int, tuple[int, int, int]]) -> NDArray[np.uint8]:
     """uint8 [256, 3]: straight lines between the anchor colours."""
     colours = np.array(list(anchors.values()), dtype=np.float64)

@@ -59,11 +59,11 @@ class Result:
 
 
 def graph_spec(
-    settings: PipelineSettings, image_order: Literal["rgb", "bgr"] = "bgr", most_probable: bool = False
+    settings: PipelineSettings, image_order: Literal["rgb", "bgr"] = "bgr", logits: bool = False
 ) -> GraphSpec:
     """What an engine must be opened with to serve a pipeline with these settings."""
     samples = settings.ground.bearing_count * settings.ground.ranges.size
-    return GraphSpec(cells=samples, image_order=image_order, most_probable=most_probable)
+    return GraphSpec(cells=samples, image_order=image_order, logits=logits)
 
 
 class Pipeline:

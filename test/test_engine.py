@@ -40,7 +40,7 @@ def test_an_engine_gives_its_outputs_in_the_promised_shapes(tmp_path: Path) -> N
     for image in (output.labels, output.confidence, output.expected_cost):
         assert image.dtype == np.uint8 and image.shape == (1, 48, 64)
     assert output.cell_probabilities.dtype == np.float32 and output.cell_probabilities.shape == (1, 3, 5)
-    assert output.most_probable is None
+    assert output.logits is None
     assert engine.card.classes == tiny.card().classes
     assert engine.spec == SPEC
 

@@ -33,7 +33,7 @@ from seg_perception.inference.backends import open_engine
 from seg_perception.inference.engine import Engine
 from seg_perception.latency import Durations
 from seg_perception.model_card import file_sha256
-from seg_perception.pictures import overlay
+from seg_perception.pictures import most_probable, overlay
 from seg_perception.pipeline import STAGES, Pipeline, Result, graph_spec
 from seg_perception.risk.cost_matrix import CostMatrix
 
@@ -111,7 +111,7 @@ def replay(request: ReplayRequest, progress: Callable[[int, int | None], None]) 
         KeyboardInterrupt: interrupted; what is done is on disk and `resume` goes on.
     """
     _check_out(request)
-    spec = graph_spec(request.settings, image_order="bgr", most_probable=True)
+    spec = graph_spec(request.settings, image_order="bgr", logits=True)
     engine = open_engine(request.model, spec, threads=request.threads)
     try:
         matrix = CostMatrix.load(request.matrix, engine.card.classes)
@@ -222,14 +222,15 @@ class _Run:
         camera_jpeg = _jpeg(result.image)
         painted = overlay(result.image, result.output.labels[0], self._engine.card.colours, _OVERLAY_ALPHA)
         overlay_jpeg = _jpeg(painted)
+        assert result.output.logits is not None  # the engine was opened with them
+        probable = most_probable(result.output.logits[0], result.camera.width, result.camera.height)
         pictured = time.perf_counter()
-        assert result.output.most_probable is not None  # the engine was opened with it
         frame = ResultFrame(
             stamp_ns=result.frame.stamp_ns,
             camera_jpeg=camera_jpeg,
             overlay_jpeg=overlay_jpeg,
             labels=result.output.labels[0],
-            most_probable=result.output.most_probable[0],
+            most_probable=probable,
             confidence=result.output.confidence[0],
             expected_cost=result.output.expected_cost[0],
             costmap=result.costmap,

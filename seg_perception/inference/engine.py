@@ -21,14 +21,14 @@ class EngineOutput:
         confidence: uint8 [N, h, w], 255 times the probability of the most probable class.
         expected_cost: uint8 [N, h, w], expected cost of driving over the pixel, nav2 units; 254 is lethal.
         cell_probabilities: float32 [N, G, K], class probabilities at the ground samples.
-        most_probable: uint8 [N, h, w], the most probable class; None unless the engine was opened with it.
+        logits: float32 [N, K, h/s, w/s], calibrated, at the network's own resolution; None unless opened with them.
     """
 
     labels: NDArray[np.uint8]
     confidence: NDArray[np.uint8]
     expected_cost: NDArray[np.uint8]
     cell_probabilities: NDArray[np.float32]
-    most_probable: NDArray[np.uint8] | None = None
+    logits: NDArray[np.float32] | None = None
 
 
 class Engine(Protocol):

@@ -11,7 +11,7 @@ Outputs:
     expected_cost       uint8   [N, h, w]     t p, rounded, nav2 units; 254 where it is 254 or more
     cell_probabilities  float32 [N, G, K]
     score_size          float32 [N]           sum of |score| over the network's output: finite only if every score is
-    most_probable       uint8   [N, h, w]     argmax of p; only when asked for
+    logits              float32 [N, K, h/s, w/s]  calibrated, at the network's own resolution; only when asked for
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ class GraphSpec:
         batch: images per run, N.
         resolution: "full" decides at the network's input size, "native" at the size of its logits.
         image_order: order of the channels of the images that come in.
-        most_probable: also give the most probable class of each pixel.
+        logits: also give the calibrated logits, for reports and evaluation.
     """
 
     cells: int
     batch: int = 1
     resolution: Literal["full", "native"] = "full"
     image_order: Literal["rgb", "bgr"] = "rgb"
-    most_probable: bool = False
+    logits: bool = False
 
 
 def network_graph(network: onnx.ModelProto, card: ModelCard, spec: GraphSpec) -> onnx.ModelProto:
@@ -82,7 +82,7 @@ def fused_graph(network: onnx.ModelProto, card: ModelCard, spec: GraphSpec, stri
     shape = LogitPlanes(spec.batch, classes, card.height // stride, card.width // stride)
     factor = stride if spec.resolution == "full" else 1
     logits = calibrated_logits(after, network.graph.output[0].name, card.output, card.temperature)
-    decide(after, logits, shape, factor, spec.most_probable)
+    decide(after, logits, shape, factor)
     sample_cells(after, logits, shape, spec.cells)
 
     plane = (spec.batch, factor * shape.rows, factor * shape.columns)
@@ -98,8 +98,9 @@ def fused_graph(network: onnx.ModelProto, card: ModelCard, spec: GraphSpec, stri
         tensor("cell_probabilities", TensorProto.FLOAT, (spec.batch, spec.cells, classes)),
         tensor("score_size", TensorProto.FLOAT, (spec.batch,)),
     ]
-    if spec.most_probable:
-        outputs.append(tensor("most_probable", TensorProto.UINT8, plane))
+    if spec.logits:
+        after.node("Identity", logits, result="logits")
+        outputs.append(tensor("logits", TensorProto.FLOAT, (spec.batch, classes, shape.rows, shape.columns)))
     return _assemble(network, before, after, inputs, outputs)
 
 

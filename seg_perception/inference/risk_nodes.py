@@ -59,15 +59,14 @@ def calibrated_logits(
     return graph.node("Max", logits, np.float32(-LOGIT_RANGE))
 
 
-def decide(graph: OnnxWriter, logits: str, shape: LogitPlanes, factor: int, most_probable: bool) -> None:
-    """Give out `labels`, `expected_cost`, `confidence` and, when asked for, `most_probable`, all uint8 [N, s*h, s*w].
+def decide(graph: OnnxWriter, logits: str, shape: LogitPlanes, factor: int) -> None:
+    """Give out `labels`, `expected_cost` and `confidence`, all uint8 [N, s*h, s*w].
 
     Args:
         graph: takes the nodes; its input `costs` is used.
         logits: from `calibrated_logits`.
         shape: theirs.
         factor: s, output pixels per logit along each axis.
-        most_probable: whether that is asked for.
     """
     if factor > 1:
         logits = _upsample_in_phases(graph, logits, shape, factor)
@@ -97,8 +96,6 @@ def decide(graph: OnnxWriter, logits: str, shape: LogitPlanes, factor: int, most
 
     highest = graph.node("Div", graph.reduce_max(masses, axis=1), total)
     give(graph.node("Round", graph.node("Mul", highest, np.float32(255))), "confidence")
-    if most_probable:
-        give(graph.node("ArgMax", masses, axis=1), "most_probable")
 
 
 def sample_cells(graph: OnnxWriter, logits: str, shape: LogitPlanes, cells: int) -> None:
