@@ -70,11 +70,13 @@ def _open_folder(path: Path, options: SourceOptions) -> Recording:
             f"run 'ros2 bag reindex {path}', or give one file."
         )
     images = _images(path.iterdir())
-    if not images:
-        deeper = sorted(str(folder) for folder in path.iterdir() if folder.is_dir() and _holds_recording(folder))
-        mend = f"give {' or '.join(deeper[:5])}" if deeper else "check the path"
-        raise RecordingError(f"{path}: holds neither a bag nor images; {mend}.")
-    return open_images(str(path), images, options)
+    if images:
+        return open_images(str(path), images, options)
+    deeper = sorted(folder for folder in path.iterdir() if folder.is_dir() and _holds_recording(folder))
+    if len(deeper) == 1:
+        return _open_folder(deeper[0], options)
+    mend = f"give {' or '.join(map(str, deeper[:5]))}" if deeper else "check the path"
+    raise RecordingError(f"{path}: holds neither a bag nor images; {mend}.")
 
 
 def _open_glob(source: str, options: SourceOptions) -> Recording:
