@@ -44,7 +44,7 @@ def look_at(grid: EvidenceGrid, x: float, y: float, probabilities: np.ndarray, w
 
 
 def cell_of(grid: EvidenceGrid, x: float, y: float) -> tuple[int, int]:
-    left, bottom = grid.origin
+    left, bottom = grid.raster.origin
     return math.floor((y - bottom) / grid.settings.resolution), math.floor((x - left) / grid.settings.resolution)
 
 
@@ -61,7 +61,7 @@ def random_frame(seed: int, count: int = 300) -> tuple[np.ndarray, np.ndarray, n
 def test_a_sample_lands_in_the_cell_that_holds_its_point_row_by_y_column_by_x() -> None:
     grid = EvidenceGrid(SMALL, 3)
     look_at(grid, 0.73, -0.21, certain(FENCE), 1.0, 0)
-    assert grid.origin == pytest.approx((-1.0, -0.5))
+    assert grid.raster.origin == pytest.approx((-1.0, -0.5))
     assert np.argwhere(grid.evidence[FENCE]).tolist() == [[2, 17]]  # (-0.21 + 0.5) / 0.1 = 2.9; (0.73 + 1) / 0.1 = 17.3
     assert grid.evidence.sum() == pytest.approx(1.0)
 
@@ -253,7 +253,7 @@ def test_a_cell_keeps_its_place_on_the_ground_while_the_grid_moves(steps: list[t
         remembered = {cell: value for cell, value in remembered.items() if cell in window}
         for row, col in np.ndindex(10, 20):
             assert grid.evidence[0, row, col] == remembered.get((row + grid.first_row, col + grid.first_col), 0.0)
-        left, bottom = grid.origin
+        left, bottom = grid.raster.origin
         assert left <= x - 0.89 and x + 0.89 <= left + 2.0
         assert bottom <= y - 0.39 and y + 0.39 <= bottom + 1.0
 
@@ -262,7 +262,7 @@ def test_ten_thousand_small_moves_leave_the_origin_on_whole_cells() -> None:
     grid = EvidenceGrid(SMALL, 1)
     for step in range(10_000):
         grid.move_to(0.0371 * step, -0.0193 * step)
-    left, bottom = grid.origin
+    left, bottom = grid.raster.origin
     assert left == 0.1 * round(left / 0.1)
     assert bottom == 0.1 * round(bottom / 0.1)
     assert abs(left + 1.0 - 0.0371 * 9_999) <= 0.1
@@ -276,7 +276,7 @@ def test_what_a_sample_hits_does_not_depend_on_where_the_grid_came_from() -> Non
     for grid in (straight, wandering):
         grid.move_to(7.5, 3.1)
         grid.add(points, certain(ROAD, 200), np.ones(200, np.float32), 0)
-    assert straight.origin == wandering.origin
+    assert straight.raster == wandering.raster
     assert straight.evidence.any()
     np.testing.assert_array_equal(straight.evidence, wandering.evidence)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from seg_perception.geometry.camera import Camera
 from seg_perception.geometry.ground import GroundSettings
 from seg_perception.geometry.transforms import Transform, mount_to_base_from_optical
 from seg_perception.inference.engine import EngineOutput
-from seg_perception.pipeline import STAGES, Pipeline, graph_spec
+from seg_perception.pipeline import STAGES, Pipeline, field_of_view, graph_spec
 from seg_perception.risk.cost_matrix import CostMatrix
 
 CLASSES = ("Road", "Grass", "Box")
@@ -81,7 +82,7 @@ def _frame(odom_from_base: Transform, box: tuple[float, float, float, float] | N
 
 
 def _at(result, x: float, y: float) -> int:
-    col, row = np.floor((np.array([x, y]) - result.origin) / result.resolution).astype(int)
+    col, row = np.floor((np.array([x, y]) - result.raster.origin) / result.raster.resolution).astype(int)
     return int(result.costmap[row, col])
 
 
@@ -98,7 +99,7 @@ def test_a_box_on_a_plane_lands_on_its_cells_and_hides_what_is_behind(matrix: Co
     for ahead in np.arange(5.0, 7.9, 0.2):
         assert _at(result, *pose.apply(np.array([ahead, 0.0, 0.0]))[:2]) == -1, "behind the box nothing is known"
     rows, cols = np.nonzero(result.costmap == 100)
-    lethal = np.stack([cols + 0.5, rows + 0.5], axis=1) * result.resolution + result.origin
+    lethal = np.stack([cols + 0.5, rows + 0.5], axis=1) * result.raster.resolution + result.raster.origin
     distance = np.hypot(*(lethal - centre[:2]).T)
     # A bearing that grazes a corner within half a pixel may meet it late and mark cells a little behind.
     assert len(lethal) > 5 and np.quantile(distance, 0.9) < 0.9, "lethal cells lie on the box"
@@ -109,8 +110,8 @@ def test_a_box_on_a_plane_lands_on_its_cells_and_hides_what_is_behind(matrix: Co
 def test_what_was_never_seen_is_unknown(matrix: CostMatrix) -> None:
     result = Pipeline(PaintedEngine(), matrix, SETTINGS).process(_frame(Transform.identity(), None))
     rows, cols = np.nonzero(result.costmap >= 0)
-    x = (cols + 0.5) * result.resolution + result.origin[0]
-    y = (rows + 0.5) * result.resolution + result.origin[1]
+    x = (cols + 0.5) * result.raster.resolution + result.raster.origin[0]
+    y = (rows + 0.5) * result.raster.resolution + result.raster.origin[1]
     bearing = np.abs(np.arctan2(y, x))
     assert x.min() > 0.5 and bearing.max() < np.arctan(0.5 / 0.75) + 0.1, "only the camera's own sector is known"
     assert set(result.timings_ms) == set(STAGES)
@@ -123,6 +124,42 @@ def test_memory_keeps_what_went_out_of_sight_only_when_poses_are_known(matrix: C
         pipeline.process(_frame(here, None))
         later = pipeline.process(_frame(turned, None, stamp_ns=11 * 10**8))
         assert (_at(later, 3.0, 0.0) >= 0) == remember
+
+
+def test_a_new_matrix_prices_what_the_grid_has_seen_before(matrix: CostMatrix, tmp_path: Path) -> None:
+    pipeline = Pipeline(PaintedEngine(), matrix, SETTINGS)
+    free = pipeline.process(_frame(Transform.identity(), None))
+    (tmp_path / "dear.yaml").write_text(MATRIX.replace("Road: 0", "Road: 500"), encoding="utf-8")
+    pipeline.use(CostMatrix.load(tmp_path / "dear.yaml", CLASSES), SETTINGS)
+    turned = Transform.from_xyz_rpy(0, 0, 0, 0, 0, np.pi)
+    dear = pipeline.process(_frame(turned, None, stamp_ns=11 * 10**8))
+    assert 0 <= _at(free, 3.0, 0.0) <= 5 and _at(dear, 3.0, 0.0) == 100, "seen as road before, priced as road is now"
+
+
+def test_ranges_may_change_under_the_same_engine_but_not_the_number_of_samples(matrix: CostMatrix) -> None:
+    pipeline = Pipeline(PaintedEngine(), matrix, SETTINGS)
+    far = pipeline.process(_frame(Transform.identity(), None))
+    shorter = replace(SETTINGS, ground=replace(SETTINGS.ground, max_range=4.0))
+    pipeline.use(matrix, shorter)
+    pipeline.forget()
+    near = pipeline.process(_frame(Transform.identity(), None))
+    assert _at(far, 6.0, 0.0) >= 0 and _at(near, 6.0, 0.0) == -1 and _at(near, 3.0, 0.0) >= 0
+    with pytest.raises(ConfigError, match="max_samples is 500"):
+        pipeline.use(matrix, replace(SETTINGS, ground=replace(SETTINGS.ground, max_samples=500)))
+    with pytest.raises(ConfigError, match="80 x 160 cells"):
+        pipeline.use(matrix, replace(SETTINGS, grid=replace(SETTINGS.grid, height=8.0)))
+
+
+def test_the_field_of_view_holds_every_known_cell_of_a_frame_and_what_a_box_hides(matrix: CostMatrix) -> None:
+    pose = Transform.from_xyz_rpy(1.23, -4.56, 0.0, 0.0, 0.0, 0.7)
+    centre = pose.apply(np.array([4.0, 0.0, 0.0]))
+    box = (centre[0] - 0.3, centre[0] + 0.3, centre[1] - 0.3, centre[1] + 0.3)
+    result = Pipeline(PaintedEngine(), matrix, SETTINGS).process(_frame(pose, box))
+    view = field_of_view(result, SETTINGS)
+    assert view[result.costmap >= 0].all() and view.sum() > (result.costmap >= 0).sum()
+    hidden = np.floor((pose.apply(np.array([6.0, 0.0, 0.0]))[:2] - result.raster.origin) / 0.1).astype(int)
+    assert view[hidden[1], hidden[0]] and result.costmap[hidden[1], hidden[0]] == -1
+    assert not view[80, 80], "the robot's own place is not in view"
 
 
 def test_a_larger_rgb_image_gives_the_same_map(matrix: CostMatrix) -> None:

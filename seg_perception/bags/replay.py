@@ -234,8 +234,8 @@ class _Run:
             confidence=result.output.confidence[0],
             expected_cost=result.output.expected_cost[0],
             costmap=result.costmap,
-            resolution=result.resolution,
-            origin_xy=result.origin,
+            resolution=result.raster.resolution,
+            origin_xy=result.raster.origin,
             odom_from_base=result.frame.odom_from_base,
             latency_ms=result.timings_ms,
         )

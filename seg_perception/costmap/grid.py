@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_perception.costmap.nav2 import UNKNOWN_COST
+from seg_perception.costmap.raster import Raster
 from seg_perception.errors import ConfigError, GeometryError
 from seg_perception.risk.cost_matrix import LETHAL_COST, CostMatrix
 from seg_perception.risk.measures import cvar
@@ -96,9 +97,23 @@ class EvidenceGrid:
         self.stamp_ns = 0
 
     @property
-    def origin(self) -> tuple[float, float]:
-        """Least corner (x, y) of cell (0, 0) in odom, m: whole multiples of the resolution."""
-        return self.first_col * self.settings.resolution, self.first_row * self.settings.resolution
+    def raster(self) -> Raster:
+        """Where the grid lies now."""
+        return Raster(self.first_row, self.first_col, *self.evidence.shape[1:], self.settings.resolution)
+
+    def change(self, settings: GridSettings) -> None:
+        """Remember from now on as these settings say.
+
+        Raises:
+            ConfigError: they ask for other cells.
+        """
+        cells, wanted = ((each.rows, each.cols, each.resolution) for each in (self.settings, settings))
+        if cells != wanted:
+            raise ConfigError(
+                f"grid.width, height and resolution ask for {wanted[0]} x {wanted[1]} cells of {wanted[2]} m in place "
+                f"of {cells[0]} x {cells[1]} of {cells[2]} m; what was seen does not fit there, so start anew."
+            )
+        self.settings = settings
 
     def move_to(self, x: float, y: float) -> None:
         """Centre the grid on a point, in whole cells; cells that come into it are empty.

@@ -1,0 +1,29 @@
+"""Where a grid lies on odom's raster of cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Raster:
+    """A block of cells of the raster that covers odom's plane, counted from odom's origin.
+
+    Attributes:
+        first_row: row of odom's raster (along y) that is row 0 of the block.
+        first_col: column of odom's raster (along x) that is column 0 of the block.
+        rows: of the block.
+        cols: of the block.
+        resolution: edge of a cell, m.
+    """
+
+    first_row: int
+    first_col: int
+    rows: int
+    cols: int
+    resolution: float
+
+    @property
+    def origin(self) -> tuple[float, float]:
+        """Least corner (x, y) of the block in odom, m: whole multiples of the resolution."""
+        return self.first_col * self.resolution, self.first_row * self.resolution
