@@ -87,6 +87,11 @@ class Pipeline:
         self.grid = EvidenceGrid(settings.grid, len(matrix.classes))
         self.use(matrix, settings)
 
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(width, height) of the images the network takes; larger ones are scaled down to it."""
+        return self._engine.card.width, self._engine.card.height
+
     def use(self, matrix: CostMatrix, settings: PipelineSettings) -> None:
         """Go on with another matrix or other settings; what the grid has seen stays, for it is no matter of costs.
 

@@ -45,6 +45,23 @@ def network(
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
 
 
+def colour_network(width: int = 64, height: int = 48, certainty: float = 12.0) -> onnx.ModelProto:
+    """Class 0 is red, class 1 green, class 2 blue: each pixel's logits are its channels times `certainty`."""
+    stride = 4
+    kernel = np.zeros((3, 3, stride, stride), np.float32)
+    for channel, std in enumerate(STD):
+        kernel[channel, channel] = certainty * std / stride**2
+    bias = certainty * np.array(MEAN, np.float32)
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["image", "kernel", "bias"], ["logits"], strides=[stride, stride])],
+        "colours",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, height, width])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(kernel, "kernel"), numpy_helper.from_array(bias, "bias")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
 def card(classes: int = 5, width: int = 64, height: int = 48, **changes: Any) -> ModelCard:
     """A card that fits `network` but for its sha256."""
     colours = np.arange(3 * classes, dtype=np.uint8).reshape(classes, 3)

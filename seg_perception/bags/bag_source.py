@@ -10,7 +10,7 @@ from typing import Any
 
 from seg_perception.bags.bag import Bag
 from seg_perception.bags.bag_topics import COMPRESSED, RAW, check_size, choose_camera, choose_image_topic, first_image
-from seg_perception.bags.poses import Poses, choose_poses, stamp_of
+from seg_perception.bags.poses import Poses, choose_poses
 from seg_perception.bags.recording import (
     DEFAULT_FRAME_ID,
     NO_POSE,
@@ -25,6 +25,7 @@ from seg_perception.bags.recording import (
 from seg_perception.errors import GeometryError, ImageError, RecordingError
 from seg_perception.frame import Frame
 from seg_perception.geometry.camera import Camera
+from seg_perception.geometry.links import stamp_of
 from seg_perception.geometry.transforms import Transform
 from seg_perception.images.compressed import channel_order, decode_compressed, reduction
 from seg_perception.images.raw import decode_image

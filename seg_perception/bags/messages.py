@@ -15,6 +15,7 @@ from rosbags.typesys.store import Typestore
 from seg_perception.bags.mcap_records import Channel, Message
 from seg_perception.bags.result_frame import LabelInfo, ResultFrame
 from seg_perception.geometry.camera import Camera
+from seg_perception.geometry.links import rigid
 from seg_perception.geometry.transforms import Transform
 
 LABEL_INFO_TOPIC = "/perception/label_info"
@@ -130,16 +131,6 @@ def frame_of(stamp_ns: int, contents: dict[str, Any]) -> ResultFrame:
         odom_from_base=rigid(robot.translation, robot.rotation),
         latency_ms={entry.key: float(entry.value) for entry in contents[LATENCY].status[0].values},
     )
-
-
-def rigid(position: Any, orientation: Any) -> Transform:
-    """From the two parts of a geometry_msgs/Transform or Pose.
-
-    Raises:
-        GeometryError: the numbers are no rigid transform.
-    """
-    quaternion = (orientation.x, orientation.y, orientation.z, orientation.w)
-    return Transform.from_quaternion((position.x, position.y, position.z), quaternion)
 
 
 def _make(message_type: str, /, **fields: Any) -> object:

@@ -9,16 +9,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seg_perception.bags.bag import Bag
-from seg_perception.bags.messages import rigid
 from seg_perception.bags.recording import SourceOptions
 from seg_perception.errors import GeometryError, RecordingError
+from seg_perception.geometry.links import looks_at_the_sky, odometry_link, transform_links
 from seg_perception.geometry.transforms import Transform, TransformBuffer
 
 TF, TF_STATIC = "/tf", "/tf_static"
 _ODOMETRY_TYPE = "nav_msgs/msg/Odometry"
 _KEPT_NS = 10 * 10**9  # far more than an image may be recorded late, and nothing in memory
 _PROBED_NS = 5 * 10**9  # transforms that a bag needs come at once and again and again
-_UPWARDS = 0.7  # a camera whose view rises by more than 45 degrees sees no ground
 
 
 @dataclass
@@ -43,9 +42,10 @@ class Poses:
 
     def add(self, message: Any) -> None:
         """Take a message of `topic`; a transform that makes no sense is counted and left out."""
-        for link in _links(message) if self.topic == TF else [_odometry_link(message, self.options)]:
+        names = self.options.odom_frame, self.options.base_frame
+        for link in transform_links(message.transforms) if self.topic == TF else [odometry_link(message, *names)]:
             try:
-                self.buffer.add(link.parent, link.child, link.stamp_ns, rigid(link.position, link.orientation))
+                self.buffer.add(link.parent, link.child, link.stamp_ns, link.transform())
             except GeometryError as error:
                 first = f"refused transforms from '{link.child}' to '{link.parent}', the first because {error}"
                 self.problems[self._problem_keys.setdefault(f"{link.parent} {link.child}", first)] += 1
@@ -148,7 +148,7 @@ def _check_mount(bag: Bag, options: SourceOptions, known: TransformBuffer, optic
             f"{bag.path}: no transforms tell where the camera ('{optical_frame}', the images' frame_id) sits on "
             f"'{base}' (frames: {_names(known.frames())}); give --mount x y z roll pitch yaw."
         ) from None
-    if base_from_optical.rotation[2, 2] > _UPWARDS:
+    if looks_at_the_sky(base_from_optical):
         raise RecordingError(
             f"{bag.path}: by its transforms the camera ('{optical_frame}', the images' frame_id) looks at the sky, so "
             "this is no optical frame (z forward) but a body frame; give --mount x y z roll pitch yaw."
@@ -169,46 +169,11 @@ def _messages(bag: Bag, topic: str, span_ns: int | None = None) -> Iterator[Any]
             continue
 
 
-@dataclass(frozen=True)
-class _Link:
-    """One sample of a link between two frames; position and orientation as the message has them."""
-
-    parent: str
-    child: str
-    stamp_ns: int
-    position: Any
-    orientation: Any
-
-
-def _links(message: Any) -> list[_Link]:
-    return [
-        _Link(
-            item.header.frame_id,
-            item.child_frame_id,
-            stamp_of(item.header),
-            item.transform.translation,
-            item.transform.rotation,
-        )
-        for item in message.transforms
-    ]
-
-
-def _odometry_link(message: Any, options: SourceOptions) -> _Link:
-    pose = message.pose.pose
-    child = message.child_frame_id or options.base_frame
-    return _Link(options.odom_frame, child, stamp_of(message.header), pose.position, pose.orientation)
-
-
-def stamp_of(header: Any) -> int:
-    """A std_msgs/Header's stamp in nanoseconds."""
-    return int(header.stamp.sec) * 10**9 + int(header.stamp.nanosec)
-
-
 def _add_fixed(buffer: TransformBuffer, message: Any) -> None:
-    for link in _links(message):
+    for link in transform_links(message.transforms):
         # Whoever needs a transform that makes no sense is told that it is missing.
         with suppress(GeometryError):
-            buffer.add_static(link.parent, link.child, rigid(link.position, link.orientation))
+            buffer.add_static(link.parent, link.child, link.transform())
 
 
 def _connected(known: TransformBuffer, target: str, source: str) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +12,9 @@ from seg_perception.errors import ImageError
 from seg_perception.images.raw import ChannelOrder
 
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
+_JPEG_TABLES = (0xC4, 0xC8, 0xCC)  # among the frame markers, but none: Huffman tables, an extension, arithmetic coding
+_JPEG_SIZE = struct.Struct(">HH")
+_PNG_START, _PNG_SIZE = b"\x89PNG\r\n\x1a\n", struct.Struct(">II")
 _REDUCED_FLAGS = {
     1: cv2.IMREAD_COLOR,
     2: cv2.IMREAD_REDUCED_COLOR_2,
@@ -38,6 +43,36 @@ def channel_order(image_format: str) -> ChannelOrder:
     """
     _, _, stored = image_format.lower().partition("compressed")
     return "rgb" if stored.strip().startswith("rgb") else "bgr"
+
+
+def size_of(data: bytes | memoryview | NDArray[np.uint8]) -> tuple[int, int]:
+    """(width, height) of a compressed picture; of a JPEG or PNG from its header alone.
+
+    Raises:
+        ImageError: the data is damaged or no picture.
+    """
+    content = np.frombuffer(data, dtype=np.uint8).data
+    size = None
+    if bytes(content[:2]) == _JPEG_START:
+        size = _jpeg_size(content)
+    elif bytes(content[:8]) == _PNG_START and len(content) >= _PNG_SIZE.size + 16:
+        size = _PNG_SIZE.unpack_from(content, 16)
+    if size is not None and min(size) > 0:
+        return size
+    height, width = decode_compressed(data).shape[:2]
+    return width, height
+
+
+def _jpeg_size(content: memoryview) -> tuple[int, int] | None:
+    """From the frame header (ITU-T T.81, B.2.2), which stands among the segments before the scan."""
+    position = 2
+    while position + 9 <= len(content) and content[position] == 0xFF:
+        marker, length = content[position + 1], int.from_bytes(content[position + 2 : position + 4], "big")
+        if 0xC0 <= marker <= 0xCF and marker not in _JPEG_TABLES:
+            height, width = _JPEG_SIZE.unpack_from(content, position + 5)
+            return width, height
+        position += 2 + length
+    return None
 
 
 def reduction(size: tuple[int, int], wanted: tuple[int, int]) -> int:

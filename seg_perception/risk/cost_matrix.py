@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from seg_perception.errors import ConfigError
 from seg_perception.yamlfile import Section, did_you_mean, load_yaml
 
 LARGEST_COST = 100_000.0
@@ -66,13 +68,76 @@ class CostMatrix:
         standing = _read_flags(top, "standing", names)
         ignore = _read_flags(top, "ignore", names)
         _check_flags(top, names, standing, ignore)
-        alpha, lethal_at = _read_risk(top)
+        alpha, lethal_at = _read_risk(top, 0.0, LETHAL_COST)
         top.finish()
         return cls(names, misclassification, traverse, standing, ignore, alpha, lethal_at, top.path)
+
+    def changed(self, changes: Section) -> CostMatrix:
+        """This matrix with other values for what `changes` names; the rules are those of the file.
+
+        Args:
+            changes: `traverse`, `misclassification` and `risk` as in the file, all of it optional. A cost for wrong
+                answers is changed pair by pair: `default` and `correct` are the file's.
+
+        Raises:
+            ConfigError: a change is wrong; the message names `changes.path` and the key.
+        """
+        misclassification, traverse = self.misclassification.copy(), self.traverse.copy()
+        if "misclassification" in changes:
+            section = changes.section("misclassification")
+            _set_rows(section, section, misclassification, self.classes)
+        if "traverse" in changes:
+            _set_traverse(changes.section("traverse"), traverse, self.classes)
+        alpha, lethal_at = _read_risk(changes, self.alpha, self.lethal_at)
+        changes.finish()
+        return replace(
+            self,
+            misclassification=_frozen(misclassification),
+            traverse=_frozen(traverse),
+            alpha=alpha,
+            lethal_at=lethal_at,
+        )
 
     def stacked_rows(self) -> NDArray[np.float32]:
         """The rows as the engine takes them: float32 [K+1, K], the K decisions first, the traversal row last."""
         return np.vstack([self.misclassification, self.traverse]).astype(np.float32)
+
+
+def read_changes(entries: Iterable[str], source: str) -> Section:
+    """Single costs written one per line, as `CostMatrix.changed` takes them.
+
+    Args:
+        entries: such as "traverse.Grass: 90", or "misclassification.Road.Pedestrian: 400" for the cost of deciding
+            Road where the truth is Pedestrian. A class name may hold anything but a dot.
+        source: where they come from, for messages.
+
+    Raises:
+        ConfigError: an entry is not of this form, or two are for the same cost.
+    """
+    changes: dict[str, Any] = {}
+    for entry in entries:
+        key, _, cost = entry.rpartition(":")
+        names = [name.strip() for name in key.split(".")]
+        if len(names) != {"traverse": 2, "misclassification": 3}.get(names[0]) or not all(names):
+            raise ConfigError(
+                f"{source}: '{entry}' is no cost; write it as 'traverse.CLASS: COST' or "
+                "'misclassification.DECISION.TRUTH: COST'."
+            )
+        section = changes
+        for name in names[:-1]:
+            section = section.setdefault(name, {})
+        if names[-1] in section:
+            raise ConfigError(f"{source}: '{'.'.join(names)}' is given twice and only one of them can stand.")
+        section[names[-1]] = _number_or_text(cost.strip())
+    return Section(Path(source), "", changes)
+
+
+def _number_or_text(text: str) -> float | str:
+    """The number that a text holds; a text that holds none goes on as it is, for the reader of numbers to refuse."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _read_misclassification(section: Section, names: tuple[str, ...]) -> NDArray[np.float32]:
@@ -80,15 +145,20 @@ def _read_misclassification(section: Section, names: tuple[str, ...]) -> NDArray
     correct = section.number("correct", 0.0, LARGEST_COST)
     matrix = np.full((len(names), len(names)), default, dtype=np.float32)
     np.fill_diagonal(matrix, correct)
-    for decision in section:
-        if decision in ("default", "correct"):
-            continue
+    _set_rows(section, [key for key in section if key not in ("default", "correct")], matrix, names)
+    return _frozen(matrix)
+
+
+def _set_rows(section: Section, decisions: Iterable[str], matrix: NDArray[np.float32], names: tuple[str, ...]) -> None:
+    """Write the section's rows for these decisions into a matrix that has its diagonal already."""
+    correct = matrix[0, 0]
+    for decision in decisions:
         row = _class_index(section, decision, decision, names)
         costs = section.section(decision)
         for truth in costs:
             column = _class_index(costs, truth, truth, names)
             cost = costs.number(truth, 0.0, LARGEST_COST)
-            if row == column and cost != correct:
+            if row == column and np.float32(cost) != correct:
                 raise costs.error(
                     truth,
                     f"is the cost of a right answer, which 'misclassification.correct' sets to {correct:g}; "
@@ -101,18 +171,21 @@ def _read_misclassification(section: Section, names: tuple[str, ...]) -> NDArray
             "correct",
             f"is {correct:g}, dearer than a wrong answer at {wrong.min():g}; make right answers the cheapest.",
         )
-    return _frozen(matrix)
 
 
 def _read_traverse(top: Section, names: tuple[str, ...]) -> NDArray[np.float32]:
     section = top.section("traverse")
     traverse = np.zeros(len(names), dtype=np.float32)
-    for name in section:
-        traverse[_class_index(section, name, name, names)] = section.number(name, 0.0, LARGEST_COST)
+    _set_traverse(section, traverse, names)
     missing = [name for name in names if name not in section]
     if missing:
         raise top.error("traverse", f"has no cost for {', '.join(missing)}; add a cost for every class of the model.")
     return _frozen(traverse)
+
+
+def _set_traverse(section: Section, traverse: NDArray[np.float32], names: tuple[str, ...]) -> None:
+    for name in section:
+        traverse[_class_index(section, name, name, names)] = section.number(name, 0.0, LARGEST_COST)
 
 
 def _read_flags(top: Section, key: str, names: tuple[str, ...]) -> NDArray[np.bool_]:
@@ -130,8 +203,8 @@ def _check_flags(top: Section, names: tuple[str, ...], standing: NDArray[np.bool
         raise top.error("ignore", "lists every class, so that nothing could ever be known; remove some.")
 
 
-def _read_risk(top: Section) -> tuple[float, float]:
-    alpha, lethal_at = 0.0, LETHAL_COST
+def _read_risk(top: Section, alpha: float, lethal_at: float) -> tuple[float, float]:
+    """alpha and lethal_at of the section `risk`; what it leaves out stays as given."""
     if "risk" in top:
         section = top.section("risk")
         if "alpha" in section:

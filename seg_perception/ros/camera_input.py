@@ -1,0 +1,225 @@
+"""The camera's topics: images, their calibration, and what to do about images that do not arrive."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from seg_perception.errors import GeometryError
+from seg_perception.geometry.camera import Camera
+from seg_perception.ros import messages
+
+_PATIENCE = 2.0  # s without an image from a publisher that is there
+_SEGMENT = 512 * 1024  # bytes of shared memory that a Fast DDS publisher has unless told otherwise
+_ADVICE = (
+    "start the camera driver with this package's config/dds/fastdds_large_images.xml as "
+    "FASTRTPS_DEFAULT_PROFILES_FILE (up to Jazzy) or FASTDDS_DEFAULT_PROFILES_FILE (from Kilted on), or set "
+    "image_transport to 'compressed'."
+)
+
+
+@dataclass(frozen=True)
+class CameraState:
+    """What is known about the camera's topics.
+
+    Attributes:
+        topic: of the images, resolved.
+        info_topic: of the calibration, resolved.
+        publishers: of the images.
+        last_image: time.monotonic() of the newest image; None before the first.
+        last_info: time.monotonic() of the newest calibration; None before the first.
+        reliability: "best effort" or "reliable", of the subscription in use.
+        problem: one sentence on why images do not arrive, and the mend; empty while they do, or while it is too early.
+    """
+
+    topic: str
+    info_topic: str
+    publishers: int
+    last_image: float | None
+    last_info: float | None
+    reliability: str
+    problem: str
+
+
+class CameraInput:
+    """Subscriptions to images and calibration, each of depth 1: only the newest counts."""
+
+    def __init__(
+        self,
+        node: Any,
+        transport: str,
+        reliability: str,
+        on_image: Callable[[Any, float], None],
+        say: Callable[[str], None],
+    ) -> None:
+        """Subscribe.
+
+        Args:
+            node: the node; its topic `image` is subscribed, or with `/compressed` after it, and the `camera_info`
+                beside it unless that is remapped.
+            transport: "raw" or "compressed".
+            reliability: "best_effort", "reliable", or "auto": best effort until that turns out to lose everything.
+            on_image: takes each message and the time.monotonic() of its arrival.
+            say: logs a warning.
+        """
+        self._node = node
+        self._type = Image if transport == "raw" else CompressedImage
+        base = node.resolve_topic_name("image")
+        self._topic = base if transport == "raw" else f"{base}/compressed"
+        self._may_fall_back = reliability == "auto"
+        self._on_image = on_image
+        self._say = say
+        self._began = time.monotonic()
+        self._last_image: float | None = None
+        self._last_info: float | None = None
+        self._incompatible = ""
+        self._info: CameraInfo | None = None
+        self._camera: Camera | None = None
+        self._reliability = ReliabilityPolicy.RELIABLE if reliability == "reliable" else ReliabilityPolicy.BEST_EFFORT
+        self._images = self._subscribe(QoSOverridingOptions.with_default_policies())
+        self._infos = node.create_subscription(
+            CameraInfo,
+            _info_topic(node, base),
+            self._take_info,
+            _depth_1(ReliabilityPolicy.BEST_EFFORT),
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
+
+    def camera(self) -> Camera:
+        """The calibration as it was published last.
+
+        Raises:
+            GeometryError: none has come yet, or it makes no camera.
+        """
+        info, topic = self._info, self._infos.topic_name
+        if info is None:
+            raise GeometryError(f"{topic}: no camera_info has come yet; check the camera driver and the remapping.")
+        if self._camera is None:
+            try:
+                self._camera = messages.camera_of(info, self._topic)
+            except GeometryError as error:
+                raise GeometryError(f"{topic}: {error}") from None
+        return self._camera
+
+    def check(self, now: float) -> None:
+        """Look after images that do not arrive; called from the executor's thread every now and then.
+
+        Best effort loses every image that is larger than the publisher's shared memory. Where the publishers offer
+        reliable delivery, that is asked for instead.
+
+        Args:
+            now: time.monotonic().
+        """
+        if not self._may_fall_back or self._reliability == ReliabilityPolicy.RELIABLE or self._waited(now) < _PATIENCE:
+            return
+        offers = self._node.get_publishers_info_by_topic(self._topic)
+        if offers and all(offer.qos_profile.reliability == ReliabilityPolicy.RELIABLE for offer in offers):
+            self._say(
+                f"{self._topic}: has a publisher, but best effort brought no image for {self._waited(now):.1f} s; "
+                f"asking for reliable delivery, which is slower. Better: {_ADVICE}"
+            )
+            self._reliability = ReliabilityPolicy.RELIABLE
+            self._began = now
+            self._node.destroy_subscription(self._images)
+            # The parameters of the first subscription say best effort; they must not undo this.
+            self._images = self._subscribe(overriding=None)
+
+    def state(self) -> CameraState:
+        """What is known now."""
+        return CameraState(
+            topic=self._topic,
+            info_topic=self._infos.topic_name,
+            publishers=self._node.count_publishers(self._topic),
+            last_image=self._last_image,
+            last_info=self._last_info,
+            reliability=_name(self._reliability),
+            problem=self._problem(time.monotonic()),
+        )
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        for subscription in (self._images, self._infos):
+            self._node.destroy_subscription(subscription)
+
+    def _subscribe(self, overriding: QoSOverridingOptions | None) -> Any:
+        return self._node.create_subscription(
+            self._type,
+            self._topic,
+            self._take_image,
+            _depth_1(self._reliability),
+            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._take_incompatible),
+            qos_overriding_options=overriding,
+        )
+
+    def _take_image(self, message: Any) -> None:
+        self._last_image = time.monotonic()
+        self._incompatible = ""
+        self._on_image(message, self._last_image)
+
+    def _take_info(self, message: CameraInfo) -> None:
+        self._last_info = time.monotonic()
+        if self._info is None or _calibration(message) != _calibration(self._info):
+            if self._info is not None:
+                self._say(
+                    f"{self._infos.topic_name}: the calibration has changed; images are projected with the new one."
+                )
+            self._info, self._camera = message, None
+
+    def _take_incompatible(self, event: Any) -> None:
+        offers = self._node.get_publishers_info_by_topic(self._topic)
+        offered = " and ".join(sorted({_words(offer.qos_profile) for offer in offers})) or "something else"
+        self._incompatible = (
+            f"its QoS is incompatible: it offers {offered}, and {_name(self._reliability)} is asked for; set parameter "
+            "image_reliability to 'best_effort' or 'auto', or mend qos_overrides."
+        )
+        self._say(f"{self._topic}: {self._incompatible}")
+
+    def _waited(self, now: float) -> float:
+        return now - max(self._began, self._last_image or self._began)
+
+    def _problem(self, now: float) -> str:
+        if self._incompatible:
+            return self._incompatible
+        if self._waited(now) < _PATIENCE:
+            return ""
+        wanted = f"sensor_msgs/msg/{self._type.__name__}"
+        types = {offer.topic_type for offer in self._node.get_publishers_info_by_topic(self._topic)}
+        if types and wanted not in types:
+            return f"it carries {' and '.join(sorted(types))}, not {wanted}; check the remapping and image_transport."
+        if self._info is not None and self._type is Image and 3 * self._info.width * self._info.height > _SEGMENT:
+            return (
+                f"a raw image of {self._info.width}x{self._info.height} pixels does not fit into the "
+                f"{_SEGMENT // 1024} KB of shared memory that a Fast DDS publisher has by default; {_ADVICE}"
+            )
+        return ""
+
+
+def _depth_1(reliability: ReliabilityPolicy) -> QoSProfile:
+    return QoSProfile(depth=1, reliability=reliability)
+
+
+def _info_topic(node: Any, image_topic: str) -> str:
+    """Where it was remapped to, else beside the images, as image_transport's getCameraInfoTopic has it."""
+    remapped: str = node.resolve_topic_name("camera_info")
+    if remapped != node.resolve_topic_name("camera_info", only_expand=True):
+        return remapped
+    return f"{image_topic.rpartition('/')[0]}/camera_info"
+
+
+def _calibration(info: CameraInfo) -> tuple[Any, ...]:
+    return info.width, info.height, info.distortion_model, *(tuple(numbers) for numbers in (info.d, info.k, info.p))
+
+
+def _name(reliability: ReliabilityPolicy) -> str:
+    return str(reliability.name).lower().replace("_", " ")
+
+
+def _words(profile: QoSProfile) -> str:
+    return f"{_name(profile.reliability)}, {profile.durability.name.lower().replace('_', ' ')}"

@@ -1,0 +1,108 @@
+"""The costmap topic, and what becomes of it when there is nothing new to say."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import numpy as np
+from nav_msgs.msg import OccupancyGrid
+from numpy.typing import NDArray
+from rclpy.duration import Duration
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import QoSOverridingOptions
+
+from seg_perception.costmap.nav2 import OccupancyValues
+from seg_perception.costmap.raster import Raster
+from seg_perception.pipeline import Result, field_of_view
+from seg_perception.ros import messages
+from seg_perception.ros.optional import optional
+from seg_perception.ros.settings import NodeSettings
+
+# What nav2's static layer connects to: nothing less, or it never does.
+LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+_UPDATES = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+_EARLY = 0.1  # of a period: frames that come at the very rate of the cap must not fall to their jitter
+_LAST_WORD = Duration(nanoseconds=200_000_000)  # a reader that is gone must not hold up the end
+
+
+class CostmapOutput:
+    """Publishes costmaps, from the worker and from the watchdog, one after the other."""
+
+    def __init__(self, node: Any) -> None:
+        """Create the publishers on a lifecycle node."""
+        self._node = node
+        self._lock = threading.Lock()
+        self._last: Result | None = None
+        self._due = 0.0
+        self._is_blank = False
+        overriding = QoSOverridingOptions.with_default_policies()
+        self._grids = node.create_lifecycle_publisher(
+            OccupancyGrid, "~/costmap", LATCHED, qos_overriding_options=overriding
+        )
+        self._map_msgs = optional("map_msgs.msg")
+        self._updates = self._map_msgs and node.create_lifecycle_publisher(
+            self._map_msgs.OccupancyGridUpdate, "~/costmap_updates", _UPDATES, qos_overriding_options=overriding
+        )
+
+    def publish(self, result: Result, settings: NodeSettings) -> None:
+        """Publish a frame's costmap, unless the last one is too recent for `settings.costmap_rate`."""
+        with self._lock:
+            now, period = time.monotonic(), 1.0 / settings.costmap_rate
+            # The first costmap after a blank one does not wait.
+            if now < self._due - _EARLY * period and not self._is_blank:
+                return
+            self._due = self._due + period if now - self._due < period else now + period
+            previous = None if self._is_blank else self._last
+            self._last, self._is_blank = result, False
+            self._send(result.frame.stamp_ns, result.costmap, result.raster, settings)
+            if previous is not None and previous.raster == result.raster:
+                self._send_update(previous.costmap, result, settings)
+
+    def blank(self, settings: NodeSettings) -> bool:
+        """Take back the last costmap: publish one of the same cells that claims nothing.
+
+        All of it becomes unknown, and what the camera had in view becomes what `settings.stale_cost` says. Memory of
+        what lay outside of the view goes too: the robot may move on blindly, and nothing says where it stands.
+
+        Returns:
+            False if there is nothing that could be taken back.
+        """
+        with self._lock:
+            if self._last is None:
+                return False
+            costmap = np.full_like(self._last.costmap, OccupancyValues.UNKNOWN)
+            if settings.stale_cost == "lethal":
+                costmap[field_of_view(self._last, settings.pipeline)] = OccupancyValues.LETHAL
+            self._send(self._node.get_clock().now().nanoseconds, costmap, self._last.raster, settings)
+            self._is_blank = True
+            return True
+
+    def flush(self) -> None:
+        """Give readers a moment to take the last costmap, before its publisher goes."""
+        self._grids.wait_for_all_acked(_LAST_WORD)
+
+    def destroy(self) -> None:
+        """Remove the publishers."""
+        for publisher in filter(None, (self._grids, self._updates)):
+            self._node.destroy_lifecycle_publisher(publisher)
+
+    def _send(self, stamp_ns: int, costmap: NDArray[np.int8], raster: Raster, settings: NodeSettings) -> None:
+        self._grids.publish(
+            messages.occupancy_grid(stamp_ns, settings.odom_frame, costmap, raster.origin, raster.resolution)
+        )
+
+    def _send_update(self, before: NDArray[np.int8], result: Result, settings: NodeSettings) -> None:
+        """The smallest block that holds all cells that have changed, for readers that follow updates."""
+        if not self._updates or not self._updates.get_subscription_count():
+            return
+        rows, cols = np.nonzero(before != result.costmap)
+        if rows.size == 0:
+            return
+        block = slice(rows.min(), rows.max() + 1), slice(cols.min(), cols.max() + 1)
+        self._updates.publish(
+            messages.costmap_update(
+                result.frame.stamp_ns, settings.odom_frame, result.costmap[block], int(rows.min()), int(cols.min())
+            )
+        )

@@ -1,0 +1,183 @@
+"""perception_node: a lifecycle node from a camera topic to a costmap topic (docs/node.md)."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from types import FrameType
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import ParameterException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.signals import SignalHandlerOptions
+
+from seg_perception.errors import SegPerceptionError
+from seg_perception.ros import parameters
+from seg_perception.ros.loaded import Loaded, OpenNetwork, open_network
+from seg_perception.ros.running import Running
+from seg_perception.ros.settings import NodeSettings, load_matrix
+from seg_perception.ros.status import status_of
+from seg_perception.ros.status_message import diagnostics_message
+
+_WAKE_S = 0.1  # how soon Ctrl-C is noticed when nothing else happens
+_DIAGNOSTICS_PERIOD = 1.0  # s, what diagnostic_aggregator expects
+_USER_ERROR = 2
+
+
+class PerceptionNode(LifecycleNode):
+    """The node: it brings the parts together, and follows the lifecycle.
+
+    configure loads matrix, model and engine, and creates the publishers; activate subscribes and starts the worker.
+    deactivate takes the last costmap back, so that no reader keeps a map that nobody looks after.
+    """
+
+    def __init__(self, open_network: OpenNetwork = open_network) -> None:
+        """Create it, unconfigured.
+
+        Args:
+            open_network: opens the engine that the settings ask for.
+
+        Raises:
+            ConfigError: a parameter that it was started with has a wrong type or is out of range.
+        """
+        super().__init__("perception")
+        self._open_network = open_network
+        self._loaded: Loaded | None = None
+        self._running: Running | None = None
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(_DIAGNOSTICS_PERIOD, self._diagnose, clock=steady)
+        parameters.declare(self)
+        parameters.on_change(self, self._check_change, self._apply_change)
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load everything; on failure say why and stay unconfigured."""
+        try:
+            self._loaded = Loaded(self, parameters.current(self), self._open_network)
+        except SegPerceptionError as error:
+            self.get_logger().error(f"not configured: {error}")
+            return TransitionCallbackReturn.FAILURE
+        self.get_logger().info(f"configured: {self._loaded.engine.describe()}")
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribe and start; on failure say why and stay inactive."""
+        assert self._loaded is not None
+        done = super().on_activate(state)
+        try:
+            self._running = Running(self, self._loaded)
+        except SegPerceptionError as error:
+            self.get_logger().error(f"not activated: {error}")
+            super().on_deactivate(state)
+            return TransitionCallbackReturn.FAILURE
+        return done
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop, and take the last costmap back."""
+        self._stop()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Release everything that configure has loaded."""
+        self._unload()
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop and release, from whatever state."""
+        self._stop()
+        self._unload()
+        return super().on_shutdown(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Go back to unconfigured, from where configure may be tried again."""
+        self._stop()
+        self._unload()
+        return TransitionCallbackReturn.SUCCESS
+
+    def _stop(self) -> None:
+        if self._running is not None:
+            self._running.stop()
+            self._running = None
+
+    def _unload(self) -> None:
+        if self._loaded is not None:
+            self._loaded.close()
+            self._loaded = None
+
+    def _check_change(self, settings: NodeSettings) -> None:
+        if self._loaded is not None:
+            self._checked = load_matrix(settings, self._loaded.engine.card.classes)
+
+    def _apply_change(self, settings: NodeSettings) -> None:
+        if self._loaded is not None:
+            # The very matrix that was checked: its file may have changed since.
+            self._loaded.use(settings, self._checked)
+        if self._running is not None:
+            self._running.follow()
+
+    def _diagnose(self) -> None:
+        if self._loaded is None:
+            return
+        loaded, running = self._loaded, self._running
+        camera = running.camera_state() if running else None
+        status = status_of(
+            loaded.health.figures(time.monotonic()),
+            camera,
+            loaded.engine.state,
+            loaded.engine.describe(),
+            running.poses() if running else "",
+            loaded.settings,
+        )
+        now_ns = self.get_clock().now().nanoseconds
+        name, hardware = self.get_fully_qualified_name().lstrip("/"), camera.topic if camera else ""
+        self._diagnostics.publish(diagnostics_message(status, now_ns, name, hardware))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the node until Ctrl-C or SIGTERM.
+
+    Args:
+        arguments: the command line, ROS arguments included; `sys.argv` when None.
+
+    Returns:
+        The exit code: 0 stopped, 2 a mistake in the parameters that one sentence on stderr explains.
+    """
+    stop = threading.Event()
+
+    def ask_to_stop(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    # rclpy's own handlers would end the context before the last costmap could be taken back.
+    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, ask_to_stop)
+    try:
+        node = PerceptionNode()
+    except (SegPerceptionError, ParameterException) as error:
+        print(f"perception_node: {error}", file=sys.stderr)
+        rclpy.try_shutdown()
+        return _USER_ERROR
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        while not stop.is_set():
+            executor.spin_once(timeout_sec=_WAKE_S)
+    except ExternalShutdownException:
+        pass
+    finally:
+        if rclpy.ok():
+            node.trigger_shutdown()
+        executor.shutdown(timeout_sec=_WAKE_S)
+        node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""Poses from /tf and /tf_static, through tf2_ros."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from rclpy.duration import Duration
+from rclpy.time import Time
+
+from seg_perception.errors import GeometryError
+from seg_perception.geometry.links import looks_at_the_sky, rigid
+from seg_perception.geometry.transforms import Transform
+from seg_perception.ros.optional import optional
+from seg_perception.ros.settings import NodeSettings
+
+_KEPT_S = 10
+_POLL_S = 0.005  # against waits of some tens of ms; tf2_ros tells of news only in ROS time, which may stand still
+
+
+class TfPoses:
+    """A `PoseSource`; tf2_ros must be installed."""
+
+    def __init__(self, node: Any, settings: NodeSettings) -> None:
+        """Listen to /tf and /tf_static."""
+        tf2_ros = optional("tf2_ros")
+        assert tf2_ros is not None
+        self._odom, self._base = settings.odom_frame, settings.base_frame
+        self._mount = settings.mount
+        self._failure = tf2_ros.TransformException
+        self._buffer = tf2_ros.Buffer(cache_time=Duration(seconds=_KEPT_S), node=node)
+        self._listener = tf2_ros.TransformListener(self._buffer, node, spin_thread=False)
+
+    def lookup(self, stamp_ns: int, optical_frame: str, timeout: float) -> tuple[Transform, Transform]:
+        """See `PoseSource.lookup`."""
+        end = time.monotonic() + timeout
+        odom_from_base = self._at(self._odom, self._base, stamp_ns, end, timeout)
+        if self._mount is not None:
+            return odom_from_base, self._mount
+        if not optical_frame:
+            raise GeometryError("the images have no header.frame_id, so tf cannot tell their camera; set 'mount'.")
+        base_from_optical = self._at(self._base, optical_frame, stamp_ns, end, timeout)
+        if looks_at_the_sky(base_from_optical):
+            raise GeometryError(
+                f"by tf the camera ('{optical_frame}', the images' frame_id) looks at the sky, so this is no optical "
+                "frame (z forward) but a body frame; mend the driver's frame_id, or set 'mount'."
+            )
+        return odom_from_base, base_from_optical
+
+    def describe(self) -> str:
+        """One line for diagnostics."""
+        mount = "mount by parameter" if self._mount is not None else "mount from tf"
+        return f"/tf, '{self._odom}' to '{self._base}'; {mount}"
+
+    def reset(self) -> None:
+        """Forget all but static transforms."""
+        self._buffer.clear()
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        self._listener.unregister()
+
+    def _at(self, target: str, source: str, stamp_ns: int, end: float, timeout: float) -> Transform:
+        while True:
+            try:
+                found = self._buffer.lookup_transform(target, source, Time(nanoseconds=stamp_ns)).transform
+                return rigid(found.translation, found.rotation)
+            except self._failure as error:
+                if time.monotonic() >= end:
+                    raise GeometryError(
+                        f"no transform from '{source}' to '{target}' after {timeout:g} s: {str(error).rstrip('. ')}."
+                    ) from None
+            time.sleep(_POLL_S)

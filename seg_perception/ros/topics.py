@@ -1,0 +1,95 @@
+"""The node's topics as data, for its documentation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+_LATEST = "reliable, depth 1"
+_LATCHED = "reliable, transient local, depth 1"
+_IMAGE = "best effort, depth 1; reliable when announced images do not arrive"
+_IMAGE_TYPE = "sensor_msgs/msg/Image"
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One topic of the node.
+
+    Attributes:
+        name: as in the code: relative to the namespace, below the node's name (`~/`), or absolute.
+        type: message type.
+        direction: "in" subscribed, "out" published.
+        qos: reliability, durability and depth, in words.
+        when: when it is subscribed, or published.
+        meaning: what a message says.
+    """
+
+    name: str
+    type: str
+    direction: Literal["in", "out"]
+    qos: str
+    when: str
+    meaning: str
+
+
+TOPICS = (
+    Topic("image", _IMAGE_TYPE, "in", _IMAGE, "`image_transport` is raw", "The camera's image."),
+    Topic(
+        "image/compressed", "sensor_msgs/msg/CompressedImage", "in", _IMAGE, "`image_transport` is compressed",
+        "The camera's image as JPEG or PNG.",
+    ),
+    Topic(
+        "camera_info", "sensor_msgs/msg/CameraInfo", "in", "best effort, depth 1", "always",
+        "The camera's calibration; the latest counts.",
+    ),
+    Topic(
+        "/tf", "tf2_msgs/msg/TFMessage", "in", "reliable, depth 100", "poses come from tf",
+        "Poses of robot and camera.",
+    ),
+    Topic(
+        "/tf_static", "tf2_msgs/msg/TFMessage", "in", "reliable, transient local, depth 100", "poses come from tf",
+        "Where things are fixed on the robot.",
+    ),
+    Topic(
+        "odometry", "nav_msgs/msg/Odometry", "in", "best effort, depth 100", "poses come from odometry",
+        "Pose of the base in odom; `mount` says where the camera is.",
+    ),
+    Topic(
+        "~/costmap", "nav_msgs/msg/OccupancyGrid", "out", _LATCHED,
+        "at most `costmap_rate`, and once when it goes stale",
+        "Cost of driving, in odom, for nav2's StaticLayer: 0 free, 1 to 98 graded, 100 lethal, -1 unknown.",
+    ),
+    Topic(
+        "~/costmap_updates", "map_msgs/msg/OccupancyGridUpdate", "out", "reliable, depth 10",
+        "map_msgs is installed and someone listens", "The block of the costmap that changed since its last message.",
+    ),
+    Topic(
+        "~/labels", _IMAGE_TYPE, "out", _LATEST, "each result",
+        "mono8: the class of each pixel by Bayes decision. Camera's size and header, as the next two.",
+    ),
+    Topic(
+        "~/confidence", _IMAGE_TYPE, "out", _LATEST, "someone listens",
+        "mono8: 255 times the probability of the most probable class.",
+    ),
+    Topic(
+        "~/expected_cost", _IMAGE_TYPE, "out", _LATEST, "someone listens",
+        "Expected cost of driving over each pixel, nav2 units, 254 lethal; mono8, or 32FC1 by parameter.",
+    ),
+    Topic(
+        "~/overlay", _IMAGE_TYPE, "out", _LATEST, "someone listens",
+        "bgr8: the classes' colours over the image, at the network's size.",
+    ),
+    Topic(
+        "~/label_info", "vision_msgs/msg/LabelInfo", "out", _LATCHED, "once for each cost matrix",
+        "Names of the classes; where vision_msgs is not installed a std_msgs/msg/String with JSON.",
+    ),
+    Topic(
+        "~/latency", "diagnostic_msgs/msg/DiagnosticArray", "out", _LATEST, "someone listens",
+        "Milliseconds per stage, and from the image's stamp to publication.",
+    ),
+    Topic(
+        "/diagnostics", "diagnostic_msgs/msg/DiagnosticArray", "out", "reliable, depth 10", "once a second",
+        "Health: what is missing, why, and what to do about it.",
+    ),
+)  # fmt: skip
+"""All topics, inputs first."""
