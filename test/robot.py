@@ -5,7 +5,7 @@ from __future__ import annotations
 import array
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 import rclpy
 import tiny_networks as tiny
 from builtin_interfaces.msg import Time
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from lifecycle_msgs.srv import ChangeState, GetState
 from nav_msgs.msg import OccupancyGrid, Odometry
 from rcl_interfaces.srv import SetParametersAtomically
@@ -34,7 +34,7 @@ ignore: []
 """
 _BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 _RELIABLE = QoSProfile(depth=10)
-_LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+LATCHED = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 def write_model(folder: Path) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class Robot:
         self.compressed = self.node.create_publisher(CompressedImage, "image/compressed", _RELIABLE)
         self.infos = self.node.create_publisher(CameraInfo, "camera_info", _RELIABLE)
         self.odometry = self.node.create_publisher(Odometry, "odometry", _RELIABLE)
-        self.listen(OccupancyGrid, "costmap", _LATCHED)
+        self.listen(OccupancyGrid, "costmap", LATCHED)
         self.listen(DiagnosticArray, "/diagnostics")
 
     def close(self) -> None:
@@ -89,7 +89,9 @@ class Robot:
         self.close()
 
     def listen(self, message_type: type, name: str, qos: QoSProfile = _RELIABLE) -> None:
-        """Keep every message of a topic in `heard[name]`."""
+        """Keep every message of a topic in `heard[name]` from now on."""
+        if name in self.heard:
+            return
         topic = name if name.startswith("/") else f"/{self._target}/{name}"
         self.node.create_subscription(message_type, topic, self.heard[name].append, qos)
 
@@ -122,6 +124,21 @@ class Robot:
         request.transition.label = label
         return bool(self.call(ChangeState, "change_state", request).success)
 
+    def try_transition(self, label: str) -> bool:
+        """As `change_state`; a node that refuses need not answer at all."""
+        try:
+            request = ChangeState.Request()
+            request.transition.label = label
+            return bool(self.call(ChangeState, "change_state", request, timeout=1.0).success)
+        except AssertionError:
+            return False
+
+    def change(self, *labels: str) -> None:
+        """Go through these transitions, and wait until the node hears the camera again."""
+        for label in labels:
+            assert self.change_state(label), label
+        self._wait_for_node()
+
     def state(self) -> str:
         return str(self.call(GetState, "get_state", GetState.Request()).current_state.label)
 
@@ -138,14 +155,16 @@ class Robot:
         return int(self.node.get_clock().now().nanoseconds)
 
     def activate(self) -> None:
-        assert self.change_state("configure") and self.change_state("activate")
+        self.change("configure", "activate")
+
+    def _wait_for_node(self) -> None:
         self.wait(lambda: self.images.get_subscription_count() or self.compressed.get_subscription_count(), "the node")
         self.wait(self.odometry.get_subscription_count, "the node's odometry")
         self.wait(self.infos.get_subscription_count, "the node's camera_info")
 
     def info(self, width: int = WIDTH, height: int = HEIGHT, focal: float | None = None) -> CameraInfo:
         f = 0.75 * width if focal is None else focal
-        k = [f, 0.0, (width - 1) / 2, 0.0, f, (height - 1) / 2, 0.0, 0.0, 1.0 if f else 0.0]
+        k = [f, 0.0, (width - 1) / 2, 0.0, f, (height - 1) / 2, 0.0, 0.0, 1.0] if f else [0.0] * 9
         message = CameraInfo(width=width, height=height, distortion_model="plumb_bob", d=[0.0] * 5, k=k)
         message.header.frame_id = "camera_optical_frame"
         return message
@@ -175,7 +194,7 @@ class Robot:
         """An image with calibration, and the odometry just before and after its stamp."""
         self.infos.publish(self.info() if info is None else info)
         stamp_ns = nanoseconds(image.header.stamp)
-        for offset in (-20_000_000, 20_000_000):
+        for offset in (-1_000_000, 1_000_000):
             self.odometry.publish(self.pose(max(stamp_ns + offset, 0), x))
         (self.images if isinstance(image, Image) else self.compressed).publish(image)
 
@@ -195,19 +214,26 @@ class Robot:
         self.send(image, x)
         return cells(self.costmap_at(nanoseconds(image.header.stamp)))
 
-    def diagnosis(self, condition: Callable[[Mapping[str, str], Any], bool], what: str, timeout: float = 8.0) -> Any:
-        """Wait for a diagnostic status (its values as a mapping, and itself) that meets the condition."""
+    def diagnosis(
+        self, words: str, meanwhile: Callable[[], Any] = lambda: None, timeout: float = 8.0
+    ) -> DiagnosticStatus:
+        """Wait for a diagnostic status with these words in its message, and do something every 0.1 s meanwhile."""
         self.heard["/diagnostics"].clear()
-
-        def found() -> Any:
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            meanwhile()
+            self.spin(0.1)
             for message in self.heard["/diagnostics"]:
                 for status in message.status:
-                    if condition({entry.key: entry.value for entry in status.values}, status):
+                    if words in status.message:
                         return status
-            return None
-
-        return self.wait(found, what, timeout)
+        said = [status.message for message in self.heard["/diagnostics"] for status in message.status]
+        raise AssertionError(f"waited {timeout} s in vain for '{words}' in the diagnostics; they said {said}")
 
 
 def cells(grid: OccupancyGrid) -> np.ndarray:
     return np.array(grid.data, np.int8).reshape(grid.info.height, grid.info.width)
+
+
+def values(status: DiagnosticStatus) -> dict[str, str]:
+    return {entry.key: entry.value for entry in status.values}

@@ -66,6 +66,10 @@ class NodeProcess:
         """Its exit code; None while it runs."""
         return self._process.poll()
 
+    def wait(self, timeout: float = 10.0) -> int:
+        """Wait for its own end; returns the exit code."""
+        return self._process.wait(timeout)
+
     def interrupt(self, timeout: float = 10.0) -> int:
         """Press Ctrl-C and wait for the end; returns the exit code."""
         self._process.send_signal(signal.SIGINT)

@@ -269,6 +269,13 @@ def test_a_node_slower_than_camera_and_costmap_rate_is_a_warning() -> None:
     assert "3.2 results/s are fewer than the 5.0" in drive.status().message
 
 
+def test_a_slow_camera_does_not_hide_what_becomes_of_its_images() -> None:
+    drive = Drive()
+    drive.go(4.0, rate=1.5, reason="no transform")
+    drive.now += 0.6
+    assert drive.cause() == Cause("no transform", "")
+
+
 def test_a_slow_camera_is_no_fault_of_the_node() -> None:
     drive = Drive()
     drive.go(30.0, rate=2.0)

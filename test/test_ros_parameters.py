@@ -13,24 +13,24 @@ import ros_support
 
 rclpy = pytest.importorskip("rclpy", reason="ROS 2 is not installed: pip install '.[ros]'")
 
-from rcl_interfaces.msg import Parameter as ParameterMessage  # noqa: E402
-from rcl_interfaces.msg import ParameterType  # noqa: E402
-from rcl_interfaces.srv import (  # noqa: E402
+from rcl_interfaces.msg import Parameter as ParameterMessage
+from rcl_interfaces.msg import ParameterType
+from rcl_interfaces.srv import (
     DescribeParameters,
     GetParameters,
     SetParameters,
     SetParametersAtomically,
 )
-from rclpy.executors import SingleThreadedExecutor  # noqa: E402
-from rclpy.lifecycle import LifecycleNode  # noqa: E402
-from rclpy.parameter import Parameter  # noqa: E402
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import LifecycleNode
+from rclpy.parameter import Parameter
 
-from seg_perception.errors import ConfigError  # noqa: E402
-from seg_perception.resources import find  # noqa: E402
-from seg_perception.risk.cost_matrix import CostMatrix  # noqa: E402
-from seg_perception.ros import parameters  # noqa: E402
-from seg_perception.ros.parameter_table import PARAMETERS  # noqa: E402
-from seg_perception.ros.settings import NodeSettings, load_matrix  # noqa: E402
+from seg_perception.errors import ConfigError
+from seg_perception.resources import find
+from seg_perception.risk.cost_matrix import CostMatrix
+from seg_perception.ros import parameters
+from seg_perception.ros.parameter_table import PARAMETERS
+from seg_perception.ros.settings import NodeSettings, load_matrix
 
 FILE = Path(__file__).parents[1] / "config" / "perception.yaml"
 CLASSES = (

@@ -154,12 +154,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stop.set()
 
     # rclpy's own handlers would end the context before the last costmap could be taken back.
-    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, ask_to_stop)
     try:
+        rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, ask_to_stop)
         node = PerceptionNode()
-    except (SegPerceptionError, ParameterException) as error:
+    except (SegPerceptionError, ParameterException, RuntimeError) as error:  # the last: arguments that rcl cannot read
         print(f"perception_node: {error}", file=sys.stderr)
         rclpy.try_shutdown()
         return _USER_ERROR
@@ -167,9 +167,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     executor.add_node(node)
     try:
         while not stop.is_set():
-            executor.spin_once(timeout_sec=_WAKE_S)
-    except ExternalShutdownException:
-        pass
+            try:
+                executor.spin_once(timeout_sec=_WAKE_S)
+            except ExternalShutdownException:
+                break
+            except Exception as error:  # one bad request, such as an impossible transition, must not end the node
+                node.get_logger().error(f"{type(error).__name__}: {error}")
     finally:
         if rclpy.ok():
             node.trigger_shutdown()

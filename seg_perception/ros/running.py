@@ -39,8 +39,11 @@ class Running:
         self._log = node.get_logger()
         self._cause: Cause | None = None
         self._blanked = 0.0
-        self._poses = open_poses(node, loaded.settings)
         settings = loaded.settings
+        # What was seen before the node was put to rest may be gone, and costs may have changed meanwhile.
+        loaded.pipeline.use(loaded.matrix, settings.pipeline)
+        loaded.pipeline.forget()
+        self._poses = open_poses(node, settings)
         self._camera = CameraInput(
             node, settings.image_transport, settings.image_reliability, self._take, self._log.warning
         )

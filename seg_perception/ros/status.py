@@ -94,11 +94,10 @@ def stale_cause(figures: Figures, camera: CameraView, stale_after: float) -> Cau
     """
     if figures.silent < stale_after:
         return None
-    # A link that broke some images after the last result has been broken for less than `silent`.
-    long = stale_after / 2
-    if figures.quiet > long:
+    if figures.quiet >= stale_after:
         return _no_images(figures, camera)
-    if figures.busy is not None and figures.busy > long:
+    # The engine got its image some time after the last result, so it has been busy for less than `silent`.
+    if figures.busy is not None and figures.busy > stale_after / 2:
         return Cause("engine silent", f"the engine has been busy with one image for {figures.busy:.1f} s.")
     if camera.last_info is None:
         return Cause(

@@ -1,0 +1,1 @@
+"""What keeps this machine from running the package: findings, each with its mend. Nothing here imports rclpy."""

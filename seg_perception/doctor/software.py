@@ -1,0 +1,76 @@
+"""Python, the libraries and the shipped network."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import statistics
+import sys
+from importlib import metadata
+from types import ModuleType
+
+import seg_perception
+from seg_perception.doctor.finding import Finding, ok, problem, size
+from seg_perception.errors import SegPerceptionError
+
+_NEEDED = {
+    "numpy": "numpy",
+    "cv2": "opencv-python-headless",
+    "onnx": "onnx",
+    "onnxruntime": "onnxruntime",
+    "rosbags": "rosbags",
+}
+_ACCELERATORS = ("tensorrt", "tensorrt_rtx")
+_MODEL = "models/urban.onnx"
+_RUNS = 5
+
+
+def libraries() -> list[Finding]:
+    """Python and every library the package needs, with the accelerators that are there."""
+    findings = [ok("Python", sys.version.split()[0]), ok("seg_perception", seg_perception.__version__)]
+    findings += [_library(name, distribution) for name, distribution in _NEEDED.items()]
+    findings += [_library(name, name) for name in _ACCELERATORS if importlib.util.find_spec(name)]
+    return findings
+
+
+def model() -> Finding:
+    """Whether the shipped network opens, and how long an image takes."""
+    # Broken libraries are findings of their own; they must not keep this module from being imported.
+    try:
+        from seg_perception.config import PipelineSettings
+        from seg_perception.inference.backends import open_engine
+        from seg_perception.pipeline import graph_spec
+        from seg_perception.resources import find
+
+        path = find(_MODEL)
+        engine = open_engine(path, graph_spec(PipelineSettings()))
+        try:
+            milliseconds = statistics.median(engine.time_network(_RUNS))
+            return ok(_MODEL, f"{size(path.stat().st_size)}, {milliseconds:.1f} ms per image; {engine.describe()}")
+        finally:
+            engine.close()
+    except (SegPerceptionError, ImportError) as error:
+        return problem(_MODEL, str(error))
+
+
+def _library(name: str, distribution: str) -> Finding:
+    mend = f"pip install {distribution}"
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        return problem(name, f"not installed ({error})", mend)
+    except Exception as error:  # a library built for another numpy, or without its own shared objects
+        return problem(name, f"cannot be loaded ({type(error).__name__}: {error})", mend + " --force-reinstall")
+    found = _version(module, distribution)
+    if name == "onnxruntime":
+        found += ", with " + ", ".join(module.get_available_providers())
+    return ok(name, found)
+
+
+def _version(module: ModuleType, distribution: str) -> str:
+    if version := getattr(module, "__version__", None):
+        return str(version)
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return "of unknown version"

@@ -1,0 +1,157 @@
+"""What the node does with a network that breaks, hangs or gives nonsense: in this process, over real DDS."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+rclpy = pytest.importorskip("rclpy", reason="ROS 2 is not installed: pip install '.[ros]'")
+
+import ros_support
+
+ros_support.isolate()
+
+import yaml
+from rclpy.executors import SingleThreadedExecutor
+from robot import Robot, cells, nanoseconds, values, write_model
+
+from seg_perception.errors import ModelError
+from seg_perception.inference.engine import Engine, EngineOutput
+from seg_perception.ros import loaded
+from seg_perception.ros.node import PerceptionNode
+from seg_perception.ros.settings import NodeSettings, settings_of
+
+
+class Fragile:
+    """A network that does on command what networks do when they fail."""
+
+    def __init__(self, settings: NodeSettings) -> None:
+        self._engine = loaded.open_network(settings)
+        self.card, self.spec = self._engine.card, self._engine.spec
+        self.fault: Exception | None = None
+        self.gate = threading.Event()
+        self.gate.set()
+        self.opened = 0
+
+    def open(self, settings: NodeSettings) -> Engine:
+        self.opened += 1
+        return self
+
+    def run(self, *inputs: Any) -> EngineOutput:
+        self.gate.wait(20.0)
+        if self.fault is not None:
+            raise self.fault
+        return self._engine.run(*inputs)
+
+    def time_network(self, runs: int = 1) -> list[float]:
+        return self._engine.time_network(runs)
+
+    def describe(self) -> str:
+        return "a fragile network"
+
+    def close(self) -> None:
+        pass
+
+
+@contextmanager
+def node_with(network: Fragile, parameters: dict[str, Any], folder: Path) -> Iterator[PerceptionNode]:
+    """The node, spinning in a thread of its own."""
+    named = {name: yaml.safe_load(value) if name == "mount" else value for name, value in parameters.items()}
+    file = folder / "parameters.yaml"
+    file.write_text(yaml.safe_dump({"/**": {"ros__parameters": {**named, "stale_after": 0.6}}}))
+    rclpy.init(args=["--ros-args", "--params-file", str(file)])
+    node = PerceptionNode(open_network=network.open)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    stop = threading.Event()
+
+    def spin() -> None:
+        while not stop.is_set():
+            executor.spin_once(timeout_sec=0.05)
+
+    thread = threading.Thread(target=spin)
+    thread.start()
+    try:
+        yield node
+    finally:
+        network.gate.set()
+        stop.set()
+        thread.join()
+        node.trigger_shutdown()
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.shutdown()
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Iterator[tuple[Fragile, Robot]]:
+    parameters = write_model(tmp_path)
+    mount = yaml.safe_load(parameters["mount"])
+    fragile = Fragile(settings_of({**parameters, "mount": mount}))
+    with node_with(fragile, parameters, tmp_path), Robot() as robot:
+        robot.activate()
+        robot.drive()
+        yield fragile, robot
+
+
+def test_a_broken_engine_is_told_opened_again_with_growing_waits_and_recovers(network: tuple[Fragile, Robot]) -> None:
+    fragile, robot = network
+    fragile.fault = RuntimeError("CUDA error 700: an illegal memory access was encountered")
+    opened = fragile.opened
+    robot.heard["costmap"].clear()
+    status = robot.diagnosis("illegal memory access", lambda: robot.send(robot.image()))
+    assert status.level == b"\x02" and int(values(status)["dropped: engine failed"]) > 0
+    assert all((cells(grid) == -1).all() for grid in robot.heard["costmap"])
+    robot.diagnosis("3 times in a row", lambda: robot.send(robot.image()))
+    assert 2 <= fragile.opened - opened <= 4, "opened again, but not for every image"
+    fragile.fault = None
+    robot.diagnosis("images were dropped", lambda: robot.send(robot.image()))
+    assert (robot.drive() >= 0).any(), "by itself"
+
+
+def test_an_engine_that_hangs_makes_the_costmap_unknown_and_is_named(network: tuple[Fragile, Robot]) -> None:
+    fragile, robot = network
+    fragile.gate.clear()
+    robot.heard["costmap"].clear()
+    stuck = robot.image()
+    robot.send(stuck)
+    status = robot.diagnosis("busy with one image", lambda: robot.send(robot.image()))
+    assert status.level == b"\x02"
+    assert robot.heard["costmap"] and all((cells(grid) == -1).all() for grid in robot.heard["costmap"])
+    fragile.gate.set()
+    robot.spin(0.3)
+    stamps = [nanoseconds(grid.header.stamp) for grid in robot.heard["costmap"]]
+    assert nanoseconds(stuck.header.stamp) not in stamps, "what the engine gives when it wakes is too old"
+    assert (robot.drive() >= 0).any()
+
+
+def test_scores_that_are_not_finite_cost_one_image_only(network: tuple[Fragile, Robot]) -> None:
+    fragile, robot = network
+    opened = fragile.opened
+    fragile.fault = ModelError("the network 'tiny' gave numbers that are not finite for this image.")
+    robot.send(robot.image())
+    robot.spin(0.3)
+    fragile.fault = None
+    assert (robot.drive() >= 0).any()
+    assert fragile.opened == opened, "the engine is not to blame"
+    status = robot.diagnosis("")
+    assert values(status)["dropped: no answer of the network"] == "1"
+
+
+def test_deactivating_does_not_wait_for_an_engine_that_hangs(network: tuple[Fragile, Robot]) -> None:
+    fragile, robot = network
+    fragile.gate.clear()
+    robot.send(robot.image())
+    robot.spin(0.2)
+    robot.heard["costmap"].clear()
+    before = robot.now_ns()
+    assert robot.change_state("deactivate")
+    assert robot.now_ns() - before < 10**9
+    grid = robot.wait(lambda: robot.heard["costmap"], "the last word")[-1]
+    assert np.all(cells(grid) == -1)
