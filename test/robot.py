@@ -20,7 +20,7 @@ from nav_msgs.msg import OccupancyGrid, Odometry
 from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 WIDTH, HEIGHT = 64, 48
@@ -32,7 +32,7 @@ traverse: {road: 0, grass: 120, wall: 1000}
 standing: [wall]
 ignore: []
 """
-_BEST_EFFORT = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+ERROR, WARN = DiagnosticStatus.ERROR, DiagnosticStatus.WARN
 _RELIABLE = QoSProfile(depth=10)
 LATCHED = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
@@ -69,6 +69,7 @@ class Robot:
         self._executor = SingleThreadedExecutor(context=self.context)
         self._executor.add_node(self.node)
         self._target = node
+        self._clients: dict[str, Any] = {}
         self.heard: dict[str, list[Any]] = defaultdict(list)
         self.images = self.node.create_publisher(Image, "image", _RELIABLE)
         self.compressed = self.node.create_publisher(CompressedImage, "image/compressed", _RELIABLE)
@@ -110,14 +111,14 @@ class Robot:
         raise AssertionError(f"waited {timeout} s in vain for {what}")
 
     def call(self, service_type: Any, name: str, request: Any, timeout: float = 15.0) -> Any:
-        client = self.node.create_client(service_type, f"/{self._target}/{name}")
-        try:
+        client = self._clients.get(name)
+        if client is None:
+            client = self._clients[name] = self.node.create_client(service_type, f"/{self._target}/{name}")
             self.wait(client.service_is_ready, f"service {name}", timeout)
-            future = client.call_async(request)
-            self.wait(future.done, f"an answer of {name}", timeout)
-            return future.result()
-        finally:
-            self.node.destroy_client(client)
+            self.spin(0.2)  # a server that has not yet found its client answers into the void
+        future = client.call_async(request)
+        self.wait(future.done, f"an answer of {name}", timeout)
+        return future.result()
 
     def change_state(self, label: str) -> bool:
         request = ChangeState.Request()
@@ -215,9 +216,20 @@ class Robot:
         return cells(self.costmap_at(nanoseconds(image.header.stamp)))
 
     def diagnosis(
-        self, words: str, meanwhile: Callable[[], Any] = lambda: None, timeout: float = 8.0
+        self,
+        words: str,
+        meanwhile: Callable[[], Any] = lambda: None,
+        level: bytes | None = None,
+        timeout: float = 8.0,
     ) -> DiagnosticStatus:
-        """Wait for a diagnostic status with these words in its message, and do something every 0.1 s meanwhile."""
+        """Wait for a diagnostic status with these words in its message, and do something every 0.1 s meanwhile.
+
+        Args:
+            words: part of the message.
+            meanwhile: what to do.
+            level: of the status; None for any.
+            timeout: s.
+        """
         self.heard["/diagnostics"].clear()
         end = time.monotonic() + timeout
         while time.monotonic() < end:
@@ -225,7 +237,7 @@ class Robot:
             self.spin(0.1)
             for message in self.heard["/diagnostics"]:
                 for status in message.status:
-                    if words in status.message:
+                    if words in status.message and level in (None, status.level):
                         return status
         said = [status.message for message in self.heard["/diagnostics"] for status in message.status]
         raise AssertionError(f"waited {timeout} s in vain for '{words}' in the diagnostics; they said {said}")

@@ -18,15 +18,13 @@ import ros_support
 
 ros_support.isolate()
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Odometry
-from robot import GRASS, HEIGHT, LATCHED, ROAD, WALL, WIDTH, Robot, cells, nanoseconds, values, write_model
+from robot import ERROR, GRASS, HEIGHT, LATCHED, ROAD, WALL, WARN, WIDTH, Robot, cells, nanoseconds, values, write_model
 from ros_support import NodeProcess
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
-
-ERROR, WARN = DiagnosticStatus.ERROR, DiagnosticStatus.WARN
 
 
 @pytest.fixture(scope="module")
@@ -177,8 +175,8 @@ BROKEN: dict[str, tuple[Callable[[Robot], Any], str, str]] = {
 def test_a_broken_image_is_counted_with_its_reason_and_the_next_good_one_works(robot: Robot, name: str) -> None:
     make, reason, words = BROKEN[name]
     robot.heard["costmap"].clear()
-    status = robot.diagnosis(words, meanwhile=lambda: robot.send(make(robot)))
-    assert status.level == ERROR and int(values(status)[f"dropped: {reason}"]) > 0
+    status = robot.diagnosis(words, meanwhile=lambda: robot.send(make(robot)), level=ERROR)
+    assert int(values(status)[f"dropped: {reason}"]) > 0
     assert all((cells(grid) == -1).all() for grid in robot.heard["costmap"]), "nothing is claimed meanwhile"
     assert share(robot.drive(), 0, 7) == 1.0
 
@@ -190,8 +188,8 @@ def test_an_image_that_is_overtaken_by_a_newer_one_is_dropped_and_told(robot: Ro
         robot.spin(0.05)
         robot.send(robot.image(WALL, nanoseconds(image.header.stamp) - 10_000_000))
 
-    status = robot.diagnosis("out of order", both)
-    assert status.level == WARN and "before the last one's" in status.message
+    status = robot.diagnosis("out of order", both, level=WARN)
+    assert "before the last one's" in status.message
     assert share(robot.drive(), 0, 7) == 1.0, "nothing of the old images is in the grid"
 
 
@@ -239,15 +237,15 @@ def test_broken_odometry_drops_images_with_the_reason(
         robot.odometry.publish(make(robot, nanoseconds(image.header.stamp)))
         robot.images.publish(image)
 
-    status = robot.diagnosis(words, meanwhile=send)
-    assert status.level == ERROR and int(values(status)["dropped: no transform"]) > 0
+    status = robot.diagnosis(words, meanwhile=send, level=ERROR)
+    assert int(values(status)["dropped: no transform"]) > 0
     robot.spin(0.3)  # the image that still waits for a transform
     assert share(robot.drive(), 0, 7) == 1.0
 
 
 def test_odometry_that_has_stopped_is_named(robot: Robot) -> None:
-    status = robot.diagnosis("not known at", meanwhile=lambda: robot.images.publish(robot.image()))
-    assert status.level == ERROR and "/odometry" in status.message
+    status = robot.diagnosis("not known at", meanwhile=lambda: robot.images.publish(robot.image()), level=ERROR)
+    assert "/odometry" in status.message
     robot.spin(0.3)  # the image that still waits for a transform
     assert share(robot.drive(), 0, 7) == 1.0
 
@@ -263,8 +261,10 @@ def test_odometry_that_comes_late_but_in_time_is_waited_for(robot: Robot) -> Non
 
 
 def test_an_uncalibrated_camera_is_told_and_a_calibrated_one_works_again(robot: Robot) -> None:
-    status = robot.diagnosis("not calibrated", lambda: robot.send(robot.image(), info=robot.info(focal=0.0)))
-    assert status.level == ERROR and "/camera_info" in status.message
+    status = robot.diagnosis(
+        "not calibrated", lambda: robot.send(robot.image(), info=robot.info(focal=0.0)), level=ERROR
+    )
+    assert "/camera_info" in status.message
     assert share(robot.drive(), 0, 7) == 1.0
 
 
@@ -304,7 +304,7 @@ def test_a_silent_camera_makes_the_whole_costmap_unknown_in_time(robot: Robot) -
     last, after, seconds = blank(robot)
     assert (last >= 0).any() and (after == -1).all()
     assert 0.4 < seconds < 0.6 + 0.3
-    assert robot.diagnosis("no image came").level == ERROR
+    robot.diagnosis("no image came", level=ERROR)
     assert share(robot.drive(), 0, 7) == 1.0, "and recovers by itself"
 
 
@@ -470,7 +470,7 @@ def test_compressed_images_are_taken_when_asked_for(tmp_path: Path, parameters: 
             message.data = message.data[: len(message.data) // 2]
             return message
 
-        assert robot.diagnosis("cannot be decoded", lambda: robot.send(cut())).level == ERROR
+        robot.diagnosis("cannot be decoded", lambda: robot.send(cut()), level=ERROR)
         message = jpeg(robot.now_ns())
         robot.send(message)
         robot.costmap_at(nanoseconds(message.header.stamp))
