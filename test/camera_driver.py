@@ -1,6 +1,6 @@
 """A camera driver as its own process: raw images with calibration and odometry at a fixed rate, then the end.
 
-Usage: python camera_driver.py WIDTH HEIGHT RATE COUNT
+Usage: python camera_driver.py WIDTH HEIGHT RATE COUNT [best_effort|reliable]
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ from nav_msgs.msg import Odometry
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 
-_SENSOR = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 
-
-def main(width: int, height: int, rate: int, count: int) -> None:
+def main(width: int, height: int, rate: int, count: int, reliability: str = "best_effort") -> None:
     rclpy.init()
     node = rclpy.create_node("camera_driver")
-    images = node.create_publisher(Image, "image", _SENSOR)
-    infos = node.create_publisher(CameraInfo, "camera_info", _SENSOR)
+    qos = QoSProfile(depth=5, reliability=ReliabilityPolicy[reliability.upper()])
+    images = node.create_publisher(Image, "image", qos)
+    infos = node.create_publisher(CameraInfo, "camera_info", qos)
     odometry = node.create_publisher(Odometry, "odometry", 10)
-    while not (images.get_subscription_count() and infos.get_subscription_count() and odometry.get_subscription_count()):
+    while not (
+        images.get_subscription_count() and infos.get_subscription_count() and odometry.get_subscription_count()
+    ):
         time.sleep(0.02)
     time.sleep(0.5)
     info = CameraInfo(width=width, height=height, distortion_model="plumb_bob", d=[0.0] * 5)
@@ -53,4 +54,4 @@ def main(width: int, height: int, rate: int, count: int) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(*map(int, sys.argv[1:5]), *sys.argv[5:])

@@ -99,7 +99,7 @@ class Running:
                 self._loaded.costmap.blank(settings)
                 self._blanked = now
             if cause != self._cause:
-                self._log.error(f"the costmap is taken back: {cause}")
+                self._log.error(f"no costmap can be given: {cause}")
         self._cause = cause
 
     def _clock_jumped(self, jump: Any) -> None:
