@@ -22,7 +22,7 @@ RUN = [
     "onnxruntime",
     "opencv-python-headless>=4.5",
     "pyyaml",
-    "rosbags",
+    "rosbags>=0.11.9",
     "tqdm",
 ]
 TEST = ["hypothesis", "mcap", "pytest>=7", "selenium>=4"]
@@ -85,6 +85,8 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
+        # Where launch and `ros2 run` look; pip and colcon both keep the run bit.
+        (f"lib/{NAME}", ["scripts/perception_node", "scripts/play"]),
         *share("config"),
         *share("launch"),
         *share("models"),

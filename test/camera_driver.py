@@ -13,6 +13,7 @@ import rclpy
 from builtin_interfaces.msg import Time
 from nav_msgs.msg import Odometry
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.utilities import remove_ros_args
 from sensor_msgs.msg import CameraInfo, Image
 
 
@@ -54,4 +55,5 @@ def main(width: int, height: int, rate: int, count: int, reliability: str = "bes
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:5]), *sys.argv[5:])
+    words = remove_ros_args(sys.argv)[1:]
+    main(*map(int, words[:4]), *words[4:])

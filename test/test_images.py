@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import struct
+
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from seg_perception.errors import ImageError
-from seg_perception.images.compressed import channel_order, check_format, decode_compressed, reduction
+from seg_perception.images.compressed import channel_order, check_format, decode_compressed, reduction, size_of
 from seg_perception.images.raw import SUPPORTED_ENCODINGS, decode_image
 
 WIDTH, HEIGHT = 6, 4
@@ -181,6 +183,51 @@ def test_trailing_padding_after_a_jpeg_does_not_matter() -> None:
 def test_random_bytes_are_refused() -> None:
     with pytest.raises(ImageError, match="500 bytes"):
         decode_compressed(noise(500))
+
+
+@pytest.mark.parametrize("options", [(), (cv2.IMWRITE_JPEG_PROGRESSIVE, 1), (cv2.IMWRITE_JPEG_RST_INTERVAL, 2)])
+@pytest.mark.parametrize(("width", "height"), [(64, 48), (641, 479), (1, 3)])
+def test_the_size_of_a_jpeg_is_in_its_header(options: tuple[int, ...], width: int, height: int) -> None:
+    data = cv2.imencode(".jpg", noise(height, width, 3), options)[1].tobytes()
+    comment = b"\xff\xfe" + struct.pack(">H", 2 + 20) + b"\xff\xc0" * 10  # holds what looks like a frame's marker
+    for content in (data, data[:2] + comment + data[2:]):
+        assert size_of(content) == (width, height)
+        assert decode_compressed(content).shape == (height, width, 3)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".webp"])
+def test_the_size_of_other_pictures_is_found_too(suffix: str) -> None:
+    assert size_of(cv2.imencode(suffix, noise(48, 65, 3))[1].tobytes()) == (65, 48)
+
+
+def test_a_size_that_no_camera_has_is_refused_before_memory_is_asked_for() -> None:
+    for suffix, marker, offset, layout in ((".jpg", b"\xff\xc0", 5, ">HH"), (".png", b"IHDR", 4, ">II")):
+        data = bytearray(cv2.imencode(suffix, noise(48, 64, 3))[1].tobytes())
+        struct.pack_into(layout, data, data.index(marker) + offset, 16001, 16001)
+        with pytest.raises(ImageError, match="16001x16001 pixels are more than any camera"):
+            size_of(bytes(data))
+
+
+@pytest.mark.parametrize(("suffix", "marker", "size_ends"), [(".jpg", b"\xff\xc0", 9), (".png", b"IHDR", 12)])
+def test_a_header_that_ends_before_the_size_is_refused(suffix: str, marker: bytes, size_ends: int) -> None:
+    data = cv2.imencode(suffix, noise(16, 24, 3))[1].tobytes()
+    for length in range(data.index(marker) + size_ends):
+        with pytest.raises(ImageError, match="cannot be decoded"):
+            size_of(data[:length])
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_any_damaged_byte_is_refused_or_read_but_breaks_nothing(suffix: str) -> None:
+    data = cv2.imencode(suffix, noise(16, 24, 3))[1].tobytes()
+    random = np.random.default_rng(3)
+    for place in random.integers(0, 200, 300):
+        broken = bytearray(data)
+        broken[place] = random.integers(256)
+        try:
+            size = size_of(bytes(broken))
+            decode_compressed(bytes(broken), reduction(size, (4, 4)))
+        except ImageError as error:
+            assert "\n" not in str(error)
 
 
 @pytest.mark.parametrize(

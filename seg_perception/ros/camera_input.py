@@ -7,18 +7,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.event_handler import SubscriptionEventCallbacks
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from seg_perception.errors import GeometryError
+from seg_perception.doctor.dds import SEGMENT
+from seg_perception.errors import ConfigError, GeometryError
 from seg_perception.geometry.camera import Camera
 from seg_perception.ros import messages
 
 _PATIENCE = 2.0  # s without an image from a publisher that is there
+_RELIABILITIES = ("auto", "best_effort", "reliable")
 _SOME = 6  # camera_info within _PATIENCE: fewer say nothing about a rate
-_SEGMENT = 512 * 1024  # bytes of shared memory that a Fast DDS publisher has unless told otherwise
 _ADVICE = (
     "start the camera driver with this package's config/dds/fastdds_large_images.xml as "
     "FASTRTPS_DEFAULT_PROFILES_FILE (up to Jazzy) or FASTDDS_DEFAULT_PROFILES_FILE (from Kilted on), or set "
@@ -51,7 +53,7 @@ class CameraState:
 
 @dataclass
 class _Window:
-    """What came in since a moment, time.monotonic()."""
+    """What came in since a moment, time.monotonic(), at which camera_info was about to announce images."""
 
     began: float
     images: int = 0
@@ -80,14 +82,19 @@ class CameraInput:
                 beside it unless that is remapped.
             transport: "raw" or "compressed".
             reliability: "best_effort", "reliable", or "auto": best effort until that turns out to lose most of them.
+                ROS's own parameter qos_overrides.TOPIC.subscription.reliability outranks it.
             on_image: takes each message and the time.monotonic() of its arrival.
             say: logs a warning.
+
+        Raises:
+            ConfigError: the parameter that overrides the reliability is none of these.
         """
         self._node = node
         self._type = Image if transport == "raw" else CompressedImage
         base = node.resolve_topic_name("image")
-        self._topic = base if transport == "raw" else f"{base}/compressed"
-        self._may_fall_back = reliability == "auto"
+        self._topic: str = node.resolve_topic_name(base if transport == "raw" else f"{base}/compressed")
+        chosen = _chosen_reliability(node, self._topic, reliability)
+        self._may_fall_back = chosen == "auto"
         self._on_image = on_image
         self._say = say
         self._began = time.monotonic()
@@ -96,9 +103,9 @@ class CameraInput:
         self._last_info: float | None = None
         self._incompatible = ""
         self._info: CameraInfo | None = None
-        self._camera: Camera | None = None
-        self._reliability = ReliabilityPolicy.RELIABLE if reliability == "reliable" else ReliabilityPolicy.BEST_EFFORT
-        self._images = self._subscribe(QoSOverridingOptions.with_default_policies())
+        self._parsed: tuple[CameraInfo, Camera] | None = None
+        self._reliability = ReliabilityPolicy.RELIABLE if chosen == "reliable" else ReliabilityPolicy.BEST_EFFORT
+        self._images = self._subscribe(QoSOverridingOptions((QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH)))
         self._infos = node.create_subscription(
             CameraInfo,
             _info_topic(node, base),
@@ -113,15 +120,17 @@ class CameraInput:
         Raises:
             GeometryError: none has come yet, or it makes no camera.
         """
-        info, topic = self._info, self._infos.topic_name
+        info, parsed, topic = self._info, self._parsed, self._infos.topic_name
         if info is None:
             raise GeometryError(f"{topic}: no camera_info has come yet; check the camera driver and the remapping.")
-        if self._camera is None:
+        # Kept together with its message: another one may come in the executor's thread at any moment.
+        if parsed is None or parsed[0] is not info:
             try:
-                self._camera = messages.camera_of(info, self._topic)
+                parsed = info, messages.camera_of(info, self._topic)
             except GeometryError as error:
                 raise GeometryError(f"{topic}: {error}") from None
-        return self._camera
+            self._parsed = parsed
+        return parsed[1]
 
     def check(self, now: float) -> None:
         """Look after images that do not arrive; called from the executor's thread every now and then.
@@ -132,6 +141,8 @@ class CameraInput:
         Args:
             now: time.monotonic().
         """
+        if self._window.infos == 0:
+            self._window = _Window(now)
         if now - self._window.began < _PATIENCE:
             return
         window, self._window = self._window, _Window(now)
@@ -145,7 +156,7 @@ class CameraInput:
             )
             self._reliability = ReliabilityPolicy.RELIABLE
             self._node.destroy_subscription(self._images)
-            # The parameters of the first subscription say best effort; they must not undo this.
+            # The parameters of the first subscription have its depth; they must not undo this one's.
             self._images = self._subscribe(overriding=None)
 
     def state(self) -> CameraState:
@@ -189,7 +200,7 @@ class CameraInput:
                 self._say(
                     f"{self._infos.topic_name}: the calibration has changed; images are projected with the new one."
                 )
-            self._info, self._camera = message, None
+            self._info = message
 
     def _take_incompatible(self, event: Any) -> None:
         offers = self._node.get_publishers_info_by_topic(self._topic)
@@ -212,12 +223,17 @@ class CameraInput:
         types = {offer.topic_type for offer in self._node.get_publishers_info_by_topic(self._topic)}
         if types and wanted not in types:
             return f"it carries {' and '.join(sorted(types))}, not {wanted}; check the remapping and image_transport."
-        if self._info is not None and self._type is Image and 3 * self._info.width * self._info.height > _SEGMENT:
-            return (
-                f"a raw image of {self._info.width}x{self._info.height} pixels does not fit into the "
-                f"{_SEGMENT // 1024} KB of shared memory that a Fast DDS publisher has by default; {_ADVICE}"
-            )
-        return ""
+        # Reliable delivery has another way for large images, and a camera that is off sends no camera_info either.
+        is_announced = self._last_info is not None and now - self._last_info < _PATIENCE
+        if self._type is CompressedImage or self._reliability == ReliabilityPolicy.RELIABLE or not is_announced:
+            return ""
+        assert self._info is not None
+        if 3 * self._info.width * self._info.height <= SEGMENT:
+            return ""
+        return (
+            f"camera_info comes, but a raw colour image of {self._info.width}x{self._info.height} pixels does not fit "
+            f"into the {SEGMENT // 1024} KB of shared memory that a Fast DDS publisher has by default; {_ADVICE}"
+        )
 
 
 def _newest(reliability: ReliabilityPolicy) -> QoSProfile:
@@ -233,8 +249,25 @@ def _info_topic(node: Any, image_topic: str) -> str:
     return f"{image_topic.rpartition('/')[0]}/camera_info"
 
 
+def _chosen_reliability(node: Any, topic: str, setting: str) -> str:
+    """`setting`, unless the parameter that ROS has for it says otherwise.
+
+    rclpy would declare it with what the subscription begins with, and "best_effort" as the user's word could then not
+    be told from our own.
+    """
+    name = f"qos_overrides.{topic}.subscription.reliability"
+    if not node.has_parameter(name):
+        description = "Reliability of the image subscription; by default that of image_reliability."
+        node.declare_parameter(name, setting, ParameterDescriptor(description=description, read_only=True))
+    chosen = str(node.get_parameter(name).value)
+    if chosen not in _RELIABILITIES:
+        raise ConfigError(f"parameter '{name}' is '{chosen}'; use one of {', '.join(_RELIABILITIES)}.")
+    return chosen
+
+
 def _calibration(info: CameraInfo) -> tuple[Any, ...]:
-    return info.width, info.height, info.distortion_model, *(tuple(numbers) for numbers in (info.d, info.k, info.p))
+    # Bytes, because a number that is none (NaN) would differ from itself.
+    return info.width, info.height, info.distortion_model, *(numbers.tobytes() for numbers in (info.d, info.k, info.p))
 
 
 def _name(reliability: ReliabilityPolicy) -> str:

@@ -22,7 +22,7 @@ from seg_perception.bags.result_frame import LabelInfo
 from seg_perception.errors import ImageError
 from seg_perception.geometry.camera import Camera
 from seg_perception.images.compressed import channel_order, check_format, decode_compressed, reduction, size_of
-from seg_perception.images.raw import SUPPORTED_ENCODINGS, ChannelOrder, decode_image
+from seg_perception.images.raw import ChannelOrder, check_encoding, decode_image
 from seg_perception.ros.optional import optional
 
 
@@ -64,14 +64,24 @@ def decode(message: Image | CompressedImage, wanted_size: tuple[int, int]) -> De
 
 
 def _decode_raw(message: Image) -> tuple[NDArray[np.uint8], ChannelOrder]:
-    if message.encoding not in SUPPORTED_ENCODINGS and (bridge := optional("cv_bridge")):
-        try:
-            return np.asarray(bridge.CvBridge().imgmsg_to_cv2(message, "bgr8"), dtype=np.uint8), "bgr"
-        except Exception as error:  # cv_bridge raises what its C++ part does
-            raise ImageError(f"cv_bridge cannot convert encoding '{message.encoding}': {error}") from None
+    try:
+        check_encoding(message.encoding)
+    except ImageError as error:
+        return _decode_by_cv_bridge(message, error), "bgr"
     return decode_image(
         message.height, message.width, message.encoding, bool(message.is_bigendian), message.step, message.data
     )
+
+
+def _decode_by_cv_bridge(message: Image, unknown: ImageError) -> NDArray[np.uint8]:
+    bridge = optional("cv_bridge")
+    if bridge is None:
+        raise ImageError(f"{str(unknown).removesuffix('.')}, or install cv_bridge, which knows a few more.") from None
+    try:
+        return np.asarray(bridge.CvBridge().imgmsg_to_cv2(message, "bgr8"), dtype=np.uint8)
+    except Exception as error:  # cv_bridge raises what its C++ part does, over several lines
+        reason = " ".join(str(error).split()).removesuffix(".")
+        raise ImageError(f"cv_bridge cannot convert image encoding '{message.encoding}': {reason}.") from None
 
 
 def time_of(stamp_ns: int) -> Time:

@@ -179,6 +179,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         executor.shutdown(timeout_sec=_WAKE_S)
         node.destroy_node()
         rclpy.try_shutdown()
+        # A second Ctrl-C, such as launch sends after the terminal's own, must not kill what is already ending.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     return 0
 
 

@@ -90,7 +90,8 @@ class Running:
     def _watch(self) -> None:
         now, settings = time.monotonic(), self._loaded.settings
         self._camera.check(now)
-        cause = stale_cause(self._loaded.health.figures(now), self._camera.state(), settings.stale_after)
+        figures = self._loaded.health.figures(now)
+        cause = stale_cause(figures, self._camera.state(), settings.stale_after)
         if cause is None:
             if self._cause is not None:
                 self._log.info("results are coming again.")
@@ -98,8 +99,10 @@ class Running:
             if self._cause is None or now - self._blanked >= _BLANK_PERIOD:
                 self._loaded.costmap.blank(settings)
                 self._blanked = now
-            if cause != self._cause:
-                self._log.error(f"no costmap can be given: {cause}")
+            if cause != self._cause and figures.results:
+                self._log.error(f"the costmap is taken back: {cause}")
+            elif cause != self._cause:
+                self._log.warning(f"no costmap yet: {cause}")
         self._cause = cause
 
     def _clock_jumped(self, jump: Any) -> None:

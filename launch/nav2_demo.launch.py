@@ -1,0 +1,53 @@
+"""The node and nav2 with a costmap that reads it: ros2 launch seg_perception nav2_demo.launch.py camera:=/camera
+
+Localisation, the robot's description and its drivers are the robot's own; nav2 needs map -> odom -> base_link in tf.
+"""
+
+from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
+
+from seg_perception.ros.launch_support import share_file
+
+ARGUMENTS = [
+    DeclareLaunchArgument("camera", default_value="/camera", description="namespace of the camera's topics"),
+    DeclareLaunchArgument("image_topic", default_value="image_raw", description="images, below camera or absolute"),
+    DeclareLaunchArgument("matrix", default_value="", description="cost matrix YAML (default: the parameter file's)"),
+    DeclareLaunchArgument("use_sim_time", default_value="false", description="take the time from /clock"),
+    DeclareLaunchArgument(
+        "nav2_params", default_value=share_file("config/nav2_costmap.yaml"), description="nav2's parameter file"
+    ),
+]
+
+
+def _start(context):
+    def argument(name):
+        return LaunchConfiguration(name).perform(context)
+
+    try:
+        nav2 = get_package_share_directory("nav2_bringup")
+    except PackageNotFoundError:
+        raise RuntimeError(
+            "nav2_demo.launch.py needs nav2_bringup; install it: apt-get install ros-$ROS_DISTRO-nav2-bringup"
+        ) from None
+    handed_on = ("camera", "image_topic", "matrix", "use_sim_time")
+    return [
+        IncludeLaunchDescription(
+            PythonLaunchDescriptionSource(share_file("launch/perception.launch.py")),
+            launch_arguments=[(name, argument(name)) for name in handed_on],
+        ),
+        IncludeLaunchDescription(
+            PythonLaunchDescriptionSource(f"{nav2}/launch/navigation_launch.py"),
+            launch_arguments=[
+                ("params_file", argument("nav2_params")),
+                ("use_sim_time", argument("use_sim_time")),
+            ],
+        ),
+    ]
+
+
+def generate_launch_description():
+    """The launch description."""
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=_start)])

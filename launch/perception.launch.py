@@ -1,0 +1,89 @@
+"""The node, configured and activated: ros2 launch seg_perception perception.launch.py camera:=/front_camera"""
+
+import os
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, EmitEvent, LogInfo, OpaqueFunction, RegisterEventHandler
+from launch.conditions import IfCondition
+from launch.events import matches_action
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import LifecycleNode
+from launch_ros.event_handlers import OnStateTransition
+from launch_ros.events.lifecycle import ChangeState
+from lifecycle_msgs.msg import Transition
+
+from seg_perception.ros.launch_support import camera_topics, dds_environment, given, share_file
+
+ARGUMENTS = [
+    DeclareLaunchArgument("camera", default_value="/camera", description="namespace of the camera's topics"),
+    DeclareLaunchArgument("image_topic", default_value="image_raw", description="images, below camera or absolute"),
+    DeclareLaunchArgument("odometry_topic", default_value="/odom", description="used where tf2_ros is not installed"),
+    DeclareLaunchArgument("params", default_value=share_file("config/perception.yaml"), description="parameter file"),
+    DeclareLaunchArgument("model", default_value="", description="ONNX file (default: the parameter file's)"),
+    DeclareLaunchArgument("backend", default_value="", description="what runs it (default: the parameter file's)"),
+    DeclareLaunchArgument("matrix", default_value="", description="cost matrix YAML (default: the parameter file's)"),
+    DeclareLaunchArgument("image_transport", default_value="", description="raw or compressed (default: the file's)"),
+    DeclareLaunchArgument("namespace", default_value="", description="of the node; its topics are below it"),
+    DeclareLaunchArgument("use_sim_time", default_value="false", description="take the time from /clock"),
+    DeclareLaunchArgument("log_level", default_value="info", description="debug, info, warn, error or fatal"),
+    DeclareLaunchArgument("autostart", default_value="true", description="configure and activate the node"),
+    DeclareLaunchArgument("dds_profile", default_value="true", description="let DDS hold large images"),
+]
+
+
+def _start(context):
+    def argument(name):
+        return LaunchConfiguration(name).perform(context)
+
+    node = LifecycleNode(
+        package="seg_perception",
+        executable="perception_node",
+        name="perception",
+        namespace=argument("namespace"),
+        output="screen",
+        parameters=[
+            argument("params"),
+            given(
+                model=argument("model"),
+                backend=argument("backend"),
+                cost_matrix=argument("matrix"),
+                image_transport=argument("image_transport"),
+            ),
+            {"use_sim_time": argument("use_sim_time").lower() == "true"},
+        ],
+        remappings=[
+            *camera_topics(argument("camera"), argument("image_topic")),
+            ("odometry", argument("odometry_topic")),
+        ],
+        ros_arguments=["--log-level", argument("log_level")],
+        additional_env=dds_environment(os.environ) if argument("dds_profile").lower() == "true" else {},
+    )
+
+    def change(transition):
+        event = ChangeState(lifecycle_node_matcher=matches_action(node), transition_id=transition)
+        return EmitEvent(event=event, condition=IfCondition(LaunchConfiguration("autostart")))
+
+    # Only after configuring: a node that an operator has deactivated stays so.
+    when_configured = OnStateTransition(
+        target_lifecycle_node=node,
+        start_state="configuring",
+        goal_state="inactive",
+        entities=[change(Transition.TRANSITION_ACTIVATE)],
+    )
+    when_not = OnStateTransition(
+        target_lifecycle_node=node,
+        start_state="configuring",
+        goal_state="unconfigured",
+        entities=[LogInfo(msg="perception could not be configured; it says why above. Mend that and launch again.")],
+    )
+    return [
+        RegisterEventHandler(when_configured),
+        RegisterEventHandler(when_not),
+        node,
+        change(Transition.TRANSITION_CONFIGURE),
+    ]
+
+
+def generate_launch_description():
+    """The launch description."""
+    return LaunchDescription([*ARGUMENTS, OpaqueFunction(function=_start)])

@@ -1,0 +1,54 @@
+"""What the launch files share. It imports nothing of ROS, so that launch loads it quickly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from seg_perception.resources import find
+
+_FAST_DDS_OLD, _FAST_DDS_NEW = "FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"
+# Distributions whose Fast DDS (2.x) reads the old name; later ones (3.x) read the new name only.
+_OLD_NAME = ("foxy", "galactic", "humble", "iron", "jazzy")
+
+
+def dds_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that give Fast DDS or CycloneDDS room for camera images; none that the user has set.
+
+    Args:
+        environment: of the launch process; ROS_DISTRO and RMW_IMPLEMENTATION are looked at.
+
+    Returns:
+        Variable → value, to be added to the environment of the processes.
+    """
+    if "cyclonedds" in environment.get("RMW_IMPLEMENTATION", ""):
+        wanted = {"CYCLONEDDS_URI": str(find("config/dds/cyclonedds_large_images.xml"))}
+    else:
+        profile = str(find("config/dds/fastdds_large_images.xml"))
+        distro = environment.get("ROS_DISTRO", "")
+        wanted = {_FAST_DDS_OLD: profile} if distro in _OLD_NAME else {_FAST_DDS_NEW: profile}
+        if not distro:
+            wanted[_FAST_DDS_OLD] = profile
+    taken = {_FAST_DDS_OLD, _FAST_DDS_NEW, "CYCLONEDDS_URI"} & set(environment)
+    return {} if taken else wanted
+
+
+def given(**parameters: str) -> dict[str, str]:
+    """The parameters that are not empty: an argument that nobody gave must not outrank the parameter file."""
+    return {name: value for name, value in parameters.items() if value}
+
+
+def camera_topics(camera: str, image_topic: str) -> list[tuple[str, str]]:
+    """Remappings of the node's `image`; its `camera_info` is found beside the images.
+
+    Args:
+        camera: namespace of the camera, such as /camera.
+        image_topic: name of the topic there, or an absolute one.
+    """
+    topic = image_topic if image_topic.startswith("/") else f"{camera.rstrip('/')}/{image_topic}"
+    return [("image", topic)]
+
+
+def share_file(name: str) -> str:
+    """The path of a file that comes with the package, as the default of a launch argument."""
+    return str(Path(find(name)))
