@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from rosbags.convert.converter import migrate_message
+from rosbags.interfaces import QosDurability
 from rosbags.rosbag1 import Reader as Rosbag1Reader
 from rosbags.rosbag2 import Reader as Rosbag2Reader
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
@@ -34,6 +36,7 @@ class Bag:
         files: the files it consists of.
         kind: "rosbag2" or "ROS 1 bag", with the storage.
         types: topic to message type, of topics that hold messages.
+        latched: topics that were published for late subscribers too, such as /tf_static.
         counts: topic to number of messages.
     """
 
@@ -54,12 +57,16 @@ class Bag:
         except Exception as error:  # a damaged file makes the reader fail in many ways
             raise RecordingError(f"{path}: cannot be opened as a bag ({_reason(error)}); {_mend(path)}.") from None
         self._is_open = True
+        self._is_ros1 = is_ros1
+        self._migrations: dict[str, object] = {}
         self._deserialize = _ros1_types().deserialize_ros1 if is_ros1 else ros2_types().deserialize_cdr
         storage = next((file.suffix[1:] for file in self.files if file.suffix in _MENDS), "compressed")
         self.kind = "ROS 1 bag" if is_ros1 else f"rosbag2 ({storage})"
         filled = [connection for connection in self._reader.connections if connection.msgcount]
         self.types = {connection.topic: connection.msgtype for connection in filled}
         self.counts = {topic: sum(c.msgcount for c in filled if c.topic == topic) for topic in self.types}
+
+        self.latched = {connection.topic for connection in filled if _is_latched(connection)}
 
     def topics_of(self, *message_types: str) -> list[str]:
         """Topics of these types that hold messages, by name."""
@@ -99,11 +106,38 @@ class Bag:
                 "check its publisher."
             ) from None
 
+    def as_cdr(self, topic: str, data: bytes) -> bytes:
+        """Serialised content as ROS 2 has it; that of a rosbag2 is so already.
+
+        Raises:
+            RecordingError: the content does not fit the type.
+            KeyError: ROS 2 has no such type.
+        """
+        if not self._is_ros1:
+            return bytes(data)
+        name, store = self.types[topic], ros2_types()
+        store.types[name]
+        try:
+            migrated = migrate_message(_ros1_types(), store, name, name, self._migrations, self.decode(topic, data))
+            return bytes(store.serialize_cdr(migrated, name))
+        except RecordingError:
+            raise
+        except Exception as error:  # as above
+            raise RecordingError(f"{self.path}: a message on {topic} cannot be converted ({_reason(error)}).") from None
+
     def close(self) -> None:
         """Close the files; closing twice does nothing."""
         if self._is_open:
             self._is_open = False
             self._reader.close()
+
+
+def _is_latched(connection: Any) -> bool:
+    """Whether a rosbag2 recorded a transient-local publisher, or a ROS 1 bag a latching one."""
+    profiles = getattr(connection.ext, "offered_qos_profiles", ())
+    return any(profile.durability == QosDurability.TRANSIENT_LOCAL for profile in profiles) or bool(
+        getattr(connection.ext, "latching", 0)
+    )
 
 
 @cache

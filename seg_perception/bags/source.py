@@ -12,7 +12,7 @@ from seg_perception.bags.file_source import open_images, open_video
 from seg_perception.bags.recording import Dropped, Recording, SourceOptions
 from seg_perception.errors import RecordingError
 
-__all__ = ["Dropped", "Recording", "SourceOptions", "open_recording"]
+__all__ = ["Dropped", "Recording", "SourceOptions", "find_bag", "open_recording"]
 
 _BAG_SUFFIXES = (".mcap", ".db3", ".bag")
 _VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")
@@ -39,6 +39,19 @@ def open_recording(source: str, options: SourceOptions) -> Recording:
         return _open_file(path, options)
     except OSError as error:
         raise RecordingError(f"{source}: cannot be read ({error.strerror}); check the file and its rights.") from None
+
+
+def find_bag(source: str) -> Path | None:
+    """The bag that `open_recording` would read for this source; None where it would read something else, or refuse."""
+    path = Path(source)
+    if path.is_file():
+        return path if path.suffix.lower() in _BAG_SUFFIXES and path.stat().st_size else None
+    if not path.is_dir():
+        return None
+    if (path / "metadata.yaml").exists():
+        return path
+    storages = [file for file in path.iterdir() if file.suffix.lower() in _BAG_SUFFIXES]
+    return storages[0] if len(storages) == 1 else None
 
 
 def _open_file(path: Path, options: SourceOptions) -> Recording:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from tqdm import tqdm
+
+from seg_perception.errors import SegPerceptionError
 
 
 class Commands(Protocol):
@@ -39,6 +42,24 @@ class Bar:
         """Leave the bar as it stands."""
         if self._bar is not None:
             self._bar.close()
+
+
+@contextmanager
+def needs_ros(what: str) -> Iterator[None]:
+    """Around the import of what speaks ROS.
+
+    Raises:
+        SegPerceptionError: ROS 2 is not there.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("seg_perception"):
+            raise
+        raise SegPerceptionError(
+            f"{what} needs ROS 2 ({error.name} is missing); source your ROS 2 installation, or: "
+            "pip install 'seg_perception[ros]'."
+        ) from None
 
 
 def positive(text: str) -> int:
