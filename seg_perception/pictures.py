@@ -18,6 +18,7 @@ NO_LABEL = 255
 LETHAL_COST = 254
 UNKNOWN_COST = 255
 
+_JPEG_QUALITY = 85
 _NO_LABEL_COLOUR = (0, 0, 0)
 _LETHAL_COLOUR = (126, 0, 26)
 _UNKNOWN_COLOUR = (80, 90, 106)
@@ -30,6 +31,12 @@ _GRADED_ANCHORS = {
 }
 # Doubt is what to look for, so low confidence is bright and high confidence dark.
 _CONFIDENCE_ANCHORS = {0: (255, 240, 170), 100: (244, 176, 70), 180: (150, 70, 110), 255: (24, 28, 68)}
+
+
+def jpeg(image_bgr: NDArray[np.uint8]) -> bytes:
+    """uint8 [h, w, 3], BGR, as a JPEG for people to look at."""
+    encoded: NDArray[np.uint8] = cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1]
+    return encoded.tobytes()
 
 
 def most_probable(logits: NDArray[np.float32], width: int, height: int) -> NDArray[np.uint8]:

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import platform
-import resource
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-import cv2
-import numpy as np
-from numpy.typing import NDArray
 
 import seg_perception
 from seg_perception.bags.checkpoint import Checkpoint, fingerprint
@@ -25,6 +16,7 @@ from seg_perception.bags.messages import FrameNames
 from seg_perception.bags.recording import Dropped, Recording, SourceOptions
 from seg_perception.bags.result_frame import LabelInfo, ResultFrame
 from seg_perception.bags.source import open_recording
+from seg_perception.bags.tally import CostmapTally, peak_rss_mb, versions
 from seg_perception.bags.writer import ResultWriter
 from seg_perception.config import PipelineSettings
 from seg_perception.costmap.grid import EvidenceGrid
@@ -33,7 +25,7 @@ from seg_perception.inference.backends import open_engine
 from seg_perception.inference.engine import Engine
 from seg_perception.latency import Durations
 from seg_perception.model_card import file_sha256
-from seg_perception.pictures import most_probable, overlay
+from seg_perception.pictures import jpeg, most_probable, overlay
 from seg_perception.pipeline import STAGES, Pipeline, Result, graph_spec
 from seg_perception.risk.cost_matrix import CostMatrix
 
@@ -152,8 +144,7 @@ class _Run:
         self._dropped: Counter[str] = Counter()
         self._first_drop = ""
         self._items = self._frames = 0
-        self._cells: Counter[str] = Counter()
-        self._costmaps = hashlib.sha256().hexdigest()
+        self._costmaps = CostmapTally()
         self._first_result_s = float("nan")
         self._hashes = {"model": file_sha256(request.model), "matrix": file_sha256(request.matrix)}
         self._fingerprint = fingerprint(
@@ -219,9 +210,9 @@ class _Run:
 
     def _write(self, result: Result, writer: ResultWriter) -> None:
         began = time.perf_counter()
-        camera_jpeg = _jpeg(result.image)
+        camera_jpeg = jpeg(result.image)
         painted = overlay(result.image, result.output.labels[0], self._engine.card.colours, _OVERLAY_ALPHA)
-        overlay_jpeg = _jpeg(painted)
+        overlay_jpeg = jpeg(painted)
         assert result.output.logits is not None  # the engine was opened with them
         probable = most_probable(result.output.logits[0], result.camera.width, result.camera.height)
         pictured = time.perf_counter()
@@ -249,24 +240,16 @@ class _Run:
             self._first_result_s = time.monotonic() - self._request.started
         if self._frames % _TIME_NETWORK_EVERY == 0:
             self._durations[_NETWORK].add(self._engine.time_network()[0])
-        self._count_cells(result.costmap)
+        self._costmaps.add(result.costmap)
         self._frames += 1
-
-    def _count_cells(self, costmap: NDArray[np.int8]) -> None:
-        self._cells["all"] += costmap.size
-        self._cells["known"] += int(np.count_nonzero(costmap >= 0))
-        self._cells["free"] += int(np.count_nonzero(costmap == 0))
-        self._cells["lethal"] += int(np.count_nonzero(costmap == 100))
-        # A chain of digests, because a digest in progress cannot be kept in a checkpoint.
-        self._costmaps = hashlib.sha256(self._costmaps.encode() + costmap.tobytes()).hexdigest()
 
     def _save(self, writer: ResultWriter) -> None:
         values = {
             "durations": {name: list(durations.counts.items()) for name, durations in self._durations.items()},
             "dropped": dict(self._dropped),
             "frames": self._frames,
-            "cells": dict(self._cells),
-            "costmaps": self._costmaps,
+            "cells": dict(self._costmaps.cells),
+            "costmaps": self._costmaps.digest,
             "first_result_s": self._first_result_s,
             "problems": dict(self._recording.problems),
         }
@@ -282,8 +265,7 @@ class _Run:
         self._durations = {name: Durations(dict(counts)) for name, counts in values["durations"].items()}
         self._dropped = Counter(values["dropped"])
         self._frames = values["frames"]
-        self._cells = Counter(values["cells"])
-        self._costmaps = values["costmaps"]
+        self._costmaps = CostmapTally(Counter(values["cells"]), values["costmaps"])
         self._first_result_s = values["first_result_s"]
         self._recording.problems.update(values["problems"])
         return found.position
@@ -293,8 +275,8 @@ class _Run:
         alone = self._durations[_NETWORK].percentile(0.5)
         pipeline = self._durations[_PIPELINE].percentile(0.5)
         extra = sum(self._durations[name].percentile(0.5) for name in (_READ, _PICTURES, _WRITE))
-        shares = {f"{name} share": self._cells[name] / self._cells["all"] for name in ("known", "free", "lethal")}
         settings = self._request.settings.grid
+        cells = {"rows": settings.rows, "columns": settings.cols, "resolution m": settings.resolution}
         return {
             "input": {"path": self._request.source, **self._recording.description},
             "command": self._request.command,
@@ -306,28 +288,13 @@ class _Run:
             "overhead": round((pipeline - alone) / alone, 3),
             "overhead_with_reading_and_recording": round((pipeline + extra - alone) / alone, 3),
             "first_result_s": round(self._first_result_s, 3),
-            "peak_rss_mb": round(_peak_rss_mb(), 1),
-            "cells": {"rows": settings.rows, "columns": settings.cols, "resolution m": settings.resolution, **shares},
+            "peak_rss_mb": round(peak_rss_mb(), 1),
+            "cells": {**cells, **self._costmaps.shares()},
             "engine": self._engine.describe(),
-            "versions": {
-                "seg_perception": seg_perception.__version__,
-                "python": platform.python_version(),
-                **{name: version(name) for name in ("numpy", "onnxruntime", "rosbags")},
-                "opencv": cv2.__version__,
-            },
-            "hashes": {**self._hashes, "input and configuration": self._fingerprint, "costmaps": self._costmaps},
+            "versions": versions(),
+            "hashes": {**self._hashes, "input and configuration": self._fingerprint, "costmaps": self._costmaps.digest},
         }
-
-
-def _jpeg(image_bgr: NDArray[np.uint8]) -> bytes:
-    encoded: NDArray[np.uint8] = cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
-    return encoded.tobytes()
 
 
 def _transform_text(transform: Any) -> str:
     return "" if transform is None else f"{transform.rotation.tolist()} {transform.translation.tolist()}"
-
-
-def _peak_rss_mb() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)

@@ -14,13 +14,14 @@ from seg_perception.images.raw import ChannelOrder
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 _JPEG_TABLES = (0xC4, 0xC8, 0xCC)  # among the frame markers, but none: Huffman tables, an extension, arithmetic coding
 _JPEG_SIZE = struct.Struct(">HH")
-_PNG_START, _PNG_SIZE = b"\x89PNG\r\n\x1a\n", struct.Struct(">II")
+_PNG_START, _PNG_END, _PNG_SIZE = b"\x89PNG\r\n\x1a\n", b"IEND", struct.Struct(">II")
 _REDUCED_FLAGS = {
     1: cv2.IMREAD_COLOR,
     2: cv2.IMREAD_REDUCED_COLOR_2,
     4: cv2.IMREAD_REDUCED_COLOR_4,
     8: cv2.IMREAD_REDUCED_COLOR_8,
 }
+_MOST_PIXELS = 2**27  # more than any camera has; a damaged header must not cost gigabytes
 _VIDEO_CODECS = ("h264", "h265", "hevc", "av1", "vp9")
 
 
@@ -49,7 +50,7 @@ def size_of(data: bytes | memoryview | NDArray[np.uint8]) -> tuple[int, int]:
     """(width, height) of a compressed picture; of a JPEG or PNG from its header alone.
 
     Raises:
-        ImageError: the data is damaged or no picture.
+        ImageError: the data is damaged, no picture, or larger than any camera's.
     """
     content = np.frombuffer(data, dtype=np.uint8).data
     size = None
@@ -57,6 +58,8 @@ def size_of(data: bytes | memoryview | NDArray[np.uint8]) -> tuple[int, int]:
         size = _jpeg_size(content)
     elif bytes(content[:8]) == _PNG_START and len(content) >= _PNG_SIZE.size + 16:
         size = _PNG_SIZE.unpack_from(content, 16)
+    if size is not None and size[0] * size[1] > _MOST_PIXELS:
+        raise ImageError(f"{size[0]}x{size[1]} pixels are more than any camera has; the image's header is damaged.")
     if size is not None and min(size) > 0:
         return size
     height, width = decode_compressed(data).shape[:2]
@@ -113,6 +116,7 @@ def decode_compressed(data: bytes | memoryview | NDArray[np.uint8], factor: int 
     is_jpeg = content.startswith(_JPEG_START)
     # Some decoders fill what a cut JPEG lacks with grey. Within a scan 0xff is stuffed, so the markers found are real.
     is_cut = is_jpeg and content.rfind(_JPEG_END) < content.rfind(_JPEG_SCAN)
+    is_cut |= content.startswith(_PNG_START) and not _is_whole_png(content)
     flags = _REDUCED_FLAGS[factor if is_jpeg else 1] | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image = cv2.imdecode(flat, flags) if content and not is_cut else None
@@ -121,3 +125,16 @@ def decode_compressed(data: bytes | memoryview | NDArray[np.uint8], factor: int 
     if image is None:
         raise ImageError(f"{flat.size} bytes of compressed image cannot be decoded; they are damaged or no picture.")
     return image.astype(np.uint8, copy=False)
+
+
+def _is_whole_png(content: bytes) -> bool:
+    """Whether its chunks (length, type, data, checksum) lead from one to the next up to the last.
+
+    OpenCV takes the memory that a length asks for, gigabytes if it is damaged, before it looks for the data.
+    """
+    position = len(_PNG_START)
+    while position + 12 <= len(content):
+        if content[position + 4 : position + 8] == _PNG_END:
+            return True
+        position += 12 + int.from_bytes(content[position : position + 4], "big")
+    return False

@@ -21,7 +21,7 @@ OpenNetwork = Callable[[NodeSettings], Engine]
 
 def open_network(settings: NodeSettings) -> Engine:
     """The engine that the settings ask for, ready for the node's pipeline."""
-    return open_engine(settings.model, graph_spec(settings.pipeline), settings.card, settings.threads)
+    return open_engine(settings.model, graph_spec(settings.pipeline, logits=True), settings.card, settings.threads)
 
 
 class Loaded:

@@ -15,7 +15,7 @@ from sensor_msgs.msg import Image
 
 from seg_perception.bags.result_frame import LabelInfo
 from seg_perception.model_card import ModelCard
-from seg_perception.pictures import overlay
+from seg_perception.pictures import most_probable, overlay
 from seg_perception.pipeline import Result
 from seg_perception.risk.cost_matrix import CostMatrix
 from seg_perception.ros import messages
@@ -43,6 +43,7 @@ class Outputs:
             return made
 
         self._labels = publisher(Image, "labels")
+        self._most_probable = publisher(Image, "most_probable")
         self._confidence = publisher(Image, "confidence")
         self._expected_cost = publisher(Image, "expected_cost")
         self._overlay = publisher(Image, "overlay")
@@ -65,6 +66,10 @@ class Outputs:
         """
         output = result.output
         self._labels.publish(messages.image_message(header, _resized(output.labels[0], size), "mono8"))
+        if self._most_probable.get_subscription_count() and output.logits is not None:
+            height, width = output.labels.shape[1:]
+            labels = most_probable(output.logits[0], width, height)
+            self._most_probable.publish(messages.image_message(header, _resized(labels, size), "mono8"))
         if self._confidence.get_subscription_count():
             self._confidence.publish(messages.image_message(header, _resized(output.confidence[0], size), "mono8"))
         if self._expected_cost.get_subscription_count():

@@ -65,7 +65,11 @@ TOPICS = (
     ),
     Topic(
         "~/labels", _IMAGE_TYPE, "out", _LATEST, "each result",
-        "mono8: the class of each pixel by Bayes decision. Camera's size and header, as the next two.",
+        "mono8: the class of each pixel by Bayes decision. Camera's size and header, as the next three.",
+    ),
+    Topic(
+        "~/most_probable", _IMAGE_TYPE, "out", _LATEST, "someone listens",
+        "mono8: what argmax would say, to see where the costs change the decision.",
     ),
     Topic(
         "~/confidence", _IMAGE_TYPE, "out", _LATEST, "someone listens",
