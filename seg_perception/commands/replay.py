@@ -1,11 +1,9 @@
-"""seg-perception replay | demo: a recording, or a drive through the simulated world, through the pipeline."""
+"""seg-perception replay: a recording through the pipeline."""
 
 from __future__ import annotations
 
 import argparse
 import math
-import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +11,11 @@ from seg_perception.commands.common import Bar, Commands, positive
 from seg_perception.errors import RecordingError
 from seg_perception.resources import find
 
-# Rooms are imported by the command that needs them: `replay` must not wait for the simulator.
+# Rooms are imported when they are needed: help must not wait for ONNX Runtime.
 
 
 def register(commands: Commands) -> None:
-    """Add the commands."""
-    demo = commands.add_parser("demo", help="drive through the simulated world with the shipped network")
-    demo.add_argument("--out", type=Path, default=Path("demo_out"), help="folder for the drive and its results")
-    demo.add_argument("--seconds", type=float, default=12.0, help="length of the drive, s")
-    demo.add_argument("--seed", type=int, default=1, help="which world, weather and traffic")
-    demo.add_argument("--robot", choices=("car", "pavement"), default="car", help="what drives")
-    demo.set_defaults(run=_demo)
-
+    """Add the command."""
     replay = commands.add_parser("replay", help="run a recording through the pipeline")
     replay.add_argument("--out", type=Path, required=True, help="folder for result.mcap, summary.json and report.html")
     replay.add_argument("--model", type=Path, help="ONNX file with its card beside it (default: the shipped network)")
@@ -33,7 +24,7 @@ def register(commands: Commands) -> None:
     add_source_arguments(replay)
     replay.add_argument("--threads", type=positive, help="CPU threads of the network (default: one per core)")
     replay.add_argument("--resume", action="store_true", help="go on with an interrupted replay in --out")
-    replay.set_defaults(run=_replay)
+    replay.set_defaults(run=run)
 
 
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,32 +72,8 @@ def source_options(arguments: argparse.Namespace) -> Any:
     )
 
 
-def _demo(arguments: argparse.Namespace) -> None:
-    from seg_perception.geometry.camera import Camera
-    from seg_perception.sim.drive import Scenario
-    from seg_perception.sim.drive_bag import write_drive
-
-    find("models/urban.onnx")
-    drive = arguments.out / "drive"
-    focal = 480 / (2 * math.tan(math.radians(62) / 2))
-    camera = Camera.from_fields(480, 360, "plumb_bob", [focal, 0, 239.5, 0, focal, 179.5, 0, 0, 1], [0.0] * 5)
-    scenario = Scenario(camera, seed=arguments.seed, duration=arguments.seconds, robot=arguments.robot)
-    # Only what an earlier demo left there: the folder may hold other things of the user's.
-    shutil.rmtree(drive, ignore_errors=True)
-    for name in ("result.mcap", "summary.json", "report.html", "checkpoint.npz"):
-        (arguments.out / name).unlink(missing_ok=True)
-    with Bar("rendering the drive") as progress:
-        write_drive(drive, scenario, progress=progress)
-    matrix = "road_car" if arguments.robot == "car" else "sidewalk_robot"
-    parser = argparse.ArgumentParser()
-    register(parser.add_subparsers())
-    command = ["replay", str(drive), "--out", str(arguments.out)]
-    replay = parser.parse_args([*command, "--matrix", str(find(f"config/cost_matrices/{matrix}.yaml"))])
-    replay.command_line, replay.started = arguments.command_line, time.monotonic()
-    _replay(replay)
-
-
-def _replay(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace) -> None:
+    """Replay as the arguments say, and write the report."""
     from seg_perception.bags.replay import ReplayRequest, replay
     from seg_perception.config import PipelineSettings, load_settings
     from seg_perception.report import write_report
@@ -126,17 +93,19 @@ def _replay(arguments: argparse.Namespace) -> None:
     with Bar("replaying") as progress:
         summary = replay(request, progress)
     write_report(request.result, summary, request.report)
-    _print_summary(request.out, summary)
+    print_summary(request.out, summary)
 
 
-def _print_summary(out: Path, summary: dict[str, Any]) -> None:
+def print_summary(out: Path, summary: dict[str, Any]) -> None:
+    """Say what came out, and where it lies."""
     frames = summary["frames"]
     dropped = "".join(f"\n  dropped {count}: {reason}" for reason, count in frames["dropped"].items())
-    print(
-        f"{frames['in']} images in, {frames['out']} results out{dropped}\n"
-        f"pipeline {summary['pipeline_ms']['p50']:.1f} ms per frame (p50), network alone "
-        f"{summary['network_alone_ms']['p50']:.1f} ms, first result after {summary['first_result_s']:.1f} s, "
-        f"peak memory {summary['peak_rss_mb']:.0f} MB"
-    )
+    print(f"{frames['in']} images in, {frames['out']} results out{dropped}")
+    if "pipeline_ms" in summary:
+        print(
+            f"pipeline {summary['pipeline_ms']['p50']:.1f} ms per frame (p50), network alone "
+            f"{summary['network_alone_ms']['p50']:.1f} ms, first result after {summary['first_result_s']:.1f} s, "
+            f"peak memory {summary['peak_rss_mb']:.0f} MB"
+        )
     for name in ("report.html", "result.mcap", "summary.json"):
         print((out / name).resolve())

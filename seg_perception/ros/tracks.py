@@ -88,7 +88,7 @@ class BagTrack:
             self.notes.append(f"{TF}: its poses are published as odometry on {ODOMETRY}.")
         self.latched = bag.latched & set(self.topics)
         self.images = options.image_topic or next(iter(bag.topics_of(*_IMAGE_TYPES)), "")
-        self.count = sum(bag.counts[topic] for topic in self.topics if topic in bag.counts)
+        self.count: int | None = sum(bag.counts[topic] for topic in self.topics if topic in bag.counts)
 
     def messages(self) -> Iterator[Played]:
         """All messages; those that cannot be converted are left out."""
