@@ -1,4 +1,4 @@
-# make demo    a drive through the simulated world, and the report of it
+# make demo    a drive through the simulated world, over ROS 2, and the report of it
 # make test    what every change must pass: style, types, tests
 # make clean   removes what the two have made
 #
@@ -43,9 +43,9 @@ $(BIN)/python:
 
 # The stamps say with which packaging files .venv was filled; the package itself is installed editable.
 .venv/.demo: $(PACKAGING) | $(BIN)/python
-	$(PIP) install --editable .
+	$(PIP) install --editable ".[ros]"
 	touch $@
 
 .venv/.test: $(PACKAGING) | $(BIN)/python
-	$(PIP) install "$(TORCH)" --editable ".[dev,train]"
+	$(PIP) install "$(TORCH)" --editable ".[dev,ros,train]"
 	touch $@ .venv/.demo

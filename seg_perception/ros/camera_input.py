@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -103,6 +104,7 @@ class CameraInput:
         self._last_info: float | None = None
         self._incompatible = ""
         self._info: CameraInfo | None = None
+        self._has_info = threading.Event()
         self._parsed: tuple[CameraInfo, Camera] | None = None
         self._reliability = ReliabilityPolicy.RELIABLE if chosen == "reliable" else ReliabilityPolicy.BEST_EFFORT
         self._images = self._subscribe(QoSOverridingOptions((QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH)))
@@ -114,12 +116,16 @@ class CameraInput:
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
 
-    def camera(self) -> Camera:
+    def camera(self, timeout: float = 0.0) -> Camera:
         """The calibration as it was published last.
+
+        Args:
+            timeout: how long to wait for the very first one, s; it often comes just behind the first image.
 
         Raises:
             GeometryError: none has come yet, or it makes no camera.
         """
+        self._has_info.wait(timeout)
         info, parsed, topic = self._info, self._parsed, self._infos.topic_name
         if info is None:
             raise GeometryError(f"{topic}: no camera_info has come yet; check the camera driver and the remapping.")
@@ -201,6 +207,7 @@ class CameraInput:
                     f"{self._infos.topic_name}: the calibration has changed; images are projected with the new one."
                 )
             self._info = message
+            self._has_info.set()
 
     def _take_incompatible(self, event: Any) -> None:
         offers = self._node.get_publishers_info_by_topic(self._topic)

@@ -168,7 +168,7 @@ class Perceiver:
 
     def _intrinsics(self) -> Camera:
         try:
-            return self._camera.camera()
+            return self._camera.camera(self._settings.transform_timeout)
         except GeometryError as error:
             raise _Dropped("no camera_info", str(error)) from None
 
