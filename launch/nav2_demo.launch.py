@@ -1,7 +1,11 @@
-"""The node and nav2 with a costmap that reads it: ros2 launch seg_perception nav2_demo.launch.py camera:=/camera
+"""The node, and nav2 with costmaps that read it.
+
+ros2 launch seg_perception nav2_demo.launch.py camera:=/camera
 
 Localisation, the robot's description and its drivers are the robot's own; nav2 needs map -> odom -> base_link in tf.
 """
+
+from pathlib import Path
 
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 from launch import LaunchDescription
@@ -9,7 +13,7 @@ from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, Opaq
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 
-from seg_perception.ros.launch_support import share_file
+from seg_perception.ros.launch_support import merged_parameters, share_file
 
 ARGUMENTS = [
     DeclareLaunchArgument("camera", default_value="/camera", description="namespace of the camera's topics"),
@@ -17,7 +21,7 @@ ARGUMENTS = [
     DeclareLaunchArgument("matrix", default_value="", description="cost matrix YAML (default: the parameter file's)"),
     DeclareLaunchArgument("use_sim_time", default_value="false", description="take the time from /clock"),
     DeclareLaunchArgument(
-        "nav2_params", default_value=share_file("config/nav2_costmap.yaml"), description="nav2's parameter file"
+        "costmaps", default_value=share_file("config/nav2_costmap.yaml"), description="laid over nav2's own parameters"
     ),
 ]
 
@@ -41,7 +45,7 @@ def _start(context):
         IncludeLaunchDescription(
             PythonLaunchDescriptionSource(f"{nav2}/launch/navigation_launch.py"),
             launch_arguments=[
-                ("params_file", argument("nav2_params")),
+                ("params_file", merged_parameters(Path(nav2) / "params/nav2_params.yaml", Path(argument("costmaps")))),
                 ("use_sim_time", argument("use_sim_time")),
             ],
         ),

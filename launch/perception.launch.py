@@ -1,4 +1,7 @@
-"""The node, configured and activated: ros2 launch seg_perception perception.launch.py camera:=/front_camera"""
+"""The node, configured and activated.
+
+ros2 launch seg_perception perception.launch.py camera:=/front_camera
+"""
 
 import os
 

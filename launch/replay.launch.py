@@ -1,4 +1,7 @@
-"""A recording, played in its own time, and the node: ros2 launch seg_perception replay.launch.py bag:=my_bag"""
+"""A recording, played in its own time, and the node.
+
+ros2 launch seg_perception replay.launch.py bag:=my_bag
+"""
 
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from seg_perception.resources import find
 
@@ -47,6 +51,28 @@ def camera_topics(camera: str, image_topic: str) -> list[tuple[str, str]]:
     """
     topic = image_topic if image_topic.startswith("/") else f"{camera.rstrip('/')}/{image_topic}"
     return [("image", topic)]
+
+
+def merged_parameters(base: Path, ours: Path) -> str:
+    """A parameter file that is `base` with everything that `ours` says in its place.
+
+    Args:
+        base: nav2's own parameters.
+        ours: what differs, key by key; lists are replaced as a whole.
+
+    Returns:
+        The path of a temporary file.
+    """
+    merged = _merge(yaml.safe_load(base.read_text()), yaml.safe_load(ours.read_text()))
+    with tempfile.NamedTemporaryFile("w", prefix="nav2_", suffix=".yaml", delete=False) as file:
+        yaml.safe_dump(merged, file)
+    return file.name
+
+
+def _merge(base: Any, ours: Any) -> Any:
+    if not (isinstance(base, dict) and isinstance(ours, dict)):
+        return ours
+    return {**base, **{key: _merge(base.get(key), value) for key, value in ours.items()}}
 
 
 def share_file(name: str) -> str:
