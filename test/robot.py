@@ -96,6 +96,11 @@ class Robot:
         topic = name if name.startswith("/") else f"/{self._target}/{name}"
         self.node.create_subscription(message_type, topic, self.heard[name].append, qos)
 
+    def stop_camera(self) -> None:
+        """Leave images and calibration to another publisher."""
+        for publisher in (self.images, self.compressed, self.infos):
+            self.node.destroy_publisher(publisher)
+
     def spin(self, seconds: float) -> None:
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:

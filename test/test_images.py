@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 
 import cv2
 import numpy as np
@@ -214,6 +215,15 @@ def test_a_header_that_ends_before_the_size_is_refused(suffix: str, marker: byte
     for length in range(data.index(marker) + size_ends):
         with pytest.raises(ImageError, match="cannot be decoded"):
             size_of(data[:length])
+
+
+def test_a_png_that_claims_gigabytes_is_refused_at_once() -> None:
+    data = bytearray(cv2.imencode(".png", noise(16, 24, 3))[1].tobytes())
+    data[data.index(b"IDAT") - 4] = 0x66  # the first byte of the length of the pixels' chunk
+    start = time.monotonic()
+    with pytest.raises(ImageError, match="cannot be decoded"):
+        decode_compressed(bytes(data))
+    assert time.monotonic() - start < 0.5, "to take that much memory lasts seconds"
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])

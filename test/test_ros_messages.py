@@ -111,8 +111,9 @@ def test_a_jpeg_of_odd_size_is_not_reduced_because_its_intrinsics_would_not_scal
 
 
 @pytest.mark.parametrize(
-    ("image_format", "order"), [("png", "bgr"), ("rgb8; png compressed bgr8", "bgr"), ("rgb8; png compressed rgb8", "rgb")]
-)  # fmt: skip
+    ("image_format", "order"),
+    [("png", "bgr"), ("rgb8; png compressed bgr8", "bgr"), ("rgb8; png compressed rgb8", "rgb")],
+)
 def test_a_png_keeps_its_pixels_and_its_format_tells_the_order(image_format: str, order: str) -> None:
     decoded = decode(compressed(".png", image_format), (8, 8))
     np.testing.assert_array_equal(decoded.pixels, smooth())
@@ -133,7 +134,7 @@ def with_size(message: CompressedImage, width: int, height: int) -> CompressedIm
 
 MALFORMED: dict[str, tuple[Callable[[], Any], str]] = {
     "an encoding nobody knows": (
-        lambda: raw(encoding="flir16"), "image encoding 'flir16' is not supported; convert the images to one of rgb8, bgr8",
+        lambda: raw(encoding="flir16"), "'flir16' is not supported; convert the images to one of rgb8, bgr8, 8UC3,",
     ),
     "an encoding of depth": (lambda: raw(encoding="32FC1"), "or install cv_bridge, which knows a few more."),
     "no encoding": (lambda: raw(encoding=""), "image encoding '' is not supported"),
@@ -161,7 +162,7 @@ MALFORMED: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: CompressedImage(format="jpeg"), "0 bytes of compressed image cannot be decoded",
     ),
     "a compressed message of noise": (
-        lambda: CompressedImage(format="jpeg", data=array.array("B", noise(500).tobytes())), "they are damaged or no picture",
+        lambda: CompressedImage(format="jpeg", data=array.array("B", noise(500).tobytes())), "damaged or no picture",
     ),
     "a JPEG cut in its header": (lambda: cut(compressed(), 100), "100 bytes of compressed image cannot be decoded"),
     "a JPEG cut in its picture": (lambda: cut(compressed(), 700), "700 bytes of compressed image cannot be decoded"),
@@ -170,9 +171,9 @@ MALFORMED: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: with_size(compressed(), 65000, 65000), "65000x65000 pixels are more than any camera has",
     ),
     "a PNG cut in its header": (lambda: cut(compressed(".png"), 20), "20 bytes of compressed image cannot be decoded"),
-    "a PNG cut in its picture": (lambda: cut(compressed(".png"), 900), "900 bytes of compressed image cannot be decoded"),
+    "a PNG cut in its picture": (lambda: cut(compressed(".png"), 900), "900 bytes of compressed image cannot be"),
     "a depth image": (
-        lambda: compressed(".png", "16UC1; compressedDepth png"), "is a depth image, not a picture; choose the camera's colour",
+        lambda: compressed(".png", "16UC1; compressedDepth png"), "a depth image, not a picture; choose the camera's",
     ),
     "video": (lambda: compressed(image_format="h264"), "format 'h264' is a video stream"),
 }  # fmt: skip

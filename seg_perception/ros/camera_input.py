@@ -10,7 +10,7 @@ from typing import Any
 
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.event_handler import SubscriptionEventCallbacks
-from rclpy.qos import QoSPolicyKind, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
@@ -108,9 +108,19 @@ class CameraInput:
         self._parsed: tuple[CameraInfo, Camera] | None = None
         self._reliability = ReliabilityPolicy.RELIABLE if chosen == "reliable" else ReliabilityPolicy.BEST_EFFORT
         self._images = self._subscribe(QoSOverridingOptions((QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH)))
+        info_topic = _info_topic(node, base)
+        # Some drivers publish the calibration once, latched; a volatile subscription would never see it, and a latched
+        # one never hears the drivers that publish it with every image, which is no mistake of theirs.
+        self._latched_infos = node.create_subscription(
+            CameraInfo,
+            info_topic,
+            self._take_latched_info,
+            QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL),
+            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=lambda event: None),
+        )
         self._infos = node.create_subscription(
             CameraInfo,
-            _info_topic(node, base),
+            info_topic,
             self._take_info,
             _newest(ReliabilityPolicy.BEST_EFFORT),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
@@ -179,7 +189,7 @@ class CameraInput:
 
     def close(self) -> None:
         """Unsubscribe."""
-        for subscription in (self._images, self._infos):
+        for subscription in (self._images, self._infos, self._latched_infos):
             self._node.destroy_subscription(subscription)
 
     def _subscribe(self, overriding: QoSOverridingOptions | None) -> Any:
@@ -206,6 +216,12 @@ class CameraInput:
                 self._say(
                     f"{self._infos.topic_name}: the calibration has changed; images are projected with the new one."
                 )
+            self._info = message
+            self._has_info.set()
+
+    def _take_latched_info(self, message: CameraInfo) -> None:
+        if self._info is None:
+            self._last_info = time.monotonic()
             self._info = message
             self._has_info.set()
 

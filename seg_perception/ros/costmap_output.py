@@ -20,11 +20,16 @@ from seg_perception.ros import messages
 from seg_perception.ros.optional import optional
 from seg_perception.ros.settings import NodeSettings
 
-# What nav2's static layer connects to: nothing less, or it never does.
-LATCHED = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-_UPDATES = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 _EARLY = 0.1  # of a period: frames that come at the very rate of the cap must not fall to their jitter
 _LAST_WORD = Duration(nanoseconds=200_000_000)  # a reader that is gone must not hold up the end
+
+
+def latched() -> QoSProfile:
+    """What nav2's static layer connects to: nothing less, or it never does.
+
+    A new profile each time: rclpy writes the overrides of one topic's parameters into the profile it is given.
+    """
+    return QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 class CostmapOutput:
@@ -39,11 +44,14 @@ class CostmapOutput:
         self._is_blank = False
         overriding = QoSOverridingOptions.with_default_policies()
         self._grids = node.create_lifecycle_publisher(
-            OccupancyGrid, "~/costmap", LATCHED, qos_overriding_options=overriding
+            OccupancyGrid, "~/costmap", latched(), qos_overriding_options=overriding
         )
         self._map_msgs = optional("map_msgs.msg")
         self._updates = self._map_msgs and node.create_lifecycle_publisher(
-            self._map_msgs.OccupancyGridUpdate, "~/costmap_updates", _UPDATES, qos_overriding_options=overriding
+            self._map_msgs.OccupancyGridUpdate,
+            "~/costmap_updates",
+            QoSProfile(depth=10),
+            qos_overriding_options=overriding,
         )
 
     def publish(self, result: Result, settings: NodeSettings) -> None:

@@ -17,7 +17,7 @@ from seg_perception.ros.settings import NodeSettings
 
 _KEPT_NS = 10 * 10**9  # as tf2 does
 # Best effort takes what reliable publishers send, too; half a second of odometry at 100 Hz may come at once.
-_QOS = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
+_DEPTH = 50
 
 
 class OdometryPoses:
@@ -32,9 +32,10 @@ class OdometryPoses:
         self._buffer = TransformBuffer(keep_ns=_KEPT_NS)
         self._changed = threading.Condition()
         self._refusal = ""
+        qos = QoSProfile(depth=_DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT)
         overriding = QoSOverridingOptions.with_default_policies()
         self._subscription = node.create_subscription(
-            Odometry, "odometry", self._take, _QOS, qos_overriding_options=overriding
+            Odometry, "odometry", self._take, qos, qos_overriding_options=overriding
         )
 
     def lookup(self, stamp_ns: int, optical_frame: str, timeout: float) -> tuple[Transform, Transform]:

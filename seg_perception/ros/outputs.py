@@ -19,12 +19,10 @@ from seg_perception.pictures import most_probable, overlay
 from seg_perception.pipeline import Result
 from seg_perception.risk.cost_matrix import CostMatrix
 from seg_perception.ros import messages
-from seg_perception.ros.costmap_output import LATCHED
+from seg_perception.ros.costmap_output import latched
 from seg_perception.ros.settings import NodeSettings
 
 _OVERLAY_ALPHA = 0.5
-# Readers may ask for less; large images that are published best effort do not arrive (docs/node.md).
-_IMAGES = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 
 
 class Outputs:
@@ -36,7 +34,9 @@ class Outputs:
         self._card = card
         self._publishers: list[Any] = []
 
-        def publisher(message_type: type, name: str, qos: QoSProfile = _IMAGES) -> Any:
+        def publisher(message_type: type, name: str, qos: QoSProfile | None = None) -> Any:
+            # Readers may ask for less; large images that are published best effort do not arrive (docs/nav2.md).
+            qos = qos or QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
             overriding = QoSOverridingOptions.with_default_policies()
             made = node.create_lifecycle_publisher(message_type, f"~/{name}", qos, qos_overriding_options=overriding)
             self._publishers.append(made)
@@ -48,7 +48,7 @@ class Outputs:
         self._expected_cost = publisher(Image, "expected_cost")
         self._overlay = publisher(Image, "overlay")
         self._latency = publisher(DiagnosticArray, "latency")
-        self._label_info = publisher(messages.label_info_type(), "label_info", LATCHED)
+        self._label_info = publisher(messages.label_info_type(), "label_info", latched())
 
     def announce(self, matrix: CostMatrix, stamp_ns: int) -> None:
         """Publish what the labels mean, for whoever comes later too."""

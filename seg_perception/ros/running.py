@@ -8,6 +8,7 @@ from typing import Any
 from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
 
+from seg_perception.errors import ConfigError
 from seg_perception.ros.camera_input import CameraInput, CameraState
 from seg_perception.ros.loaded import Loaded
 from seg_perception.ros.perceiver import Arrival, Perceiver
@@ -32,7 +33,7 @@ class Running:
         """Subscribe and start.
 
         Raises:
-            ConfigError: poses cannot be had the way the parameters say.
+            ConfigError: poses or images cannot be had the way the parameters say.
         """
         self._node = node
         self._loaded = loaded
@@ -44,9 +45,13 @@ class Running:
         loaded.pipeline.use(loaded.matrix, settings.pipeline)
         loaded.pipeline.forget()
         self._poses = open_poses(node, settings)
-        self._camera = CameraInput(
-            node, settings.image_transport, settings.image_reliability, self._take, self._log.warning
-        )
+        try:
+            self._camera = CameraInput(
+                node, settings.image_transport, settings.image_reliability, self._take, self._log.warning
+            )
+        except ConfigError:
+            self._poses.close()
+            raise
         self._perceiver = Perceiver(loaded, self._camera, self._poses, self._now_ns, self._log.warning)
         self._worker = Worker(self._perceiver.process, "perception")
         loaded.outputs.announce(loaded.matrix, self._now_ns())
