@@ -24,7 +24,7 @@ import rclpy
 from nav_msgs.msg import Odometry
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
 
@@ -82,9 +82,10 @@ class Perception:
             self._executor.spin_once(timeout_sec=0.02)
 
     def qos(self, topic: str) -> QoSProfile:
-        """Of the node's subscription to a topic, as others see it."""
-        (own,) = self.node.get_subscriptions_info_by_topic(topic)
-        return own.qos_profile
+        """Of the node's subscription to a topic, as others see it; not of that to latched messages."""
+        found = [each.qos_profile for each in self.node.get_subscriptions_info_by_topic(topic)]
+        (own,) = (profile for profile in found if profile.durability != DurabilityPolicy.TRANSIENT_LOCAL)
+        return own
 
     def close(self) -> None:
         for each in self._inputs:
@@ -493,3 +494,13 @@ def test_a_rectified_topic_has_the_rectified_camera(start: Callable[..., Percept
     content.p = [45.0, 0.0, 30.0, 0.0, 0.0, 45.0, 20.0, 0.0, 0.0, 0.0, 1.0, 0.0]
     camera, _ = calibrated(perception, driver, content)
     assert camera.camera().matrix[0, 0] == 45.0
+
+
+def test_a_calibration_that_was_published_once_and_latched_is_found(start: Callable[..., Perception]) -> None:
+    perception = start()
+    latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+    publisher = perception.node.create_publisher(CameraInfo, "/camera_info", latched)
+    publisher.publish(info())
+    camera = perception.listen()
+    perception.wait(lambda: camera.state().last_info is not None, "the calibration of before")
+    assert camera.camera().width == 64

@@ -42,16 +42,10 @@ class CostmapOutput:
         self._last: Result | None = None
         self._due = 0.0
         self._is_blank = False
-        overriding = QoSOverridingOptions.with_default_policies()
-        self._grids = node.create_lifecycle_publisher(
-            OccupancyGrid, "~/costmap", latched(), qos_overriding_options=overriding
-        )
         self._map_msgs = optional("map_msgs.msg")
-        self._updates = self._map_msgs and node.create_lifecycle_publisher(
-            self._map_msgs.OccupancyGridUpdate,
-            "~/costmap_updates",
-            QoSProfile(depth=10),
-            qos_overriding_options=overriding,
+        self._grids = self._publisher(OccupancyGrid, "~/costmap", latched())
+        self._updates = self._map_msgs and self._publisher(
+            self._map_msgs.OccupancyGridUpdate, "~/costmap_updates", QoSProfile(depth=10)
         )
 
     def publish(self, result: Result, settings: NodeSettings) -> None:
@@ -95,6 +89,10 @@ class CostmapOutput:
         """Remove the publishers."""
         for publisher in filter(None, (self._grids, self._updates)):
             self._node.destroy_lifecycle_publisher(publisher)
+
+    def _publisher(self, message_type: type, name: str, qos: QoSProfile) -> Any:
+        overriding = QoSOverridingOptions.with_default_policies()
+        return self._node.create_lifecycle_publisher(message_type, name, qos, qos_overriding_options=overriding)
 
     def _send(self, stamp_ns: int, costmap: NDArray[np.int8], raster: Raster, settings: NodeSettings) -> None:
         self._grids.publish(
