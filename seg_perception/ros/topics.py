@@ -7,7 +7,7 @@ from typing import Literal
 
 _LATEST = "reliable, depth 1"
 _LATCHED = "reliable, transient local, depth 1"
-_IMAGE = "best effort, depth 1; reliable when announced images do not arrive"
+_IMAGE = "best effort, depth 1; reliable, depth 2, when announced images do not arrive"
 _IMAGE_TYPE = "sensor_msgs/msg/Image"
 
 
@@ -39,7 +39,7 @@ TOPICS = (
         "The camera's image as JPEG or PNG.",
     ),
     Topic(
-        "camera_info", "sensor_msgs/msg/CameraInfo", "in", "best effort, depth 1", "always",
+        "camera_info", "sensor_msgs/msg/CameraInfo", "in", "best effort, depth 1; latched ones too", "always",
         "The camera's calibration; the latest counts.",
     ),
     Topic(
@@ -51,12 +51,12 @@ TOPICS = (
         "Where things are fixed on the robot.",
     ),
     Topic(
-        "odometry", "nav_msgs/msg/Odometry", "in", "best effort, depth 100", "poses come from odometry",
+        "odometry", "nav_msgs/msg/Odometry", "in", "best effort, depth 50", "poses come from odometry",
         "Pose of the base in odom; `mount` says where the camera is.",
     ),
     Topic(
         "~/costmap", "nav_msgs/msg/OccupancyGrid", "out", _LATCHED,
-        "at most `costmap_rate`, and once when it goes stale",
+        "at most `costmap_rate`; once a second while stale",
         "Cost of driving, in odom, for nav2's StaticLayer: 0 free, 1 to 98 graded, 100 lethal, -1 unknown.",
     ),
     Topic(
