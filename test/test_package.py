@@ -97,7 +97,8 @@ def test_a_wheel_holds_all_code_and_all_data_and_nothing_else(wheel: Path) -> No
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     data = {name for name in names if ".data/data/" in name}
     assert names - data == files_below(ROOT / "seg_perception", ROOT)
-    assert {name.split(".data/data/")[1] for name in data} == shared_files()
+    executables = {f"lib/seg_perception/{path.name}" for path in (ROOT / "scripts").iterdir()}
+    assert {name.split(".data/data/")[1] for name in data} == shared_files() | executables
 
 
 def test_a_package_installed_by_pip_finds_its_own_data(wheel: Path, tmp_path: Path) -> None:
@@ -108,6 +109,15 @@ def test_a_package_installed_by_pip_finds_its_own_data(wheel: Path, tmp_path: Pa
     found = run(sys.executable, "-c", script, cwd=tmp_path, PYTHONPATH=library)
     assert Path(found.strip()) == tmp_path / "share/seg_perception/package.xml"
     assert (Path(sysconfig.get_path("scripts", vars={"base": str(tmp_path)})) / "seg-perception").is_file()
+    for name in ("perception_node", "play"):
+        assert os.access(tmp_path / "lib/seg_perception" / name, os.X_OK), "launch and `ros2 run` look for it there"
+
+
+def test_the_executables_that_launch_starts_are_the_modules_own_main() -> None:
+    for path in (ROOT / "scripts").iterdir():
+        module = re.findall(r"^from (seg_perception\S+) import main$", path.read_text(), re.MULTILINE)
+        assert len(module) == 1 and os.access(path, os.X_OK)
+        assert "\ndef main(" in (ROOT / f"{module[0].replace('.', '/')}.py").read_text()
 
 
 def test_a_checkout_finds_its_own_data() -> None:
@@ -205,7 +215,8 @@ def test_colcon_builds_an_ament_python_package(checkout: Path) -> None:
     assert "doesn't explicitly install" not in said
     prefix = workspace / "install" / "seg_perception"
     assert shared_files() <= files_below(prefix, prefix)
-    assert os.access(prefix / "lib/seg_perception/seg-perception", os.X_OK)
+    for name in ("seg-perception", "perception_node", "play"):
+        assert os.access(prefix / "lib/seg_perception" / name, os.X_OK)
 
     (code,) = prefix.glob("lib/python3*/site-packages")
     script = "from seg_perception.resources import find; print(find('package.xml'))"
