@@ -56,7 +56,7 @@ class Perception:
         self.clock = clock
         self.context = rclpy.Context()
         rclpy.init(args=["--ros-args", *arguments], context=self.context)
-        self.node = LifecycleNode("perception", context=self.context)
+        self.node = LifecycleNode("camera_input", context=self.context)
         self._executor = SingleThreadedExecutor(context=self.context)
         self._executor.add_node(self.node)
         self._inputs: list[CameraInput] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ from seg_perception.inference.engine import Engine, EngineOutput
 from seg_perception.ros import loaded
 from seg_perception.ros.node import PerceptionNode
 from seg_perception.ros.settings import NodeSettings, settings_of
+
+
+_NUMBERS = count(1)
 
 
 class Fragile:
@@ -60,12 +64,12 @@ class Fragile:
 
 
 @contextmanager
-def node_with(network: Fragile, parameters: dict[str, Any], folder: Path) -> Iterator[PerceptionNode]:
+def node_with(network: Fragile, parameters: dict[str, Any], folder: Path, name: str) -> Iterator[PerceptionNode]:
     """The node, spinning in a thread of its own."""
     named = {name: yaml.safe_load(value) if name == "mount" else value for name, value in parameters.items()}
     file = folder / "parameters.yaml"
     file.write_text(yaml.safe_dump({"/**": {"ros__parameters": {**named, "stale_after": 0.6}}}))
-    rclpy.init(args=["--ros-args", "--params-file", str(file)])
+    rclpy.init(args=["--ros-args", "--params-file", str(file), "-r", f"__node:={name}"])
     node = PerceptionNode(open_network=network.open)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
@@ -94,7 +98,9 @@ def network(tmp_path: Path) -> Iterator[tuple[Fragile, Robot]]:
     parameters = write_model(tmp_path)
     mount = yaml.safe_load(parameters["mount"])
     fragile = Fragile(settings_of({**parameters, "mount": mount}))
-    with node_with(fragile, parameters, tmp_path), Robot() as robot:
+    # A name for each: the lifecycle services of a destroyed node linger until its process ends, and answer nobody.
+    name = f"fragile_{next(_NUMBERS)}"
+    with node_with(fragile, parameters, tmp_path, name), Robot(node=name) as robot:
         robot.activate()
         robot.drive()
         yield fragile, robot
