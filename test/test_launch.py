@@ -205,7 +205,7 @@ def test_nav2_reads_our_costmap_in_our_frame_with_its_gradation(name: str) -> No
     assert content["trinary_costmap"] is False and content["track_unknown_space"] is True
     assert content["rolling_window"] is True and content["lethal_cost_threshold"] == 100
     assert content["global_frame"] == PARAMETERS["odom_frame"].default
-    assert content["resolution"] >= float(str(PARAMETERS["grid.resolution"].default))
+    assert content["resolution"] <= float(str(PARAMETERS["grid.resolution"].default))
 
 
 def test_no_costmap_comes_faster_than_nav2_reads_it() -> None:

@@ -28,7 +28,6 @@ from seg_perception.ros import loaded
 from seg_perception.ros.node import PerceptionNode
 from seg_perception.ros.settings import NodeSettings, settings_of
 
-
 _NUMBERS = count(1)
 
 
