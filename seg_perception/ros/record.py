@@ -170,7 +170,9 @@ class Recorder:
             for name in _PLANES
         }
         grid = parts["costmap"]
-        latency = {entry.key: float(entry.value) for entry in parts["latency"].status[0].values}
+        # Stages that follow one another; the total would count them twice.
+        values = parts["latency"].status[0].values
+        latency = {entry.key: float(entry.value) for entry in values if entry.key != "total"}
         frame = ResultFrame(
             stamp_ns=stamp_ns,
             camera_jpeg=jpeg(np.asarray(image, dtype=np.uint8)),
