@@ -23,7 +23,7 @@ from seg_perception.ros.tracks import BagTrack, FrameTrack, Played, Track
 
 _CLOCK_PERIOD = 0.01  # s of the steady clock
 _PATIENCE = 5.0  # s for a subscriber to the images
-_SETTLE = 0.5  # s from the first subscriber on, in which the others are found
+_SETTLE = 1.0  # s from the first subscriber on, in which the others are found
 _FLUSH = 0.5  # s for the last messages to leave
 # Reliable, so that large images get through without shared memory being set up for them.
 _QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
