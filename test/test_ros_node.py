@@ -26,6 +26,8 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 
+from seg_perception.ros.messages import label_info_type
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -118,12 +120,15 @@ def test_expected_cost_comes_as_float_when_asked_for(robot: Robot) -> None:
 
 def test_a_late_subscriber_gets_the_latched_costmap_and_what_the_labels_mean(robot: Robot) -> None:
     with Robot("latecomer") as late:
-        late.listen(String, "label_info", LATCHED)
+        late.listen(label_info_type(), "label_info", LATCHED)
         grid = late.wait(lambda: late.heard["costmap"], "the latched costmap")[0]
         assert grid.header.frame_id == "odom" and (grid.info.width, grid.info.height) == (100, 100)
         info = late.wait(lambda: late.heard["label_info"], "label_info")[0]
-    content = json.loads(info.data)
-    assert content["classes"] == ["road", "grass", "wall"] and content["costs"] == [0, 120, 1000]
+    if label_info_type() is String:
+        content = json.loads(info.data)
+        assert content["classes"] == ["road", "grass", "wall"] and content["costs"] == [0, 120, 1000]
+    else:
+        assert [entry.class_name for entry in info.class_map] == ["road", "grass", "wall"]
 
 
 def test_the_origin_is_snapped_to_cells_and_the_size_never_changes(robot: Robot) -> None:
@@ -135,6 +140,29 @@ def test_the_origin_is_snapped_to_cells_and_the_size_never_changes(robot: Robot)
         column = grid.info.origin.position.x / grid.info.resolution
         assert abs(column - round(column)) < 1e-4 and abs(grid.info.origin.position.x + 5.0 - x) <= 0.101
         assert (grid.info.width, grid.info.height) == (100, 100)
+
+
+def test_updates_hold_the_cells_that_have_changed(robot: Robot) -> None:
+    maps = pytest.importorskip("map_msgs.msg", reason="map_msgs is not installed; it comes with a ROS distribution")
+    robot.listen(maps.OccupancyGridUpdate, "costmap_updates")
+    robot.spin(0.5)
+    before = robot.drive(ROAD)
+    image = robot.image(WALL)
+    robot.send(image)
+    stamp_ns = nanoseconds(image.header.stamp)
+    after = cells(robot.costmap_at(stamp_ns))
+
+    def found() -> Any:
+        return next(
+            (each for each in robot.heard["costmap_updates"] if nanoseconds(each.header.stamp) == stamp_ns), None
+        )
+
+    update = robot.wait(found, "its update")
+    followed = before.copy()
+    block = np.array(update.data, np.int8).reshape(update.height, update.width)
+    followed[update.y : update.y + update.height, update.x : update.x + update.width] = block
+    np.testing.assert_array_equal(followed, after)
+    assert block.size < after.size
 
 
 # -- images that are none ------------------------------------------------------------------------------------------

@@ -44,10 +44,11 @@ class Arrival:
     received_ns: int
 
 
-@dataclass(frozen=True)
 class _Dropped(Exception):  # noqa: N818 - it is no error: the frame ends here, and is counted
-    reason: str
-    detail: str
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
 
 
 class Perceiver:

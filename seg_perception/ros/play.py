@@ -146,16 +146,6 @@ class _Player:
         time.sleep(_SETTLE)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """`ros2 run seg_perception play`: as `seg-perception play`, with ROS arguments."""
-    from rclpy.utilities import remove_ros_args
-
-    from seg_perception.cli import main as command_line
-
-    words = remove_ros_args(sys.argv if arguments is None else arguments)
-    return command_line(["play", *words[1:]])
-
-
 @contextmanager
 def ros() -> Iterator[None]:
     """rclpy from its start to its end; Ctrl-C stays a KeyboardInterrupt."""
@@ -164,7 +154,3 @@ def ros() -> Iterator[None]:
         yield
     finally:
         rclpy.try_shutdown()
-
-
-if __name__ == "__main__":
-    sys.exit(main())
