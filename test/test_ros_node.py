@@ -147,6 +147,7 @@ def test_updates_hold_the_cells_that_have_changed(robot: Robot) -> None:
     robot.listen(maps.OccupancyGridUpdate, "costmap_updates")
     robot.spin(0.5)
     before = robot.drive(ROAD)
+    robot.spin(0.05)
     image = robot.image(WALL)
     robot.send(image)
     stamp_ns = nanoseconds(image.header.stamp)
