@@ -127,7 +127,8 @@ def test_an_engine_that_hangs_makes_the_costmap_unknown_and_is_named(network: tu
     stuck = robot.image()
     robot.send(stuck)
     robot.diagnosis("busy with one image", lambda: robot.send(robot.image()), level=ERROR)
-    assert robot.heard["costmap"] and all((cells(grid) == -1).all() for grid in robot.heard["costmap"])
+    grids = robot.wait(lambda: robot.heard["costmap"], "the costmap to be taken back")
+    assert all((cells(grid) == -1).all() for grid in grids)
     fragile.gate.set()
     robot.spin(0.3)
     stamps = [nanoseconds(grid.header.stamp) for grid in robot.heard["costmap"]]
@@ -156,6 +157,6 @@ def test_deactivating_does_not_wait_for_an_engine_that_hangs(network: tuple[Frag
     robot.heard["costmap"].clear()
     before = robot.now_ns()
     assert robot.change_state("deactivate")
-    assert robot.now_ns() - before < 10**9
+    assert robot.now_ns() - before < 2 * 10**9
     grid = robot.wait(lambda: robot.heard["costmap"], "the last word")[-1]
     assert np.all(cells(grid) == -1)

@@ -332,7 +332,7 @@ def blank(robot: Robot, action: Callable[[], Any] = lambda: None) -> tuple[np.nd
 def test_a_silent_camera_makes_the_whole_costmap_unknown_in_time(robot: Robot) -> None:
     last, after, seconds = blank(robot)
     assert (last >= 0).any() and (after == -1).all()
-    assert 0.4 < seconds < 0.6 + 0.3
+    assert 0.4 < seconds < 0.6 + 0.6
     robot.diagnosis("no image came", level=ERROR)
     assert share(robot.drive(), 0, 7) == 1.0, "and recovers by itself"
 
