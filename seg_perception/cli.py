@@ -40,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"seg-perception: {error}", file=sys.stderr)
         return _USER_ERROR
     except KeyboardInterrupt:
-        print("seg-perception: interrupted; what is finished is on disk, --resume goes on.", file=sys.stderr)
+        hint = "; what is finished is on disk, --resume goes on" if hasattr(parsed, "resume") else ""
+        print(f"seg-perception: interrupted{hint}.", file=sys.stderr)
         return _INTERRUPTED
     return 0
 

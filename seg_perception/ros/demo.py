@@ -19,10 +19,12 @@ from lifecycle_msgs.srv import ChangeState
 
 from seg_perception.errors import SegPerceptionError
 from seg_perception.ros.launch_support import dds_environment
+from seg_perception.ros.play import ros
 
 _STOP_S = 10.0
 _READY_S = 30.0
 _SETTLE_S = 1.0  # until discovery is done, and until the last frames are through
+_WAKE_S = 0.5  # how soon the end of the node is noticed
 _EVERY_COSTMAP = 100.0  # Hz
 
 
@@ -59,6 +61,7 @@ def run_demo(request: DemoRequest, say: Callable[[str], None]) -> None:
 
     Raises:
         SegPerceptionError: one of the processes failed; what it said is in `out`/demo.log.
+        KeyboardInterrupt: interrupted, or told to end by SIGTERM; no process is left behind.
     """
     request.out.mkdir(parents=True, exist_ok=True)
     log = request.out / "demo.log"
@@ -80,21 +83,24 @@ def run_demo(request: DemoRequest, say: Callable[[str], None]) -> None:
         "-p", f"cost_matrix:={request.matrix}", "-p", "pose_source:=odometry", "-p", f"mount:=[{', '.join(numbers)}]",
         "-p", "use_sim_time:=true", "-p", f"costmap_rate:={_EVERY_COSTMAP}",
     ]  # fmt: skip
-    with log.open("w", encoding="utf-8") as output, _process(recorder, output), _process(node, output):
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with log.open("w", encoding="utf-8") as output, _process(recorder, output), _process(node, output) as started:
         say("the node configures itself")
-        _activate(log)
+        _activate(started, log)
         time.sleep(_SETTLE_S)
         player = [sys.executable, "-m", "seg_perception.cli", "play", str(request.drive)]
         if subprocess.run(player, check=False).returncode:
             raise SegPerceptionError(f"the player failed; {log} holds what the others said.")
         time.sleep(_SETTLE_S)
+    if not (request.out / "summary.json").exists():
+        raise SegPerceptionError(f"the recorder failed; {log} holds what it said.")
 
 
 @contextmanager
-def _process(words: Sequence[str], output: Any) -> Iterator[None]:
+def _process(words: Sequence[str], output: Any) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen([sys.executable, "-m", *words], stdout=output, stderr=subprocess.STDOUT)
     try:
-        yield
+        yield process
     finally:
         process.send_signal(signal.SIGINT)
         try:
@@ -104,14 +110,15 @@ def _process(words: Sequence[str], output: Any) -> Iterator[None]:
             process.wait()
 
 
-def _activate(log: Path) -> None:
+def _activate(process: subprocess.Popen[bytes], log: Path) -> None:
     """Take the node through its lifecycle, as a launch file does."""
-    rclpy.init()
-    node = rclpy.create_node("operator")
-    try:
+    with ros():
+        node = rclpy.create_node("operator")
         client = node.create_client(ChangeState, "/perception/change_state")
-        if not client.wait_for_service(_READY_S):
-            raise SegPerceptionError(f"the node did not start; {log} holds what it said.")
+        end = time.monotonic() + _READY_S
+        while not client.wait_for_service(_WAKE_S):
+            if process.poll() is not None or time.monotonic() > end:
+                raise SegPerceptionError(f"the node did not start; {log} holds what it said.")
         time.sleep(_SETTLE_S)  # a server that has not yet found its client answers into the void
         for label in ("configure", "activate"):
             request = ChangeState.Request()
@@ -120,6 +127,4 @@ def _activate(log: Path) -> None:
             rclpy.spin_until_future_complete(node, future, timeout_sec=_READY_S)
             if not (future.done() and future.result().success):
                 raise SegPerceptionError(f"the node did not {label}; {log} holds what it said.")
-    finally:
         node.destroy_node()
-        rclpy.try_shutdown()

@@ -21,13 +21,14 @@ from seg_perception.errors import RecordingError
 from seg_perception.ros.messages import time_of
 from seg_perception.ros.tracks import BagTrack, FrameTrack, Played, Track
 
-_CLOCK_PERIOD = 0.01  # s of the steady clock
+_CLOCK_PERIOD = 0.008  # s of the steady clock; with what waking up takes, /clock has at least 100 Hz
 _PATIENCE = 5.0  # s for a subscriber to the images
 _SETTLE = 1.0  # s from the first subscriber on, in which the others are found
 _FLUSH = 0.5  # s for the last messages to leave
 # Reliable, so that large images get through without shared memory being set up for them.
 _QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
-_LATCHED = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+# As deep as many a robot has broadcasters on /tf_static: each has latched one message, and all of them are wanted.
+_LATCHED = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class _Player:
         self._wait_for_reader(say)
         done = 0
         while True:
-            for played in self._in_time():
+            for played in self._in_time(say):
                 self._publishers[played.topic].publish(played.message)
                 done += 1
                 progress(done, None if self._request.loop else self._track.count)
@@ -112,11 +113,11 @@ class _Player:
                 time.sleep(_FLUSH)
                 return done
 
-    def _in_time(self) -> Iterator[Played]:
+    def _in_time(self, say: Callable[[str], None]) -> Iterator[Played]:
         """The messages, each when its time has come; the clock runs on in between."""
         began = time.monotonic()
         first_ns: int | None = None
-        for played in self._track.messages():
+        for played in self._track.messages(say):
             first_ns = played.time_ns if first_ns is None else first_ns
             due = began + (played.time_ns - first_ns) / 1e9 / self._request.rate
             while True:
@@ -134,13 +135,13 @@ class _Player:
             self._clock.publish(Clock(clock=time_of(time_ns)))
 
     def _wait_for_reader(self, say: Callable[[str], None]) -> None:
-        images = self._publishers.get(self._track.images)
-        if images is None:
+        images = {topic: self._publishers[topic] for topic in self._track.images if topic in self._publishers}
+        if not images:
             return
         end = time.monotonic() + _PATIENCE
-        while not images.get_subscription_count():
+        while not any(publisher.get_subscription_count() for publisher in images.values()):
             if time.monotonic() > end:
-                say(f"{self._track.images}: nobody has subscribed in {_PATIENCE:g} s; playing anyway.")
+                say(f"{', '.join(images)}: nobody has subscribed in {_PATIENCE:g} s; playing anyway.")
                 return
             time.sleep(0.02)
         time.sleep(_SETTLE)

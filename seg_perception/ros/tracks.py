@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -13,6 +13,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
 from seg_perception.bags.bag import Bag
+from seg_perception.bags.bag_topics import COMPRESSED, RAW, choose_image_topic
 from seg_perception.bags.poses import TF, Poses, choose_poses
 from seg_perception.bags.recording import Dropped, Recording, SourceOptions
 from seg_perception.errors import GeometryError, RecordingError
@@ -23,6 +24,7 @@ from seg_perception.ros.messages import image_message, time_of
 from seg_perception.ros.optional import optional
 
 IMAGE, CAMERA_INFO, ODOMETRY = "/camera/image_raw", "/camera/camera_info", "/odom"
+_MOUNT = "the camera's mount is a parameter of the node"
 
 
 @dataclass(frozen=True)
@@ -46,19 +48,23 @@ class Track(Protocol):
     Attributes:
         topics: topic → message class, of all that will be published.
         latched: the topics among them that late subscribers get, too.
-        images: the topic that a network reads.
+        images: the topics with images, of which a network reads one.
         count: number of messages, as far as known.
         notes: what is left out or stands in for something else, a sentence each.
     """
 
     topics: dict[str, Any]
     latched: set[str]
-    images: str
+    images: list[str]
     count: int | None
     notes: list[str]
 
-    def messages(self) -> Iterator[Played]:
-        """All messages in order; may be asked for again, from the start."""
+    def messages(self, say: Callable[[str], None]) -> Iterator[Played]:
+        """All messages in order; may be asked for again, from the start.
+
+        Args:
+            say: told which messages are left out on the way, a sentence for the first of each topic.
+        """
 
 
 class BagTrack:
@@ -68,10 +74,11 @@ class BagTrack:
         """Look at what this ROS installation can publish of it.
 
         Raises:
-            RecordingError: none of its topics.
+            RecordingError: none of its topics, or not the images that were asked for.
         """
         self._bag = bag
         self._options = options
+        self._told: set[str] = set()
         self.notes: list[str] = []
         self.topics: dict[str, Any] = {}
         for topic, name in sorted(bag.types.items()):
@@ -86,14 +93,24 @@ class BagTrack:
         if self._poses:
             self.topics[ODOMETRY] = Odometry
             self.notes.append(f"{TF}: its poses are published as odometry on {ODOMETRY}.")
+        self.images = bag.topics_of(RAW, COMPRESSED)
+        if options.image_topic or options.camera:
+            self.images = [choose_image_topic(bag, options.image_topic)]
+        self._info = ""
+        if options.camera:
+            self._info = f"{self.images[0].removesuffix('/compressed').rpartition('/')[0]}/camera_info"
+            self.topics[self._info] = CameraInfo
+            self.notes.append(f"{self._info}: is what --camera says, with every image.")
+        if options.mount:
+            self.notes.append(f"--mount is not published: {_MOUNT}.")
         self.latched = bag.latched & set(self.topics)
-        self.images = options.image_topic or next(iter(bag.topics_of(*_IMAGE_TYPES)), "")
         self.count: int | None = sum(bag.counts[topic] for topic in self.topics if topic in bag.counts)
 
-    def messages(self) -> Iterator[Played]:
+    def messages(self, say: Callable[[str], None]) -> Iterator[Played]:
         """All messages; those that cannot be converted are left out."""
         poses = self._stand_in()
-        wanted = [topic for topic in self.topics if topic in self._bag.types] + ([TF] if poses else [])
+        wanted = [topic for topic in self.topics if topic in self._bag.types and topic != self._info]
+        wanted += [TF] if poses else []
         newest = 0
         for topic, time_ns, data in self._bag.messages(wanted):
             if poses and topic == TF:
@@ -101,8 +118,26 @@ class BagTrack:
                     newest = stamp_ns
                     yield Played(time_ns, ODOMETRY, _odometry(stamp_ns, pose, self._options))
                 continue
-            with suppress(RecordingError):
+            try:
+                if self._info and topic in self.images:
+                    yield Played(time_ns, self._info, self._info_of(topic, data))
                 yield Played(time_ns, topic, self._bag.as_cdr(topic, data))
+            except (RecordingError, KeyError) as error:
+                self._tell(topic, error, say)
+
+    def _info_of(self, topic: str, data: bytes) -> CameraInfo:
+        """The given camera at an image's stamp."""
+        assert self._options.camera is not None
+        header = self._bag.decode(topic, data).header
+        stamp = time_of(stamp_of(header))
+        return _camera_info(Header(stamp=stamp, frame_id=header.frame_id), self._options.camera)
+
+    def _tell(self, topic: str, error: Exception, say: Callable[[str], None]) -> None:
+        if topic not in self._told:
+            self._told.add(topic)
+            known = isinstance(error, RecordingError)
+            reason = str(error) if known else f"{topic}: {self._bag.types[topic]} of ROS 1 cannot be converted."
+            say(f"{reason} It is left out, and all that are like it.")
 
     def _stand_in(self) -> Poses | None:
         """The poses on /tf, where that cannot be published and there is no odometry."""
@@ -137,21 +172,22 @@ class FrameTrack:
         self._recording = recording
         self.topics = {IMAGE: Image, CAMERA_INFO: CameraInfo}
         self.latched: set[str] = set()
-        self.images = IMAGE
+        self.images = [IMAGE]
         self.count = None if recording.expected_items is None else 2 * recording.expected_items
-        self.notes = ["no poses are recorded here: the node needs odometry or tf from elsewhere."]
+        self.notes = [f"no poses are recorded here: the node needs odometry or tf from elsewhere, and {_MOUNT}."]
 
-    def messages(self) -> Iterator[Played]:
+    def messages(self, say: Callable[[str], None]) -> Iterator[Played]:
         """Image and camera_info of each frame."""
+        told: set[str] = set()
         for frame in self._recording.frames():
             if isinstance(frame, Dropped):
+                if frame.reason not in told:
+                    told.add(frame.reason)
+                    say(f"{frame.detail} It is left out, and all that are like it.")
                 continue
             header = Header(stamp=time_of(frame.stamp_ns), frame_id=frame.frame_id)
             yield Played(frame.stamp_ns, CAMERA_INFO, _camera_info(header, frame.camera))
             yield Played(frame.stamp_ns, IMAGE, image_message(header, frame.image, f"{frame.channel_order}8"))
-
-
-_IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 
 
 def _message_class(name: str) -> Any:
