@@ -376,13 +376,16 @@ def driver() -> Iterator[None]:
 
 
 def test_a_camera_whose_images_are_too_large_is_found_on_real_dds(driver: None) -> None:
-    seen = probe.probe({**os.environ, **ros_environment()})
-    found = {finding.subject: finding for finding in cameras.diagnose(seen.topics, "PROFILE=/large.xml")}
+    for _ in range(3):  # on a busy machine discovery takes longer than the doctor listens
+        seen = probe.probe({**os.environ, **ros_environment()})
+        found = {finding.subject: finding for finding in cameras.diagnose(seen.topics, "PROFILE=/large.xml")}
+        if len(found) == 2:
+            break
     assert set(found) == {"/small/image_raw", "/large/image_raw"}
     small, large = found["/small/image_raw"], found["/large/image_raw"]
     assert small.level == Level.OK
     assert small.found.endswith(" Hz, 56.3 KB each")
-    assert float(small.found.split()[0]) == pytest.approx(10, abs=3)
+    assert float(small.found.split()[0]) == pytest.approx(10, abs=4)
     assert large.level == Level.PROBLEM
     assert "a frame of 10.5 MB does not fit into the publisher's 512 KB of shared memory" in large.found
     assert seen.topics[0].publishers == (Publisher("/driver", False, True),)
