@@ -21,6 +21,7 @@ from seg_perception.inference.precision_fp16 import to_fp16
 from seg_perception.inference.precision_int8 import Target, to_int8
 
 Precision = Literal["fp32", "fp16", "int8"]
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 
 
 def in_precision(
