@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from seg_perception.errors import ConfigError
 from seg_perception.training.loss_plan import (
@@ -20,8 +22,10 @@ from seg_perception.training.loss_plan import (
     Tversky,
     read_loss_plan,
 )
-from seg_perception.yamlfile import load_yaml
+from seg_perception.yamlfile import Section, load_yaml
 
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "training.md"
 CLASSES = ("Road", "Person", "Wall")
 MATRIX = """
 misclassification: {default: DEFAULT, correct: 0, Road: {Person: HIT}}
@@ -79,6 +83,15 @@ def test_the_cost_matrix_is_read_from_beside_the_plan(tmp_path: Path) -> None:
     (loss,) = _read(tmp_path, "{cost_matrix: {weight: 0.1, matrix: costs/m.yaml}}").losses
     assert isinstance(loss, ExpectedCost) and loss.weight == 0.1
     assert loss.costs.tolist() == [[0, 19, 1], [1, 0, 1], [1, 1, 0]]
+
+
+def test_the_example_in_the_docs_is_a_plan_that_uses_every_loss_for_the_shipped_classes() -> None:
+    top = load_yaml(ROOT / "config" / "training" / "urban.yaml")
+    example = re.findall(r"```yaml\n(settings:\n  losses:.*?)```", PAGE.read_text(encoding="utf-8"), re.S)[0]
+    settings = Section(PAGE, "settings", yaml.safe_load(example)["settings"])
+    plan = read_loss_plan(settings, tuple(top.section("classes")), ROOT / "config" / "training")
+    settings.finish()
+    assert {type(loss) for loss in plan.losses} == {CrossEntropy, Focal, Dice, Jaccard, Tversky, ExpectedCost}
 
 
 @pytest.mark.parametrize(

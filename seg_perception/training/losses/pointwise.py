@@ -13,12 +13,12 @@ _NO_MASS = 1e-6  # below any real sum of weights: no pixel is labelled
 def cross_entropy(
     log_q: Tensor, target: Tensor, weight: Tensor, pixel_weight: Tensor | None = None, smoothed: Tensor | None = None
 ) -> Tensor:
-    """Mean negative log-likelihood −log q over labelled pixels; a proper score, whose optimum is calibrated.
+    """Mean negative log-likelihood −log q over labelled pixels (softmax regression; Bridle, NIPS 1989).
 
-    With the classes alone this is softmax regression (Bridle, *Training stochastic model recognition algorithms*, NIPS
-    1989); a group's q makes it the exact likelihood of a label that leaves a choice (Jin and Ghahramani, *Learning with
+    A group's q makes it the exact likelihood of a label that leaves a choice (Jin and Ghahramani, *Learning with
     multiple labels*, NIPS 2002), which says nothing about the choice. The mean is weighted: a pixel counts as its
-    label's weight times its own.
+    label's weight times its own. With all weights 1 and labels as they are it is a proper score, least for calibrated
+    probabilities.
 
     Args:
         log_q: float [N, K+G, H, W] from `label_log_probabilities`.
