@@ -25,28 +25,19 @@ from seg_perception.training.data import (
     epoch_batches,
     load_all,
 )
-from seg_perception.training.losses import combined, label_log_probabilities
+from seg_perception.training.losses.combined import TrainingLoss
+from seg_perception.training.losses.labels import label_log_probabilities
 from seg_perception.training.network import NetworkSpec, SegmentationNetwork, export_onnx
 from seg_perception.training.plan import MEAN, STD, TrainingPlan
 
 
-def class_weights(samples: Sequence[Sequence[Sample]], space: LabelSpace) -> Tensor:
-    """Mild balance: weight ∝ frequency^(−1/4), mean 1 over pixels, at most 4.
-
-    Full inverse frequency makes rare classes hallucinate and ruins calibration; none lets a short run forget them.
-
-    Returns:
-        float32 [K+G].
-    """
-    labels = len(space.classes) + len(space.groups)
+def label_counts(samples: Sequence[Sequence[Sample]], space: LabelSpace) -> NDArray[np.int64]:
+    """Labelled pixels of each label over all samples, int64 [K+G]."""
     counts = np.zeros(256, np.int64)
     for dataset in samples:
         for sample in dataset:
             counts += np.bincount(sample.label.ravel(), minlength=256)
-    share = counts[:labels] / max(counts[:labels].sum(), 1)
-    weight = np.maximum(share, 1e-4) ** -0.25
-    weight = np.minimum(weight / (share * weight).sum(), 4.0)
-    return torch.tensor(weight, dtype=torch.float32)
+    return counts[: len(space.classes) + len(space.groups)]
 
 
 def to_input(images: NDArray[np.uint8], device: torch.device) -> Tensor:
@@ -91,16 +82,14 @@ class _Run:
             else:
                 mean.copy_(value)
 
-    def train_step(
-        self, images: NDArray[np.uint8], labels: NDArray[np.uint8], plan: TrainingPlan, weight: Tensor
-    ) -> float:
+    def train_step(self, images: NDArray[np.uint8], labels: NDArray[np.uint8], criterion: TrainingLoss) -> float:
         with torch.autocast(self.device.type, torch.bfloat16):
             logits = self.network(to_input(images, self.device))
         # Half the pixels' rows and columns carry nearly all of the gradient at a quarter of its cost; which half
         # changes with every step, so no offset creeps in.
         labels = labels[:, self.step % 2 :: 2, (self.step // 2) % 2 :: 2]
         target = torch.from_numpy(labels.astype(np.int64)).to(self.device)
-        loss = combined(logits, target, plan.space.groups, plan.losses, weight)
+        loss = criterion(logits, target)
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
@@ -198,7 +187,7 @@ def train(
     if per_epoch == 0:
         raise ConfigError(f"the training data hold fewer images than one batch of {plan.batch}; lower settings.batch.")
     run = _Run(plan, device, per_epoch * plan.epochs)
-    weight = class_weights(samples, plan.space).to(device)
+    criterion = TrainingLoss(plan.losses, plan.space, label_counts(samples, plan.space), device)
     first = 0
     if resume:
         state = _load_checkpoint(checkpoint, plan)
@@ -215,7 +204,7 @@ def train(
         run.network.train()
         losses = []
         for images, labels in epoch_batches(samples, shares, plan.crop, plan.batch, rng):
-            losses.append(run.train_step(images, labels, plan, weight))
+            losses.append(run.train_step(images, labels, criterion))
             progress(run.step, per_epoch * plan.epochs, losses[-1])
         entry: dict[str, Any] = {
             "epoch": epoch,
