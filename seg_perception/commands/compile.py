@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from seg_perception.commands.common import Bar, Commands
 from seg_perception.errors import DeviceError, ModelError
+from seg_perception.inference.choices import PRECISIONS
 
 if TYPE_CHECKING:
     import onnx
@@ -28,7 +29,7 @@ def register(commands: Commands) -> None:
     compile_ = commands.add_parser("compile", help="build a TensorRT plan, or an int8 network for the CPU")
     compile_.add_argument("model", type=Path, help="ONNX file of the network")
     compile_.add_argument("--card", type=Path, help="its model card (default: beside it, with the suffix .yaml)")
-    compile_.add_argument("--precision", choices=("fp32", "fp16", "int8"), default="fp16", help="of the network")
+    compile_.add_argument("--precision", choices=PRECISIONS, default="fp16", help="of the network")
     compile_.add_argument("--calibration", type=Path, metavar="FOLDER", help="images that int8 takes its ranges from")
     compile_.add_argument(
         "--check", type=Path, metavar="FOLDER|PLAN.yaml",

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 from seg_perception.errors import ModelError, SegPerceptionError
+from seg_perception.inference.choices import BACKENDS, Backend, Precision
 from seg_perception.inference.engine import Engine
 from seg_perception.inference.graph import GraphSpec
 from seg_perception.inference.onnx_engine import OnnxEngine
 from seg_perception.inference.plan import SUFFIX
 from seg_perception.inference.plan_build import Material
 from seg_perception.inference.plan_cache import PlanCache
-from seg_perception.inference.precision import Precision
 from seg_perception.inference.prepare import load_card, prepare
 from seg_perception.inference.tensorrt_open import Watch, open_from_cache, open_plan_file
-
-Backend = Literal["auto", "tensorrt", "tensorrt_rtx", "onnx_cuda", "onnx_cpu"]
-BACKENDS: tuple[Backend, ...] = ("auto", "tensorrt", "tensorrt_rtx", "onnx_cuda", "onnx_cpu")
-"""In the order in which "auto" tries them."""
 
 
 def open_engine(

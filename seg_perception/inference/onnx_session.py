@@ -15,6 +15,13 @@ _PROVIDERS: dict[Device, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExe
 _FATAL = 4
 
 
+def cuda_problem() -> str | None:
+    """One sentence why this ONNX Runtime knows no CUDA; None when it does, whether or not there is a GPU."""
+    if _PROVIDERS["cuda"] in onnxruntime.get_available_providers():
+        return None
+    return f"this ONNX Runtime ({onnxruntime.__version__}) is built without CUDA; install onnxruntime-gpu instead."
+
+
 def open_session(
     model: onnx.ModelProto, threads: int | None = None, device: Device = "cpu"
 ) -> onnxruntime.InferenceSession:
@@ -30,10 +37,9 @@ def open_session(
         Exception: of ONNX Runtime, in many types; the model cannot be loaded.
     """
     provider = _PROVIDERS[device]
-    if provider not in onnxruntime.get_available_providers():
-        raise DeviceError(
-            f"this ONNX Runtime ({onnxruntime.__version__}) is built without CUDA; install onnxruntime-gpu instead."
-        )
+    problem = cuda_problem() if device == "cuda" else None
+    if problem:
+        raise DeviceError(problem)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or 0
     # What goes wrong is raised, and told by whoever catches it; no second report on stderr.

@@ -11,8 +11,7 @@ from typing import Any, Literal
 from seg_perception.costmap.grid import GridSettings
 from seg_perception.errors import ConfigError
 from seg_perception.geometry.ground import GroundSettings
-from seg_perception.inference.backends import BACKENDS
-from seg_perception.inference.precision import PRECISIONS
+from seg_perception.inference.choices import BACKENDS, PRECISIONS
 from seg_perception.yamlfile import did_you_mean
 
 Kind = Literal["string", "integer", "double", "string array", "double array"]
