@@ -181,9 +181,13 @@ def test_a_damaged_checkpoint_is_one_sentence(toy: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "name"),
     [
-        ("learning_rate: 0.003", "learning_rate: 0.004", "learning_rate was 0.003 and is 0.004"),
-        ("Bright", "White", "classes was"),
-        ("{0: Dark, 1: Bright}}}\nval", "{0: Dark, 1: Bright}, leave_out: ['7']}}\nval", "data of toy was 8 images"),
+        ("learning_rate: 0.003", "learning_rate: 0.004", r"learning_rate has changed since \(0.003 → 0.004\)"),
+        ("Bright", "White", "classes has changed since"),
+        (
+            "{0: Dark, 1: Bright}}}\nval",
+            "{0: Dark, 1: Bright}, leave_out: ['7']}}\nval",
+            "data of toy has changed since .8 images",
+        ),
     ],
 )
 def test_resuming_under_another_plan_names_the_difference(toy: Path, old: str, new: str, name: str) -> None:

@@ -56,7 +56,8 @@ def check_settings(path: Path, state: Mapping[str, Any], plan: TrainingPlan) -> 
     then, now = state["settings"], settings_of(plan)
     for name in now:
         if then.get(name) != now[name]:
+            change = f" ({then.get(name, 'absent')} → {now[name]})"
             raise ConfigError(
-                f"{path}: the plan's {name} was {then.get(name, 'absent')} and is {now[name]}; resume with the plan as "
-                f"it was, or begin a new run from these weights (--start-from {path})."
+                f"{path}: the plan's {name} has changed since{change if len(change) < 60 else ''}; resume with the plan "
+                f"as it was, or begin a new run from these weights (--start-from {path})."
             )

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from seg_perception.errors import ConfigError
 from seg_perception.model_card import ModelCard, file_sha256
@@ -31,7 +30,7 @@ from seg_perception.training.batches import (
 )
 from seg_perception.training.checkpoint import load_checkpoint, save_checkpoint, settings_of
 from seg_perception.training.distributed import Processes
-from seg_perception.training.losses import combined
+from seg_perception.training.losses.combined import TrainingLoss
 from seg_perception.training.network import SegmentationNetwork, export_onnx
 from seg_perception.training.network_spec import NetworkSpec
 from seg_perception.training.plan import MEAN, STD, TrainingPlan
@@ -58,23 +57,6 @@ class Resources:
     threads: int = min(os.cpu_count() or 1, 16)
     memory: float = 4e9
     checkpoint_seconds: float = 600.0
-
-
-def class_weights(counts: NDArray[np.int64]) -> Tensor:
-    """Mild balance: weight ∝ frequency^(−1/4), mean 1 over pixels, at most 4.
-
-    Full inverse frequency makes rare classes hallucinate and ruins calibration; none lets a short run forget them.
-
-    Args:
-        counts: int64 [K+G], pixels per label.
-
-    Returns:
-        float32 [K+G].
-    """
-    share = counts / max(counts.sum(), 1)
-    weight = np.maximum(share, 1e-4) ** -0.25
-    weight = np.minimum(weight / (share * weight).sum(), 4.0)
-    return torch.tensor(weight, dtype=torch.float32)
 
 
 def train(
@@ -126,12 +108,7 @@ def train(
         run = Run(plan, processes, per_epoch * plan.epochs, partial(_begin, plan, ready.trained, source))
         if ready.resumed is not None:
             run.restore(ready.resumed)
-        criterion = partial(
-            combined,
-            groups=plan.space.groups,
-            parts=plan.losses,
-            weight=class_weights(ready.counts).to(processes.device),
-        )
+        criterion = TrainingLoss(plan.losses, plan.space, ready.counts, processes.device)
         log = RunLog(out, run.step, run.step // per_epoch, report) if processes.first else None
         if log is not None:
             log.say(*ready.notes)

@@ -11,7 +11,7 @@ from seg_perception.evaluation.labels import JudgedLabels
 from seg_perception.evaluation.segmentation import confusion_matrix, iou_per_class
 from seg_perception.training.data import LabelSpace, Sample
 from seg_perception.training.distributed import Processes
-from seg_perception.training.losses import label_log_probabilities
+from seg_perception.training.losses.labels import label_log_probabilities
 from seg_perception.training.network import SegmentationNetwork
 from seg_perception.training.run import to_input
 
