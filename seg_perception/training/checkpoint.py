@@ -58,6 +58,6 @@ def check_settings(path: Path, state: Mapping[str, Any], plan: TrainingPlan) -> 
         if then.get(name) != now[name]:
             change = f" ({then.get(name, 'absent')} → {now[name]})"
             raise ConfigError(
-                f"{path}: the plan's {name} has changed since{change if len(change) < 60 else ''}; resume with the plan "
-                f"as it was, or begin a new run from these weights (--start-from {path})."
+                f"{path}: the plan's {name} has changed since{change if len(change) < 60 else ''}; resume with the "
+                f"plan as it was, or begin a new run from these weights (--start-from {path})."
             )
