@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seg_perception.errors import ConfigError
+from seg_perception.training.augment import Augmentation, read_augmentation
 from seg_perception.training.data import Dataset, LabelSpace, read_datasets
 from seg_perception.training.loss_plan import LossPlan, read_loss_plan
+from seg_perception.training.network_spec import NetworkSpec, read_network_spec
 from seg_perception.yamlfile import load_yaml
 
 # ImageNet's statistics, the field's habit; any fixed numbers would do since the first convolution learns its own scale.
@@ -28,7 +30,11 @@ class TrainingPlan:
         epochs, batch, crop: length of the run; crop is (width, height), multiples of 16.
         learning_rate, weight_decay: of AdamW.
         losses: what to minimise.
+        augmentation: how training images vary.
+        amp: whether the network computes in half precision while training.
+        freeze_batch_norm: whether batch norms keep the statistics they start with, for fine-tuning in small batches.
         seed: of everything random.
+        network: width and context.
         training_data, licence: told in the model card.
     """
 
@@ -45,7 +51,11 @@ class TrainingPlan:
     learning_rate: float
     weight_decay: float
     losses: LossPlan
+    augmentation: Augmentation
+    amp: bool
+    freeze_batch_norm: bool
     seed: int
+    network: NetworkSpec
     training_data: str
     licence: str
 
@@ -90,7 +100,11 @@ def load_plan(path: Path, root: Path | None = None) -> TrainingPlan:
         learning_rate=settings.number("learning_rate", 1e-7, 1.0),
         weight_decay=settings.number("weight_decay", 0.0, 1.0),
         losses=read_loss_plan(settings, classes, path.parent),
+        augmentation=read_augmentation(settings),
+        amp=settings.boolean("amp") if "amp" in settings else True,
+        freeze_batch_norm=settings.boolean("freeze_batch_norm") if "freeze_batch_norm" in settings else False,
         seed=settings.integer("seed", 0, 2**31),
+        network=read_network_spec(top, len(classes)),
         training_data=top.text("training_data"),
         licence=top.text("licence"),
     )
