@@ -3,14 +3,13 @@
 TensorRT 11 has no precision flags left, and the strongly typed networks of 10.x ignore them: a plan computes in the
 types that the graph says. So they are written into the graph, where ONNX Runtime shows on the CPU what they do.
 
-Only the network changes. Normalisation before it and everything after it (temperature, softmax, decision, costs, ground
+Only the network changes. Normalisation before it and everything after it (calibration, softmax, decision, costs, ground
 samples) stay in fp32: they are cheap, and a cost may be 100 000, beyond what float16 holds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
 
 import numpy as np
 import onnx
@@ -19,9 +18,9 @@ from numpy.typing import NDArray
 from seg_perception.errors import ModelError
 from seg_perception.inference.precision_fp16 import to_fp16
 from seg_perception.inference.precision_int8 import Target, to_int8
+from seg_perception.model_card import PRECISIONS, Precision
 
-Precision = Literal["fp32", "fp16", "int8"]
-PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+__all__ = ["PRECISIONS", "Precision", "in_precision"]
 
 
 def in_precision(

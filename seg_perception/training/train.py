@@ -18,6 +18,7 @@ from torch import Tensor
 from seg_perception.errors import ConfigError
 from seg_perception.evaluation.labels import JudgedLabels
 from seg_perception.evaluation.segmentation import confusion_matrix, iou_per_class
+from seg_perception.logit_scaling import UNCALIBRATED
 from seg_perception.model_card import ModelCard, file_sha256
 from seg_perception.training.data import (
     LabelSpace,
@@ -272,7 +273,7 @@ def export(checkpoint: Path, plan: TrainingPlan, name: str) -> Path:
         mean=MEAN,
         std=STD,
         output="logits",
-        temperature=1.0,
+        calibration={"fp32": UNCALIBRATED},
         sha256=file_sha256(model),
         training_data=plan.training_data,
         licence=plan.licence,
