@@ -24,7 +24,7 @@ from seg_perception.errors import GeometryError, ModelError, RecordingError
 from seg_perception.inference.backends import open_engine
 from seg_perception.inference.engine import Engine
 from seg_perception.latency import Durations
-from seg_perception.model_card import file_sha256
+from seg_perception.model_card import file_sha256, model_sha256
 from seg_perception.pictures import jpeg, most_probable, overlay
 from seg_perception.pipeline import STAGES, Pipeline, Result, graph_spec
 from seg_perception.risk.cost_matrix import CostMatrix
@@ -146,7 +146,7 @@ class _Run:
         self._items = self._frames = 0
         self._costmaps = CostmapTally()
         self._first_result_s = float("nan")
-        self._hashes = {"model": file_sha256(request.model), "matrix": file_sha256(request.matrix)}
+        self._hashes = {"model": model_sha256(request.model), "matrix": file_sha256(request.matrix)}
         self._fingerprint = fingerprint(
             recording.files,
             {
