@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -41,16 +42,20 @@ def interpolation(short: int, long: int) -> Floats:
     return np.stack([np.interp(centres, np.arange(short), row) for row in np.eye(short)])
 
 
-def plain(network: onnx.ModelProto, card: ModelCard, image: NDArray[np.uint8], costs: NDArray[np.float32]) -> Plain:
+def plain(
+    network: onnx.ModelProto,
+    card: ModelCard,
+    image: NDArray[np.uint8],
+    costs: NDArray[np.float32],
+    between: Callable[[int, int], Floats] = interpolation,
+) -> Plain:
     pixels = image if card.channel_order == "rgb" else image[..., ::-1]
     normalised = (pixels / 255.0 - card.mean) / card.std
     session = onnxruntime.InferenceSession(network.SerializeToString(), providers=["CPUExecutionProvider"])
     logits = session.run(None, {"image": normalised.transpose(2, 0, 1)[None].astype(np.float32)})[0][0]
     if card.output == "probabilities":
         logits = np.log(np.maximum(logits, 1e-30))
-    down, across = (
-        interpolation(*lengths) for lengths in zip(logits.shape[1:], (card.height, card.width), strict=True)
-    )
+    down, across = (between(*lengths) for lengths in zip(logits.shape[1:], (card.height, card.width), strict=True))
     scaled = np.einsum("kyx,yr,xc->krc", logits.astype(np.float64), down, across, optimize=True) / card.temperature
     mass = np.exp(scaled - scaled.max(axis=0))
     probabilities = mass / mass.sum(axis=0)

@@ -45,7 +45,7 @@ def _card(arguments: argparse.Namespace) -> None:
     draft = ModelCard(
         name=model.stem,
         classes=tuple(classes),
-        colours=distinct_colours(classes),
+        colours=distinct_colours(len(classes)),
         width=width,
         height=height,
         channel_order=arguments.channel_order,

@@ -19,6 +19,9 @@ MIN_OPSET = 17
 PREFIX = "network/"
 """Put before every name of the network, so that none can clash with the names of the fused graph."""
 
+_CHOICE_OF_COORDINATES = 11
+"""From this opset on an enlarging operator says where its pixels lie."""
+
 _IMAGE_TYPES = (TensorProto.FLOAT, TensorProto.FLOAT16)
 
 
@@ -189,12 +192,19 @@ def _modernised(path: Path, network: onnx.ModelProto) -> onnx.ModelProto:
     if opset(network) >= MIN_OPSET:
         return network
     try:
-        return version_converter.convert_version(network, MIN_OPSET)
+        converted = version_converter.convert_version(network, MIN_OPSET)
     except Exception as error:  # the converter has no exception type of its own
         raise ModelError(
             f"{path}: is in opset {opset(network)} and cannot be converted to {MIN_OPSET} ({_first_line(error)}); "
             f"export it again with opset {MIN_OPSET}."
         ) from None
+    if opset(network) < _CHOICE_OF_COORDINATES:
+        for node in converted.graph.node:
+            if node.op_type == "Resize":
+                # What older operators did always; the converter leaves the newer default, half a pixel beside it.
+                node.attribute.append(helper.make_attribute("coordinate_transformation_mode", "asymmetric"))
+                node.attribute.append(helper.make_attribute("nearest_mode", "floor"))
+    return converted
 
 
 def _adapt_input(network: onnx.ModelProto, card: ModelCard, batch: int, channels_last: bool) -> None:

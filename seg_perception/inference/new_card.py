@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -63,12 +62,10 @@ def write_card(model: Path, draft: ModelCard, out: Path) -> tuple[ModelCard, int
     return card, stride
 
 
-def distinct_colours(names: Sequence[str]) -> NDArray[np.uint8]:
-    """A colour for each class, uint8 [K, 3] RGB, that no other has.
+def distinct_colours(count: int) -> NDArray[np.uint8]:
+    """As many different colours, uint8 [count, 3] RGB.
 
     Hues go round by the golden ratio, so that neighbours in the list look different; each round is darker.
     """
-    rows = [
-        colorsys.hsv_to_rgb(index * _GOLDEN % 1.0, 0.75, 0.95 - 0.15 * (index // 12 % 5)) for index in range(len(names))
-    ]
+    rows = [colorsys.hsv_to_rgb(index * _GOLDEN % 1.0, 0.75, 0.95 - 0.15 * (index // 12 % 5)) for index in range(count)]
     return np.round(np.array(rows) * 255).astype(np.uint8)
