@@ -181,6 +181,9 @@ def test_half_precision_in_and_out_decides_nearly_as_the_same_weights_in_full_pr
     expected = plain(exported(network().half().float(), **STANDARD), card, images(card)[0], costs(card))
     assert (output.labels[0] == expected.labels).mean() >= 0.99
     assert np.abs(output.expected_cost[0] - expected.expected_cost).mean() <= 0.5
+    fused = prepare(tmp_path / "tiny.onnx", card, GraphSpec(cells=1)).fused
+    with pytest.raises(ModelError, match="no convolution with constant float32 weights"):
+        in_precision(fused, "int8", [images(card)])
 
 
 @pytest.mark.parametrize(
