@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 import tiny_networks as tiny
+import yaml
 from onnx import TensorProto, helper
 
 from seg_perception.cli import main
@@ -16,6 +17,7 @@ from seg_perception.inference.backends import open_engine
 from seg_perception.inference.graph import GraphSpec
 from seg_perception.inference.new_card import distinct_colours
 from seg_perception.model_card import ModelCard
+from seg_perception.risk.cost_matrix import CostMatrix
 
 CLASSES = ["Road", "Pavement", "Grass", "Wall", "Person"]
 
@@ -110,6 +112,17 @@ def test_a_size_that_is_none_is_told_by_the_command_line(tmp_path: Path, capsys:
         with pytest.raises(SystemExit):
             card(tmp_path / "mine.onnx", "--classes", "a", "b", "--size", size)
         assert "argument --size: must be" in capsys.readouterr().err
+
+
+def test_the_card_and_the_cost_matrix_of_the_page_on_models_are_valid(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "models.md").read_text(encoding="utf-8")
+    own, matrix = re.findall("```yaml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "my.yaml").write_text(own, encoding="utf-8")
+    assert ModelCard.load(tmp_path / "my.yaml").classes == tuple(CLASSES)
+    (tmp_path / "cityscapes.yaml").write_text(matrix, encoding="utf-8")
+    names = yaml.safe_load(matrix)["traverse"]
+    assert len(names) == 19
+    assert CostMatrix.load(tmp_path / "cityscapes.yaml", tuple(names)).traverse.max() > 254
 
 
 @pytest.mark.parametrize("count", [2, 19, 150, 254])
