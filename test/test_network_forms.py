@@ -224,6 +224,14 @@ def test_a_version_of_the_file_format_that_the_runtime_does_not_know_is_no_hindr
     compare(run_on_images(tmp_path, model, card), exported(network(), **STANDARD), card)
 
 
+def test_files_of_the_first_versions_list_their_weights_as_inputs(tmp_path: Path) -> None:
+    model, card = exported(network(), opset=9, **STANDARD), tiny.card()
+    model.ir_version = 3
+    for item in model.graph.initializer:
+        model.graph.input.append(helper.make_tensor_value_info(item.name, item.data_type, list(item.dims)))
+    compare(run_on_images(tmp_path, model, card), exported(network(), **STANDARD), card)
+
+
 def test_functions_of_the_file_are_written_out(tmp_path: Path) -> None:
     model, card = exported(network(), **STANDARD), tiny.card()
     twice = helper.make_function(

@@ -16,6 +16,9 @@ from seg_perception.yamlfile import did_you_mean
 MIN_OPSET = 17
 """Networks older than this are converted to it; TensorRT reads it from 8.6 on, ONNX Runtime from 1.12 on."""
 
+_MIN_IR_VERSION = 8
+"""Of the file format; that of `MIN_OPSET`."""
+
 PREFIX = "network/"
 """Put before every name of the network, so that none can clash with the names of the fused graph."""
 
@@ -49,6 +52,9 @@ def read_network(path: Path, card: ModelCard, batch: int) -> onnx.ModelProto:
         _choose_output(path, network, card)
         image = _image(path, network)
         channels_last = _fix_size(path, image, card, batch)
+        # Exporters stamp their newest version, which older runtimes refuse; the operators decide which one is needed.
+        needed = helper.find_min_ir_version_for(network.opset_import, ignore_unknown=True)
+        network.ir_version = max(needed, _MIN_IR_VERSION)
         del network.graph.input[:]  # before IR version 4 the weights stood among the inputs as well
         network.graph.input.append(image)
         # What the exporter noted about shapes may name the symbolic axes that have just been fixed.
@@ -60,8 +66,6 @@ def read_network(path: Path, card: ModelCard, batch: int) -> onnx.ModelProto:
         raise
     except Exception as error:  # bytes that parse but make no sense end anywhere in protobuf or onnx
         raise ModelError(f"{path}: is damaged ({_first_line(error)}); copy or export the model again.") from None
-    # Exporters stamp their newest version, which an older runtime refuses; the operators decide which one is needed.
-    network.ir_version = helper.find_min_ir_version_for(network.opset_import, ignore_unknown=True)
     return network
 
 
