@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
+import onnx
 import yaml
 from numpy.typing import NDArray
 
@@ -48,10 +49,11 @@ class ModelCard:
         output: "logits", or "probabilities" when the network ends in a softmax.
         calibration: what is done to the logits before the softmax, by the precision the network computes in; fp32 is
             always there.
-        sha256: of the ONNX file, 64 hexadecimal digits.
+        sha256: `model_sha256` of the ONNX file, 64 hexadecimal digits.
         training_data: what the network was trained on.
         licence: licence of the weights and of what they were trained on.
         measured: figures of merit, free in form (mIoU, IoU per class, ECE before and after calibration).
+        output_name: which value of the network's graph `output` is; None for its only output.
     """
 
     name: str
@@ -68,6 +70,7 @@ class ModelCard:
     training_data: str
     licence: str
     measured: Mapping[str, Any]
+    output_name: str | None = None
 
     @classmethod
     def load(cls, path: Path | str) -> ModelCard:
@@ -97,6 +100,7 @@ class ModelCard:
             training_data=section.text("training_data"),
             licence=section.text("licence"),
             measured=cast(Mapping[str, Any], section.value("measured")),
+            output_name=section.text("output_name") if "output_name" in section else None,
         )
         if not isinstance(card.measured, Mapping):
             raise section.error("measured", "must be a mapping (figure: value); {} when nothing was measured.")
@@ -120,6 +124,7 @@ class ModelCard:
                 "std": list(self.std),
             },
             "output": self.output,
+            **({} if self.output_name is None else {"output_name": self.output_name}),
             "calibration": {precision: scaling.content() for precision, scaling in self.calibration.items()},
             "sha256": self.sha256,
             "training_data": self.training_data,
@@ -139,7 +144,7 @@ class ModelCard:
         Raises:
             ModelError: it cannot be read, or its sha256 is another one.
         """
-        actual = file_sha256(model)
+        actual = model_sha256(model)
         if actual != self.sha256:
             raise ModelError(
                 f"{model}: its sha256 is {actual}, but the model card '{self.name}' describes {self.sha256}; re-create "
@@ -153,15 +158,45 @@ def file_sha256(path: Path) -> str:
     Raises:
         ModelError: the file is missing or cannot be read.
     """
-    digest = hashlib.sha256()
+    return _sha256_of([path])
+
+
+def model_sha256(path: Path) -> str:
+    """The sha256 of an ONNX file together with the files in which it keeps its weights: all that a card vouches for.
+
+    It is what `cat net.onnx net.onnx.data | sha256sum` prints (weights in the order of their names), and that of the
+    one file where it holds its weights itself.
+
+    Raises:
+        ModelError: one of the files is missing or cannot be read.
+    """
+    return _sha256_of([path, *_weight_files(path)])
+
+
+def _weight_files(path: Path) -> list[Path]:
     try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except FileNotFoundError:
-        raise ModelError(f"{path}: no such model file; check the path.") from None
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror}); give an ONNX file.") from None
+        network = onnx.load(path, load_external_data=False)
+    except Exception:  # no model at all: that is for its reader to say
+        return []
+    entries = [entry for tensor in network.graph.initializer for entry in tensor.external_data]
+    files = [path.parent / name for name in sorted({entry.value for entry in entries if entry.key == "location"})]
+    for file in files:
+        if not file.is_file():
+            raise ModelError(f"{path}: keeps its weights in {file.name}, which is not beside it; copy both files.")
+    return files
+
+
+def _sha256_of(paths: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+        except FileNotFoundError:
+            raise ModelError(f"{path}: no such model file; check the path.") from None
+        except OSError as error:
+            raise ModelError(f"{path}: cannot be read ({error.strerror}); give an ONNX file.") from None
     return digest.hexdigest()
 
 

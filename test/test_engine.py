@@ -123,10 +123,6 @@ def labels_only() -> list[onnx.NodeProto]:
     return [helper.make_node("ArgMax", ["scores"], ["logits"], axis=1, keepdims=0)]
 
 
-def halves() -> list[onnx.NodeProto]:
-    return [helper.make_node("Cast", ["scores"], ["logits"], to=TensorProto.FLOAT16)]
-
-
 def log_of_negative() -> list[onnx.NodeProto]:
     return [helper.make_node("Log", ["scores"], ["logits"])]
 
@@ -164,35 +160,56 @@ def uneven() -> list[onnx.NodeProto]:
     return [helper.make_node("MaxPool", ["scores"], ["logits"], kernel_shape=[1, 2], strides=[1, 2])]
 
 
-def weights_elsewhere() -> onnx.ModelProto:
+def labels_as_floats() -> list[onnx.NodeProto]:
+    argmax = helper.make_node("ArgMax", ["scores"], ["labels"], axis=1)
+    return [argmax, helper.make_node("Cast", ["labels"], ["logits"], to=TensorProto.FLOAT)]
+
+
+def sigmoid() -> list[onnx.NodeProto]:
+    return [helper.make_node("Sigmoid", ["scores"], ["logits"])]
+
+
+def one_score_per_image() -> list[onnx.NodeProto]:
+    return [helper.make_node("GlobalAveragePool", ["scores"], ["logits"])]
+
+
+def without_batch_axis() -> list[onnx.NodeProto]:
+    return [helper.make_node("Squeeze", ["scores"], ["logits"])]
+
+
+def grey_image() -> onnx.ModelProto:
     model = tiny.network()
-    onnx.external_data_helper.set_external_data(model.graph.initializer[0], "weights.bin")
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 1
     return model
 
 
 REFUSED: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
     "labels instead of logits": (
         lambda: tiny.network(tail=labels_only(), output_type=TensorProto.INT64),
-        "gives int64 .*without the argmax",
+        "gives labels .*how sure the network was is lost; set 'output_name: scores'",
     ),
-    "half precision output": (
-        lambda: tiny.network(tail=halves(), output_type=TensorProto.FLOAT16),
-        "gives float16 .*export it in float32",
+    "labels that look like scores": (lambda: tiny.network(tail=labels_as_floats()), "gives labels .*is lost"),
+    "a sigmoid for each class": (
+        lambda: tiny.network(tail=sigmoid()),
+        "ends in a sigmoid.*set 'output_name: scores' and 'output: logits'",
     ),
-    "half precision input": (lambda: tiny.network(image_type=TensorProto.FLOAT16), "'image' is float16, but must be"),
+    "a classifier": (lambda: tiny.network(tail=one_score_per_image()), r"\[1, 5, 1, 1\] .*no image of the same"),
+    "no batch axis": (lambda: tiny.network(tail=without_batch_axis()), r"\[5, 12, 16\].*must give \[1, classes,"),
     "uint8 input": (lambda: tiny.network(image_type=TensorProto.UINT8), "'image' is uint8, but must be float32"),
+    "grey image": (grey_image, "has 1 channels, but must have three"),
     "three axes": (image_of_three_axes, "has 3 axes, but must have four"),
-    "another size": (lambda: tiny.network(width=32), r"is \[1, 3, 48, 32\].*make it \[1, 3, 48, 64\]"),
-    "fixed to two images": (lambda: tiny.network(batch=2), r"is \[2, 3, 48, 64\].*batch of 1"),
-    "more classes": (lambda: tiny.network(classes=6), "gives float32 .*model card's 5 classes"),
+    "another size": (lambda: tiny.network(width=32), "takes images of 32x48 pixels.*card says 64x48"),
+    "another width": (lambda: tiny.network(width=32, height="H"), "takes images of 32xany pixels.*card says 64x48"),
+    "fixed to two images": (lambda: tiny.network(batch=2), "fixed to 2 images per run, but here it must take 1 image;"),
+    "more classes": (lambda: tiny.network(classes=6), "gives 6 scores at each pixel.*model card names 5 classes"),
+    "one class": (lambda: tiny.network(classes=1), "gives 1 scores at each pixel.*model card names 5 classes"),
     "probabilities": (lambda: tiny.network(tail=softmax()), "gives probabilities.*set 'output: probabilities'"),
     "not finite": (lambda: tiny.network(tail=log_of_negative()), "infinite or undefined.*weights are damaged"),
     "two inputs": (second_input, r"has 2 inputs \(image, more\).*the image only"),
-    "two outputs": (second_output, r"has 2 outputs \(logits, scores\).*the logits only"),
+    "two outputs": (second_output, r"has 2 outputs \(logits, scores\).*model card, as in 'output_name: logits'"),
     "axes that only look free": (fixed_reshape, "does not run at 64x48.*export it at the model card's input size"),
     "unknown operator": (unknown_operator, "does not run at 64x48.*operators that ONNX Runtime knows"),
-    "different strides": (lambda: tiny.network(tail=uneven()), "gives 8x12 logits for a 64x48 image.*whole fraction"),
-    "weights in a second file": (weights_elsewhere, "keeps its weights in a second file.*save it as one file"),
+    "different strides": (lambda: tiny.network(tail=uneven()), r"\[1, 5, 12, 8\] for a 64x48 image.*same proportions"),
 }
 
 
@@ -203,18 +220,28 @@ def test_a_wrong_model_is_refused_in_one_sentence_before_the_first_image(tmp_pat
     assert re.search(sentence, message), message
 
 
-def test_a_stride_that_does_not_divide_the_input_is_refused(tmp_path: Path) -> None:
-    message = refusal(tmp_path, tiny.network(width=66, height=48), tiny.card(width=66))
-    assert "gives 16x12 logits for a 66x48 image" in message
-
-
 def test_logits_that_the_card_calls_probabilities_are_refused(tmp_path: Path) -> None:
     message = refusal(tmp_path, tiny.network(), tiny.card(output="probabilities"))
-    assert "do not sum to 1" in message and "set 'output: logits'" in message
+    assert "no probabilities that sum to 1" in message and "set 'output: logits'" in message
 
 
 def test_a_network_for_single_images_is_refused_for_batches(tmp_path: Path) -> None:
-    assert "a batch of 2" in refusal(tmp_path, tiny.network(batch=1), spec=GraphSpec(cells=3, batch=2))
+    message = refusal(tmp_path, tiny.network(batch=1), spec=GraphSpec(cells=3, batch=2))
+    assert "fixed to 1 image per run, but here it must take 2 images" in message
+
+
+def test_a_batch_that_is_fixed_inside_the_network_only_is_told_from_the_run(tmp_path: Path) -> None:
+    first = [helper.make_node("Slice", ["scores", "from", "to"], ["logits"])]
+    network = tiny.network(batch="N", tail=first)
+    for name, value in (("from", 0), ("to", 1)):
+        network.graph.initializer.append(numpy_helper.from_array(np.array([value], np.int64), name))
+    message = refusal(tmp_path, network, spec=GraphSpec(cells=3, batch=2))
+    assert "[1, 5, 12, 16] for 2 image(s)" in message and "free batch axis" in message
+
+
+def test_an_output_that_the_card_names_and_the_file_lacks_is_told_with_the_nearest_name(tmp_path: Path) -> None:
+    message = refusal(tmp_path, second_output(), tiny.card(output_name="logit"))
+    assert "no value 'logit' (did you mean 'logits'?)" in message and "logits, scores" in message
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -42,16 +43,20 @@ def interpolation(short: int, long: int) -> Floats:
     return np.stack([np.interp(centres, np.arange(short), row) for row in np.eye(short)])
 
 
-def plain(network: onnx.ModelProto, card: ModelCard, image: NDArray[np.uint8], costs: NDArray[np.float32]) -> Plain:
+def plain(
+    network: onnx.ModelProto,
+    card: ModelCard,
+    image: NDArray[np.uint8],
+    costs: NDArray[np.float32],
+    between: Callable[[int, int], Floats] = interpolation,
+) -> Plain:
     pixels = image if card.channel_order == "rgb" else image[..., ::-1]
     normalised = (pixels / 255.0 - card.mean) / card.std
     session = onnxruntime.InferenceSession(network.SerializeToString(), providers=["CPUExecutionProvider"])
     logits = session.run(None, {"image": normalised.transpose(2, 0, 1)[None].astype(np.float32)})[0][0]
     if card.output == "probabilities":
         logits = np.log(np.maximum(logits, 1e-30))
-    down, across = (
-        interpolation(*lengths) for lengths in zip(logits.shape[1:], (card.height, card.width), strict=True)
-    )
+    down, across = (between(*lengths) for lengths in zip(logits.shape[1:], (card.height, card.width), strict=True))
     scaling = card.calibration["fp32"]
     scale, bias = (np.reshape(part or fill, (-1, 1, 1)) for part, fill in ((scaling.scale, 1.0), (scaling.bias, 0.0)))
     relative = logits.astype(np.float64) - logits.max(axis=0)

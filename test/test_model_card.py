@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import tiny_networks as tiny
 import yaml
@@ -33,6 +34,7 @@ def test_a_written_card_is_read_back_whole(tmp_path: Path) -> None:
         name="größer",
         channel_order="bgr",
         output="probabilities",
+        output_name="/head/Resize_output_0",
         calibration={
             "fp32": LogitScaling(1.37),
             "int8": LogitScaling(1.2, (0.9, 1.0, 1.1, 2.0), (0.0, -1.5, 0.25, 1e-4)),
@@ -82,6 +84,21 @@ def test_a_card_belongs_to_one_file_only(tmp_path: Path) -> None:
         tiny.card(sha256="0" * 64).verify(model)
     for word in (str(model), right, "0" * 64, "re-create the card"):
         assert word in str(caught.value)
+
+
+def test_a_card_vouches_for_weights_in_a_second_file_too(tmp_path: Path) -> None:
+    model, weights = tmp_path / "model.onnx", tmp_path / "model.onnx.data"
+    onnx.save(tiny.network(), model, save_as_external_data=True, location=weights.name, size_threshold=0)
+    card = tiny.card(sha256=hashlib.sha256(model.read_bytes() + weights.read_bytes()).hexdigest())
+    card.verify(model)
+    changed = bytearray(weights.read_bytes())
+    changed[5] ^= 1
+    weights.write_bytes(changed)
+    with pytest.raises(ModelError, match="its sha256 is"):
+        card.verify(model)
+    weights.unlink()
+    with pytest.raises(ModelError, match=r"keeps its weights in model\.onnx\.data, which is not beside it"):
+        card.verify(model)
 
 
 def test_a_missing_model_file_is_told_by_name(tmp_path: Path) -> None:

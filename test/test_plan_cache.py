@@ -29,6 +29,7 @@ from seg_perception.inference.precision import in_precision
 from seg_perception.inference.prepare import load_card, prepare
 from seg_perception.inference.tensorrt_api import find_tensorrt
 from seg_perception.inference.tensorrt_open import Watch, open_from_cache, plan_target
+from seg_perception.logit_scaling import LogitScaling
 
 SPEC = GraphSpec(cells=3)
 
@@ -110,7 +111,7 @@ def test_another_network_precision_size_or_calibration_is_another_plan(robot: Ro
     robot.open(model=tiny.save(other, tiny.network(seed=1), tiny.card()))
     warmer = tmp_path / "warmer"
     warmer.mkdir()
-    robot.open(model=tiny.save(warmer, tiny.network(), tiny.card(temperature=1.5)))
+    robot.open(model=tiny.save(warmer, tiny.network(), tiny.card(calibration={"fp32": LogitScaling(1.5)})))
     assert robot.tensorrt.built == len(robot.files) == 5
 
 

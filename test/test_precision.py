@@ -293,7 +293,7 @@ def test_a_network_that_is_quantised_already_is_left_to_fp32(tmp_path: Path) -> 
 def test_a_network_without_convolutions_is_sent_to_fp16(tmp_path: Path) -> None:
     network = tiny.network(stride=1)
     network.graph.node[0].CopyFrom(helper.make_node("Identity", ["image"], ["scores"]))
-    with pytest.raises(ModelError, match=r"no convolution with constant weights.*use fp16"):
+    with pytest.raises(ModelError, match=r"no convolution with constant float32 weights.*use fp16"):
         in_precision(fused(tmp_path, network), "int8", [IMAGE])
 
 

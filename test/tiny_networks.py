@@ -11,7 +11,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from seg_perception.logit_scaling import UNCALIBRATED
-from seg_perception.model_card import ModelCard, file_sha256
+from seg_perception.model_card import ModelCard, model_sha256
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -103,5 +103,5 @@ def save(folder: Path, model: onnx.ModelProto, model_card: ModelCard) -> Path:
     """Write model and card side by side; the card gets the model's sha256. Returns the model's path."""
     path = folder / "tiny.onnx"
     path.write_bytes(model.SerializeToString())
-    replace(model_card, sha256=file_sha256(path)).write(path.with_suffix(".yaml"))
+    replace(model_card, sha256=model_sha256(path)).write(path.with_suffix(".yaml"))
     return path

@@ -26,7 +26,7 @@ from seg_perception.inference.choices import Backend
 from seg_perception.inference.engine import Engine
 from seg_perception.inference.tensorrt_open import Watch
 from seg_perception.latency import Durations
-from seg_perception.model_card import Precision, file_sha256
+from seg_perception.model_card import Precision, file_sha256, model_sha256
 from seg_perception.pictures import jpeg, most_probable, overlay
 from seg_perception.pipeline import STAGES, Pipeline, Result, graph_spec
 from seg_perception.risk.cost_matrix import CostMatrix
@@ -155,7 +155,7 @@ class _Run:
         self._items = self._frames = 0
         self._costmaps = CostmapTally()
         self._first_result_s = float("nan")
-        self._hashes = {"model": file_sha256(request.model), "matrix": file_sha256(request.matrix)}
+        self._hashes = {"model": model_sha256(request.model), "matrix": file_sha256(request.matrix)}
         self._fingerprint = fingerprint(
             recording.files,
             {

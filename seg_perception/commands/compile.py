@@ -197,7 +197,14 @@ def _write_network(
         figures["mean_iou"] = round(agreement.converted_iou, 4)
     # As it is, the new file is int8.
     calibration: dict[Precision, LogitScaling] = {"fp32": material.card.scaling("int8")}
-    card = replace(material.card, name=out.stem, calibration=calibration, sha256=file_sha256(out), measured=figures)
+    card = replace(
+        material.card,
+        name=out.stem,
+        output_name=None,
+        calibration=calibration,
+        sha256=file_sha256(out),
+        measured=figures,
+    )
     card.write(out.with_suffix(".yaml"))
     ratio = times_as_fast(material.graphs.fused, converted, _CPU_RUNS)
     print(f"int8 on this CPU: {ratio:.2f} times as fast as fp32 (whole graph, median of {_CPU_RUNS} runs in turns)")

@@ -31,8 +31,8 @@ def open_engine(
     """Open a network for running, after checking that it is what its model card says.
 
     Args:
-        model: ONNX file of a segmentation network: float32 image [N, 3, H, W] in, scores [N, K, H/s, W/s] out; or a
-            plan that `seg-perception compile --out` has written.
+        model: ONNX file of a segmentation network: an image in, class scores for its pixels out, in any form that
+            `read_network` and `score_form` know; or a plan that `seg-perception compile --out` has written.
         spec: number of ground samples and options.
         card: model card; by default the model's name with the suffix .yaml.
         threads: CPU threads per run; by default one per physical core.

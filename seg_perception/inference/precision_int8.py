@@ -71,7 +71,9 @@ def to_int8(fused: onnx.ModelProto, batches: Sequence[NDArray[np.uint8]], target
         raise ModelError("the network is quantised already; compile it in fp32, which keeps it as it is.")
     weights = _convolution_weights(model, nodes)
     if not weights:
-        raise ModelError("the network has no convolution with constant weights, which is all int8 is for; use fp16.")
+        raise ModelError(
+            "the network has no convolution with constant float32 weights, which is all int8 is for; use fp16."
+        )
     constants = {item.name for item in model.graph.initializer}
     names = sorted((values_of_type(model, TensorProto.FLOAT) - constants) & _wanted(nodes, weights, target))
     counted = histograms(model, names, batches)
@@ -99,8 +101,8 @@ def activation_steps(histogram: Histogram, target: Target) -> Steps:
 
 
 def _convolution_weights(model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto]) -> dict[str, NDArray[np.float32]]:
-    """Names of weights -> weights, of all convolutions whose weights are constants."""
-    constants = {item.name: item for item in model.graph.initializer}
+    """Names of weights -> weights, of all convolutions whose weights are float32 constants."""
+    constants = {item.name: item for item in model.graph.initializer if item.data_type == TensorProto.FLOAT}
     names = {node.input[1] for node in nodes if node.op_type == "Conv"}
     return {name: numpy_helper.to_array(constants[name]) for name in names & constants.keys()}
 
