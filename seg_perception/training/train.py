@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from seg_perception.errors import ConfigError
+from seg_perception.logit_scaling import UNCALIBRATED
 from seg_perception.model_card import ModelCard, file_sha256
 from seg_perception.training.batches import (
     Source,
@@ -213,7 +214,7 @@ def export(checkpoint: Path, plan: TrainingPlan, name: str) -> Path:
         mean=MEAN,
         std=STD,
         output="logits",
-        temperature=1.0,
+        calibration={"fp32": UNCALIBRATED},
         sha256=file_sha256(model),
         training_data=plan.training_data,
         licence=plan.licence,
