@@ -22,7 +22,7 @@ from seg_perception.evaluation.evaluate import ImageScore, Picture
 from seg_perception.judging import Judging, JudgingRequest
 from seg_perception.report.evaluation_page import errors
 from seg_perception.resources import find
-from seg_perception.training.calibrate import calibrate_model
+from seg_perception.training.calibrate_model import calibrate_model
 
 COLOURS = {"Red": [255, 0, 0], "Car": [0, 255, 0], "</script><b>Blue": [0, 0, 255]}
 BLUE = "</script><b>Blue"
@@ -274,7 +274,7 @@ def judged(street: Path) -> dict[str, Any]:
 def test_on_real_images_it_finds_the_iou_that_calibration_finds_by_another_way(
     judged: dict[str, Any], street: Path
 ) -> None:
-    calibrated = calibrate_model(street / "plan.yaml", None, street / "urban.onnx")
+    calibrated = calibrate_model(street / "plan.yaml", None, street / "urban.onnx", ["fp32"])["fp32"]
     assert {name: of["iou"] for name, of in judged["labels"].items()} == pytest.approx(calibrated.iou, abs=2e-4)
     assert judged["mean_iou"] == pytest.approx(calibrated.mean_iou, abs=1e-4)
     assert judged["labels"].keys() >= {"Road", "Tree|Grass"}
