@@ -35,7 +35,12 @@ EXTRAS = {
         for package in ("rclpy", "common-interfaces", "rmw-fastrtps-cpp")
     ],
     # NVIDIA GPUs. On a Jetson, JetPack brings its own TensorRT.
-    "tensorrt": ["tensorrt>=10", "cuda-python>=12.6"],
+    "tensorrt": ["tensorrt>=10", "cuda-python>=12.8"],
+    # The same for GeForce and RTX GPUs; it builds without a GPU, which the tests make use of.
+    "tensorrt-rtx": [
+        "cuda-python>=13",
+        "tensorrt-rtx-cu13 ; platform_machine == 'x86_64' and sys_platform == 'linux'",
+    ],
     "train": ["tensorboard", "torch>=2.3"],
     # The Rerun viewer: `rerun result.mcap` opens what a replay wrote.
     "view": ["rerun-sdk>=0.39"],

@@ -24,6 +24,7 @@ ARGUMENTS = [
     DeclareLaunchArgument("params", default_value=share_file("config/perception.yaml"), description="parameter file"),
     DeclareLaunchArgument("model", default_value="", description="ONNX file (default: the parameter file's)"),
     DeclareLaunchArgument("backend", default_value="", description="what runs it (default: the parameter file's)"),
+    DeclareLaunchArgument("precision", default_value="", description="fp32, fp16 or int8 (default: the file's)"),
     DeclareLaunchArgument("matrix", default_value="", description="cost matrix YAML (default: the parameter file's)"),
     DeclareLaunchArgument("image_transport", default_value="", description="raw or compressed (default: the file's)"),
     DeclareLaunchArgument("namespace", default_value="", description="of the node; its topics are below it"),
@@ -49,6 +50,7 @@ def _start(context):
             given(
                 model=argument("model"),
                 backend=argument("backend"),
+                precision=argument("precision"),
                 cost_matrix=argument("matrix"),
                 image_transport=argument("image_transport"),
             ),

@@ -238,3 +238,35 @@ def test_without_cuda_python_it_says_what_to_install(
 def test_int8_without_a_plan_names_the_command_that_makes_one(gpu: tuple[FakeCuda, FakeTensorRt], model: Path) -> None:
     with pytest.raises(ModelError, match="only calibration images can make the first; run: seg-perception compile"):
         open_engine(model, SPEC, backend="tensorrt", precision="int8")
+
+
+def test_the_real_cuda_python_knows_every_call_with_its_arguments() -> None:
+    runtime = pytest.importorskip("cuda.bindings.runtime", reason="cuda-python is not installed")
+    handle = runtime.cudaStream_t(0)
+    calls: dict[str, tuple[Any, ...]] = {
+        "cudaSetDevice": (0,),
+        "cudaGetDeviceProperties": (0,),
+        "cudaStreamCreateWithFlags": (runtime.cudaStreamNonBlocking,),
+        "cudaStreamDestroy": (int(handle),),
+        "cudaStreamSynchronize": (int(handle),),
+        "cudaMallocHost": (0,),
+        "cudaFreeHost": (0,),
+        "cudaMalloc": (0,),
+        "cudaFree": (0,),
+        "cudaMemcpyAsync": (0, 0, 0, runtime.cudaMemcpyKind.cudaMemcpyHostToDevice, int(handle)),
+        "cudaStreamBeginCapture": (int(handle), runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal),
+        "cudaStreamEndCapture": (int(handle),),
+        "cudaGraphInstantiate": (runtime.cudaGraph_t(0), 0),
+        "cudaGraphLaunch": (runtime.cudaGraphExec_t(0), int(handle)),
+        "cudaGraphDestroy": (runtime.cudaGraph_t(0),),
+        "cudaGraphExecDestroy": (runtime.cudaGraphExec_t(0),),
+    }
+    stand_in = {name for name, value in vars(FakeCuda).items() if name.startswith("cuda") and callable(value)}
+    assert set(calls) == stand_in - {"cudaError_t", "cudaGetErrorString"}
+    if runtime.cudaGetDeviceCount()[0] == runtime.cudaError_t.cudaSuccess:
+        pytest.skip("there is a GPU here, on which these calls would do something")
+    for name, arguments in calls.items():
+        answer = getattr(runtime, name)(*arguments)
+        assert isinstance(answer, tuple) and isinstance(answer[0], runtime.cudaError_t), name
+    assert runtime.cudaGetErrorString(answer[0])[1].decode()
+    assert {"name", "major", "minor", "totalGlobalMem"} <= set(dir(runtime.cudaDeviceProp()))

@@ -10,7 +10,6 @@ from seg_perception.inference.tensorrt_open import Watch
 from seg_perception.ros.status import Level, Status
 from seg_perception.ros.status_message import diagnostics_message
 
-_LOG_STEP = 0.1  # of the build
 _PERIOD = 1.0  # s, what diagnostic_aggregator expects
 
 
@@ -25,16 +24,17 @@ def build_watch(node: Any, diagnostics: Any, is_stopping: Callable[[], bool]) ->
         is_stopping: whether the process has been asked to end; then the build is ended by KeyboardInterrupt.
     """
     log = node.get_logger()
-    logged = 0.0
+    logged = 0
     published = float("-inf")
 
     def progress(share: float) -> None:
         nonlocal logged, published
         if is_stopping():
             raise KeyboardInterrupt
-        if share >= logged + _LOG_STEP:
-            logged = share
-            log.info(f"building the engine: {share:.0%}")
+        tenths = round(share * 100) // 10
+        if tenths > logged:
+            logged = tenths
+            log.info(f"building the engine: {tenths}0%")
         if time.monotonic() >= published + _PERIOD:
             published = time.monotonic()
             status = Status(Level.WARN, f"the engine is being built: {share:.0%} done.", {})
