@@ -87,8 +87,8 @@ def test_the_node_is_started_from_where_setup_puts_it() -> None:
 def test_arguments_reach_the_node() -> None:
     _, actions = execute(
         "perception.launch.py", camera="/front/", image_topic="image_rect", model="/m.onnx", backend="onnx_cpu",
-        precision="fp16", matrix="/c.yaml", image_transport="compressed", namespace="robot1", use_sim_time="true", log_level="debug",
-        dds_profile="false", odometry_topic="/wheel/odom",
+        precision="fp16", matrix="/c.yaml", image_transport="compressed", namespace="robot1", use_sim_time="true",
+        log_level="debug", dds_profile="false", odometry_topic="/wheel/odom",
     )  # fmt: skip
     node = one(actions, made.LifecycleNode)
     _, overrides, time = node.named["parameters"]
