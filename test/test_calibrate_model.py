@@ -167,6 +167,16 @@ def test_a_quantised_file_has_one_precision_its_own(plan: Path, model: Path) -> 
     assert results["fp32"].after.ece() < 0.02
 
 
+def test_an_int8_network_compiled_for_the_cpu_starts_with_the_calibration_of_int8(plan: Path, model: Path) -> None:
+    calibrate_model(plan, None, model)
+    images, out = str(plan.parent / "images"), plan.parent / "small.onnx"
+    options = ["--precision", "int8", "--target", "cpu", "--calibration", images, "--check", str(plan), "--anyway"]
+    main(["compile", str(model), *options, "--out", str(out)])
+    card, compiled = (ModelCard.load(path.with_suffix(".yaml")) for path in (model, out))
+    assert compiled.calibration == {"fp32": card.calibration["int8"]}
+    compiled.verify(out)
+
+
 def test_a_temperature_in_an_older_card_gives_way(plan: Path, model: Path) -> None:
     path = model.with_suffix(".yaml")
     lines = path.read_text(encoding="utf-8").replace("calibration:\n  fp32: {temperature: 1.0}\n", "temperature: 3.0\n")

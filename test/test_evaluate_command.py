@@ -20,6 +20,8 @@ import yaml
 from seg_perception.cli import main
 from seg_perception.evaluation.evaluate import ImageScore, Picture
 from seg_perception.judging import Judging, JudgingRequest
+from seg_perception.logit_scaling import UNCALIBRATED
+from seg_perception.model_card import ModelCard
 from seg_perception.report.evaluation_page import errors
 from seg_perception.resources import find
 from seg_perception.training.calibrate_model import calibrate_model
@@ -271,12 +273,16 @@ def judged(street: Path) -> dict[str, Any]:
     return judging.summary(judging.run())
 
 
-def test_on_real_images_it_finds_the_iou_that_calibration_finds_by_another_way(
-    judged: dict[str, Any], street: Path
-) -> None:
-    calibrated = calibrate_model(street / "plan.yaml", None, street / "urban.onnx", ["fp32"])["fp32"]
-    assert {name: of["iou"] for name, of in judged["labels"].items()} == pytest.approx(calibrated.iou, abs=2e-4)
-    assert judged["mean_iou"] == pytest.approx(calibrated.mean_iou, abs=1e-4)
+def test_on_real_images_it_finds_what_calibration_finds_by_another_way(street: Path, tmp_path: Path) -> None:
+    shutil.copytree(street, tmp_path, dirs_exist_ok=True)
+    model = tmp_path / "urban.onnx"
+    before = calibrate_model(tmp_path / "plan.yaml", None, model, ["fp32"])["fp32"].before
+    card = ModelCard.load(model.with_suffix(".yaml"))
+    replace(card, calibration={"fp32": UNCALIBRATED}).write(model.with_suffix(".yaml"))
+    judging = Judging(JudgingRequest(tmp_path / "plan.yaml", model, find("config/cost_matrices/road_car.yaml")))
+    judged = judging.summary(judging.run())
+    assert [of["iou"] for of in judged["labels"].values()] == pytest.approx(before.iou().tolist(), abs=2e-4)
+    assert judged["calibration"]["ece"] == pytest.approx(before.ece(), abs=2e-4)
     assert judged["labels"].keys() >= {"Road", "Tree|Grass"}
 
 

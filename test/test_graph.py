@@ -211,6 +211,11 @@ def test_a_network_as_its_file_is_gets_the_calibration_of_fp32_and_a_converted_o
     np.testing.assert_array_equal(given.cell_probabilities, alone.cell_probabilities)
 
     card, spec = tiny.card(calibration={"fp32": fp32, "fp16": fp16}), GraphSpec(cells=1)
+    # Asked for fp16, ONNX Runtime still computes in the types of the file.
+    engine = open_engine(tiny.save(tmp_path, tiny.network(), card), spec, backend="onnx_cpu", precision="fp16")
+    again = engine.run(images, costs, np.zeros((1, 1, 2), np.float32))
+    np.testing.assert_array_equal(again.cell_probabilities, alone.cell_probabilities)
+
     network = read_network(tmp_path / "tiny.onnx", card, batch=1)
     as_fp16 = fused_graph(network, card, spec, 4, "fp16")
     assert as_fp16 == fused_graph(network, tiny.card(calibration={"fp32": fp16}), spec, 4)

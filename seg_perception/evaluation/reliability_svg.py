@@ -14,9 +14,9 @@ _WIDTH, _HEIGHT = _LEFT + _SIDE + 22.0, _SHARES_TOP + _SHARES_HEIGHT + 40.0
 _STYLE = """
 text { font: 12px system-ui, sans-serif; fill: #5e6672 }
 .title { font-size: 14px; font-weight: 600; fill: #1d2126 }
-.accuracy, .share { fill: #0072b2 } .share { opacity: .45 }
-.gap { fill: #d55e00; opacity: .55 }
-.before { fill: none; stroke: #1d2126; stroke-width: 1.5 }
+.accuracy, .share { fill: #0072b2; opacity: .55 }
+.gap { fill: #d55e00; opacity: .8 }
+.before { fill: #fffefb; stroke: #1d2126; stroke-width: 1.5 }
 .perfect { stroke: #1d2126; stroke-dasharray: 4 4 }
 .frame { fill: none; stroke: #b9b2a4 }
 """
@@ -32,7 +32,7 @@ def reliability_svg(reliability: Reliability, before: Reliability | None = None)
         reliability: what to draw.
         before: circles at mean confidence and share of right decisions, to compare with; none when None.
     """
-    parts = [_rectangle("frame", 0.0, 1.0, 0.0, 1.0), _line("perfect", 0.0, 0.0, 1.0, 1.0)]
+    parts = [_rectangle("frame", 0.0, 1.0, 0.0, 1.0)]
     edges = np.linspace(0, 1, len(reliability.count) + 1)
     shares = reliability.count / max(int(reliability.count.sum()), 1)
     for index in np.flatnonzero(reliability.count):
@@ -41,6 +41,7 @@ def reliability_svg(reliability: Reliability, before: Reliability | None = None)
         parts.append(_rectangle("accuracy", low, high, 0.0, accuracy))
         parts.append(_rectangle("gap", low, high, *sorted((accuracy, confidence))))
         parts.append(_rectangle("share", low, high, 0.0, shares[index], _SHARES_TOP, _SHARES_HEIGHT))
+    parts.append(_line("perfect", 0.0, 0.0, 1.0, 1.0))
     title = f"ECE {reliability.expected_calibration_error():.4f}"
     if before is not None:
         title += f" (circles: {before.expected_calibration_error():.4f} before)"

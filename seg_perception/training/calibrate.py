@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,8 +84,8 @@ class Calibration:
         labels: names of the labels in use, L of them.
         nll_before: mean negative log-likelihood of fitted pixels without calibration, nats.
         nll_temperature, nll_vector: with temperature and with vector scaling.
-        before: all pixels, not calibrated.
-        after: all pixels, with the kind of `scaling`.
+        halves_before: all pixels of the first and of the last half, not calibrated.
+        halves_after: the same with the kind of `scaling`.
     """
 
     scaling: LogitScaling
@@ -91,8 +93,18 @@ class Calibration:
     nll_before: float
     nll_temperature: float
     nll_vector: float
-    before: Judgement
-    after: Judgement
+    halves_before: tuple[Judgement, Judgement]
+    halves_after: tuple[Judgement, Judgement]
+
+    @property
+    def before(self) -> Judgement:
+        """All pixels, not calibrated."""
+        return self.halves_before[0] + self.halves_before[1]
+
+    @property
+    def after(self) -> Judgement:
+        """All pixels, calibrated."""
+        return self.halves_after[0] + self.halves_after[1]
 
 
 def calibrate(
@@ -138,7 +150,6 @@ def calibrate(
             pixels.append(_draw(logits, sample.label, max(_FITTED_PIXELS // images, 1)))
         drawn.append(_joined(pixels))
     judged = JudgedLabels.of(occurring, space)
-    membership = judged.membership
     parts = [Pixels(part.logits, judged.renumber(part.labels)) for part in drawn]
     if any(part.labels.size == 0 for part in parts):
         raise ConfigError(
@@ -146,20 +157,20 @@ def calibrate(
             "pixel; add labelled images."
         )
 
-    choice = _choose(parts, membership)
-    judgements: list[tuple[Judgement, Judgement]] = []
-    for half, scaling in zip(halves, choice.crosswise, strict=True):
+    choice = _choose(parts, judged.membership)
+
+    def judge(half: Sequence[tuple[Dataset, int]], scaling: LogitScaling) -> tuple[Judgement, Judgement]:
+        pairs = []
         for place in half:
             sample, logits = run(place)
             valid = sample.label != IGNORE
-            if valid.any():
-                labels = judged.renumber(sample.label)[valid]
-                one, two = (_judged(s.apply(logits), labels, valid, membership) for s in (UNCALIBRATED, scaling))
-                judgements.append((one, two))
-    before, after = judgements[0]
-    for one, two in judgements[1:]:
-        before, after = before + one, after + two
-    return Calibration(choice.scaling, judged.names, *choice.nll, before=before, after=after)
+            labels = judged.renumber(sample.label)[valid]
+            pairs.append([_judged(s.apply(logits), labels, valid, judged.membership) for s in (UNCALIBRATED, scaling)])
+        before, after = (reduce(add, judgements) for judgements in zip(*pairs, strict=True))
+        return before, after
+
+    first, last = (judge(half, scaling) for half, scaling in zip(halves, choice.crosswise, strict=True))
+    return Calibration(choice.scaling, judged.names, *choice.nll, (first[0], last[0]), (first[1], last[1]))
 
 
 _TEMPERATURE, _VECTOR = 1, 2

@@ -28,6 +28,10 @@ def figures(calibration: Calibration) -> dict[str, Any]:
             "vector": _short(calibration.nll_vector),
         },
         "ece": {"before": _short(before.ece()), "after": _short(after.ece())},
+        "ece_of_halves": {
+            "before": [_short(half.ece()) for half in calibration.halves_before],
+            "after": [_short(half.ece()) for half in calibration.halves_after],
+        },
         "classwise_ece": {"before": _short(before.classwise_ece()), "after": _short(after.classwise_ece())},
         "reliability": _bins(after.reliability),
     }
@@ -43,13 +47,16 @@ def table(results: Mapping[Precision, Calibration]) -> str:
 
 
 def _column(content: Mapping[str, Any]) -> dict[str, str]:
-    def change(key: str) -> str:
-        return f"{content[key]['before']:.4f} -> {content[key]['after']:.4f}"
+    def change(key: str, half: int | None = None) -> str:
+        before, after = content[key]["before"], content[key]["after"]
+        return f"{before:.4f} -> {after:.4f}" if half is None else f"{before[half]:.4f} -> {after[half]:.4f}"
 
     return {
         "calibration": content["calibration"],
         "mean IoU": change("mean_iou"),
         "ECE": change("ece"),
+        "ECE, first half": change("ece_of_halves", 0),
+        "ECE, last half": change("ece_of_halves", 1),
         "class-wise ECE": change("classwise_ece"),
         **{f"NLL, {kind}": f"{value:.4f}" for kind, value in content["nll"].items()},
         **{f"IoU {name}": f"{score:.4f}" for name, score in content["iou"].items()},
