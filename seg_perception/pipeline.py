@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,6 +27,7 @@ from seg_perception.geometry.ground import (
     visibility,
 )
 from seg_perception.geometry.transforms import Transform, footprint_of
+from seg_perception.images.network_size import at_network_size
 from seg_perception.inference.engine import Engine, EngineOutput
 from seg_perception.inference.graph import GraphSpec
 from seg_perception.risk.cost_matrix import CostMatrix
@@ -125,7 +125,9 @@ class Pipeline:
         """
         clock = _Clock()
         card = self._engine.card
-        image = _at_network_size(frame, card.width, card.height, self._engine.spec.image_order)
+        image = at_network_size(
+            frame.image, frame.channel_order, card.width, card.height, self._engine.spec.image_order
+        )
         clock.lap("resize")
 
         odom_from_footprint = footprint_of(frame.odom_from_base)
@@ -186,17 +188,6 @@ def field_of_view(result: Result, settings: PipelineSettings) -> NDArray[np.bool
 
 def _footprint_from_optical(frame: Frame) -> Transform:
     return footprint_of(frame.odom_from_base).inverse() @ frame.odom_from_base @ frame.base_from_optical
-
-
-def _at_network_size(frame: Frame, width: int, height: int, order: str) -> NDArray[np.uint8]:
-    image: NDArray[Any] = frame.image
-    if image.shape[:2] != (height, width):
-        # Averaging over the pixels that merge keeps thin things from flickering; it only makes sense when shrinking.
-        shrinks = image.shape[0] >= height and image.shape[1] >= width
-        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    if frame.channel_order != order:
-        image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    return np.ascontiguousarray(image, dtype=np.uint8)
 
 
 def _inside(pixels: NDArray[np.float64], camera: Camera) -> NDArray[np.float64]:

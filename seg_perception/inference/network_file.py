@@ -18,17 +18,18 @@ PREFIX = "network/"
 """Put before every name of the network, so that none can clash with the names of the fused graph."""
 
 
-def read_network(path: Path, card: ModelCard, batch: int) -> onnx.ModelProto:
+def read_network(path: Path, card: ModelCard, batch: int, prefix: str = PREFIX) -> onnx.ModelProto:
     """Read a network and fix its input to [batch, 3, card.height, card.width].
 
     Args:
         path: an ONNX file with its weights inside; one float32 image in (NCHW), one output.
         card: its model card.
         batch: images per run.
+        prefix: put before every name; "" leaves the names as they are.
 
     Returns:
-        The network in opset 17 or above with every name under `PREFIX`, its input's shape fixed and its output's shape
-        left open (it is known once the network has run).
+        The network in opset 17 or above, its input's shape fixed and its output's shape left open (it is known once the
+        network has run).
 
     Raises:
         ModelError: the file is no ONNX network or does not match the card.
@@ -36,7 +37,7 @@ def read_network(path: Path, card: ModelCard, batch: int) -> onnx.ModelProto:
     network = _parse(path)
     try:
         _check_and_fix(path, network, card, batch)
-        return compose.add_prefix(_modernised(path, network), PREFIX)
+        return compose.add_prefix(_modernised(path, network), prefix)
     except ModelError:
         raise
     except Exception as error:  # bytes that parse but make no sense end anywhere in protobuf or onnx
