@@ -21,6 +21,7 @@ RUN = [
     "onnx",
     "onnxruntime",
     "opencv-python-headless>=4.5",
+    "pillow",
     "pyyaml",
     "rosbags>=0.11.9",
     "tqdm",
@@ -35,7 +36,7 @@ EXTRAS = {
     ],
     # NVIDIA GPUs. On a Jetson, JetPack brings its own TensorRT.
     "tensorrt": ["tensorrt>=10", "cuda-python>=12.6"],
-    "train": ["torch>=2.3"],
+    "train": ["tensorboard", "torch>=2.3"],
     # The Rerun viewer: `rerun result.mcap` opens what a replay wrote.
     "view": ["rerun-sdk>=0.39"],
     # Named as colcon wants it: with pytest in "test", `colcon test` runs pytest.
@@ -81,7 +82,7 @@ setup(
     install_requires=RUN,
     extras_require=EXTRAS,
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={NAME: ["py.typed", "report/assets/*"]},
+    package_data={NAME: ["py.typed", "report/assets/*", "training/layouts/*"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),

@@ -13,6 +13,10 @@ class ModelError(SegPerceptionError):
     """A network, its model card or its engine cannot be used. The message names the file."""
 
 
+class DeviceError(SegPerceptionError):
+    """A GPU, its driver or its libraries are not there or failed. The message says what was asked of them."""
+
+
 class RecordingError(SegPerceptionError):
     """A recording cannot be read or written. The message names the file and, where there is one, the topic."""
 

@@ -27,7 +27,7 @@ from seg_perception.geometry.ground import (
     visibility,
 )
 from seg_perception.geometry.transforms import Transform, footprint_of
-from seg_perception.images.network_size import at_network_size
+from seg_perception.images.scaled import at_network_size
 from seg_perception.inference.engine import Engine, EngineOutput
 from seg_perception.inference.graph import GraphSpec
 from seg_perception.risk.cost_matrix import CostMatrix
@@ -126,7 +126,7 @@ class Pipeline:
         clock = _Clock()
         card = self._engine.card
         image = at_network_size(
-            frame.image, frame.channel_order, card.width, card.height, self._engine.spec.image_order
+            frame.image, card.width, card.height, frame.channel_order, self._engine.spec.image_order
         )
         clock.lap("resize")
 

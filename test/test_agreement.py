@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from seg_perception.errors import ModelError
 from seg_perception.inference.agreement import Agreement, Batch, broken_limit, compare, plain_costs, table
 from seg_perception.inference.graph import GraphSpec, fused_graph
 from seg_perception.inference.network_file import read_network
-from seg_perception.inference.onnx_session import open_session
 from seg_perception.inference.precision import in_precision
 from seg_perception.inference.prepare import load_card, prepare
 from seg_perception.resources import find
@@ -189,27 +187,6 @@ def test_the_shipped_network_keeps_the_limits_on_images_it_was_not_calibrated_on
     agreement = compare(plain, converted, batches, plain_costs(12), label_of_class)
     assert broken_limit(agreement, precision) is None, table(agreement, precision)
     assert agreement.labels < 1 and agreement.reference_iou > 0.6
-
-
-def test_int8_for_the_cpu_is_faster_than_fp32(capsys: pytest.CaptureFixture[str]) -> None:
-    cpu = Path("/proc/cpuinfo")
-    if not cpu.is_file() or "vnni" not in cpu.read_text(encoding="utf-8"):
-        pytest.skip("this CPU has no dot product of 8-bit integers (VNNI)")
-    plain = shipped()
-    noise = np.random.default_rng(0).integers(0, 256, (1, 360, 480, 3), dtype=np.uint8)
-    feed = {"image": noise, "costs": plain_costs(12), "cells": np.zeros((1, 500, 2), np.float32)}
-    sessions = [open_session(model, threads=1) for model in (plain, in_precision(plain, "int8", [noise], "cpu"))]
-    times: list[list[float]] = [[], []]
-    for _ in range(12):
-        # In turns, so that both feel the same load.
-        for session, taken in zip(sessions, times, strict=True):
-            start = time.perf_counter()
-            session.run(None, feed)
-            taken.append(time.perf_counter() - start)
-    ratio = float(np.median(times[0]) / np.median(times[1]))
-    with capsys.disabled():
-        print(f"\nint8 on this CPU: {ratio:.2f} times as fast as fp32")
-    assert ratio > 1.0
 
 
 def shipped() -> onnx.ModelProto:

@@ -12,16 +12,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import fake_gpu
 import pytest
+import tiny_networks as tiny
 from ros_support import ros_environment
 
 from seg_perception.cli import main
 from seg_perception.commands.doctor import table
-from seg_perception.doctor import cameras, dds, probe, ros, software
+from seg_perception.doctor import cameras, dds, gpu, probe, ros, software
 from seg_perception.doctor.cameras import CameraTopic, Heard, Publisher
 from seg_perception.doctor.finding import Finding, Level, ok, problem, size
 from seg_perception.doctor.probe import Probe
 from seg_perception.errors import ModelError
+from seg_perception.inference.backends import open_engine
+from seg_perception.inference.graph import GraphSpec
 
 FASTRTPS, JAZZY = "rmw_fastrtps_cpp", "FASTRTPS_DEFAULT_PROFILES_FILE"
 PROFILE = """<?xml version="1.0" encoding="UTF-8" ?>
@@ -77,11 +81,67 @@ def test_the_shipped_network_opens_and_is_timed() -> None:
 
 
 def test_a_network_that_does_not_open_is_a_problem_in_its_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*arguments: Any) -> None:
+    def fail(*arguments: Any, **options: Any) -> None:
         raise ModelError("urban.onnx: its sha256 is another one.")
 
     monkeypatch.setattr("seg_perception.inference.backends.open_engine", fail)
     assert software.model() == problem("models/urban.onnx", "urban.onnx: its sha256 is another one.")
+
+
+class Machine:
+    """A made-up GPU, and a plan that was built on it."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SEG_PERCEPTION_CACHE", str(folder / "cache"))
+        self.cuda, self.tensorrt = fake_gpu.install(monkeypatch)
+        model = tiny.save(folder, tiny.network(), tiny.card())
+        open_engine(model, GraphSpec(cells=2), backend="tensorrt").close()
+
+    def diagnosis(self, subject: str) -> Finding:
+        (finding,) = (finding for finding in gpu.findings() if finding.subject.startswith(subject))
+        return finding
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    return Machine(tmp_path, monkeypatch)
+
+
+def test_the_gpu_its_software_and_its_plans_are_told(machine: Machine) -> None:
+    assert machine.diagnosis("GPU") == ok("GPU", "Orin, compute capability 8.7, 8 GB")
+    assert machine.diagnosis("TensorRT-RTX").found == "not installed"
+    assert machine.diagnosis("backend auto").found.startswith("tries tensorrt, then ")
+    plan = machine.diagnosis("plan of tiny, fp32")
+    assert plan.level == Level.OK
+    assert plan.found.endswith(", for tensorrt 10.3.0 on Orin (compute capability 8.7)")
+    assert not machine.cuda.memory and not machine.cuda.handles
+
+
+def test_a_plan_of_another_gpu_names_both_and_the_command_that_mends_it(machine: Machine) -> None:
+    machine.cuda.name, machine.cuda.capability = "Thor", (11, 0)
+    plan = machine.diagnosis("plan of tiny")
+    assert (plan.level, plan.mend) == (Level.NOTE, "seg-perception compile MODEL.onnx")
+    assert "on Orin (compute capability 8.7); this machine has tensorrt 10.3.0 on Thor" in plan.found
+
+
+def test_a_damaged_plan_is_a_problem(machine: Machine) -> None:
+    (path,) = (Path(os.environ["SEG_PERCEPTION_CACHE"]) / "plans").glob("*.plan")
+    path.write_bytes(b"half of it")
+    plan = machine.diagnosis("plan of tiny")
+    assert (plan.level, plan.mend) == (Level.PROBLEM, "it is built again when the network is opened next")
+
+
+def test_without_a_gpu_the_cpu_is_what_remains(machine: Machine) -> None:
+    machine.cuda.failing["cudaSetDevice"] = fake_gpu.Status.cudaErrorNoDevice
+    assert machine.diagnosis("GPU").mend == "the network runs on the CPU"
+    assert machine.diagnosis("backend auto").found == "tries onnx_cpu"
+    assert "cannot be used here: TensorRT 10.3.0 builds plans only on the GPU" in machine.diagnosis("plan of").found
+
+
+def test_a_tensorrt_that_is_too_old_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_gpu.install(monkeypatch, version="8.5.2")
+    (finding,) = (finding for finding in gpu.findings() if finding.subject == "TensorRT")
+    assert finding.level == Level.PROBLEM and "JetPack 6" in finding.found
 
 
 def test_the_distribution_is_the_sourced_one() -> None:

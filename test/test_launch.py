@@ -86,7 +86,7 @@ def test_the_node_is_started_from_where_setup_puts_it() -> None:
 
 def test_arguments_reach_the_node() -> None:
     _, actions = execute(
-        "perception.launch.py", camera="/front/", image_topic="image_rect", model="/m.onnx", backend="onnx",
+        "perception.launch.py", camera="/front/", image_topic="image_rect", model="/m.onnx", backend="onnx_cpu",
         matrix="/c.yaml", image_transport="compressed", namespace="robot1", use_sim_time="true", log_level="debug",
         dds_profile="false", odometry_topic="/wheel/odom",
     )  # fmt: skip
@@ -94,7 +94,7 @@ def test_arguments_reach_the_node() -> None:
     _, overrides, time = node.named["parameters"]
     assert overrides == {
         "model": "/m.onnx",
-        "backend": "onnx",
+        "backend": "onnx_cpu",
         "cost_matrix": "/c.yaml",
         "image_transport": "compressed",
     }

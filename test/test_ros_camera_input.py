@@ -332,6 +332,29 @@ def test_reliable_delivery_is_asked_for_once_announced_images_stay_away(
     assert len(perception.said) == 1
 
 
+def test_a_camera_that_comes_back_best_effort_is_taken_so_again(
+    start: Callable[..., Perception], driver: Driver
+) -> None:
+    perception = start()
+    camera = perception.listen()
+    reliable = driver.publisher(perception, Image, "/image")
+    infos = driver.publisher(perception, CameraInfo, "/camera_info")
+    camera.check(perception.clock())
+    publish_infos(perception, infos, info(1280, 720))
+    check_after(perception, camera, 1.1 * PATIENCE)
+    assert camera.state().reliability == "reliable"
+    driver.node.destroy_publisher(reliable)
+    other = driver.node.create_publisher(Image, "/image", BEST_EFFORT)
+
+    def arrives() -> bool:
+        camera.check(perception.clock())
+        other.publish(image())
+        return bool(perception.images)
+
+    perception.wait(arrives, "an image", timeout=3.0)
+    assert camera.state().reliability == "best effort" and camera.state().problem == ""
+
+
 def test_a_publisher_that_has_just_come_is_given_its_time(start: Callable[..., Perception], driver: Driver) -> None:
     perception = start()
     camera = perception.listen()

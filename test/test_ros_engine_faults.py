@@ -24,6 +24,7 @@ from robot import ERROR, Robot, cells, nanoseconds, values, write_model
 
 from seg_perception.errors import ModelError
 from seg_perception.inference.engine import Engine, EngineOutput
+from seg_perception.inference.tensorrt_open import Watch
 from seg_perception.ros import loaded
 from seg_perception.ros.node import PerceptionNode
 from seg_perception.ros.settings import NodeSettings, settings_of
@@ -35,14 +36,14 @@ class Fragile:
     """A network that does on command what networks do when they fail."""
 
     def __init__(self, settings: NodeSettings) -> None:
-        self._engine = loaded.open_network(settings)
+        self._engine = loaded.open_network(settings, Watch())
         self.card, self.spec = self._engine.card, self._engine.spec
         self.fault: Exception | None = None
         self.gate = threading.Event()
         self.gate.set()
         self.opened = 0
 
-    def open(self, settings: NodeSettings) -> Engine:
+    def open(self, settings: NodeSettings, watch: Watch) -> Engine:
         self.opened += 1
         return self
 

@@ -232,14 +232,8 @@ def test_where_nobody_listens_it_says_so_and_plays_all_but_what_is_broken(tmp_pa
 
 
 def test_as_launch_starts_it_topics_are_remapped(tmp_path: Path) -> None:
-    words = [
-        sys.executable,
-        str(ROOT / "scripts/play"),
-        str(drive(count=2).write(tmp_path)),
-        "--ros-args",
-        "-r",
-        f"{IMAGE}:=/front",
-    ]
+    bag = drive(count=2).write(tmp_path)
+    words = [sys.executable, ROOT / "scripts/play", bag, "--ros-args", "-r", f"{IMAGE}:=/front"]
     environment = {**os.environ, **ros_support.ros_environment(), "PYTHONPATH": str(ROOT)}
     with Listener() as listener, subprocess.Popen(words, env=environment) as process:
         listener.listen(Image, "/front", MANY)

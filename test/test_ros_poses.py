@@ -148,11 +148,26 @@ def test_silence_is_told_apart(start: Callable[..., Graph]) -> None:
         start().source.lookup(SECOND, "camera", 0.05)
 
 
+def with_orientation(x: float, w: float) -> Any:
+    pose = odometry(SECOND, 1.0).pose
+    pose.pose.orientation.x, pose.pose.orientation.w = x, w
+    return pose
+
+
+def framed(frame: str) -> Any:
+    header = odometry(SECOND, 1.0).header
+    header.frame_id = frame
+    return header
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"child_frame_id": "wheel"}, "child_frame_id is 'wheel', not 'base_link'; set parameter 'base_frame'"),
+        ({"header": framed("map")}, "header.frame_id is 'map', not 'odom'; set parameter 'odom_frame'"),
         ({"x": math.nan}, "refused: .*finite"),
+        ({"pose": with_orientation(0.0, 0.0)}, "refused: .*quaternion .* of length 1"),
+        ({"pose": with_orientation(math.inf, 1.0)}, "refused: .*quaternion .* of length 1"),
     ],
 )
 def test_odometry_that_makes_no_sense_is_the_reason(
@@ -161,11 +176,23 @@ def test_odometry_that_makes_no_sense_is_the_reason(
     graph = start()
     publisher = graph.odometry()
     publisher.publish(odometry(SECOND, **{"x": 1.0, **changes}))
-    time.sleep(0.2)
-    with pytest.raises(GeometryError, match=words):
-        graph.source.lookup(SECOND, "camera", 0.1)
+    time.sleep(0.1)
+    with pytest.raises(GeometryError, match=f"^/odometry: .*{words}"):
+        graph.source.lookup(SECOND, "camera", 0.05)
     publisher.publish(odometry(SECOND, 1.0))
     assert graph.source.lookup(SECOND, "camera", 2.0)[0].translation[0] == 1.0, "and the next good one is taken"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"child_frame_id": ""}, {"child_frame_id": "/base_link"}, {"header": framed("")}, {"header": framed("/odom")}],
+)
+def test_odometry_whose_frames_are_left_out_or_have_a_slash_is_taken(
+    start: Callable[..., Graph], changes: dict[str, Any]
+) -> None:
+    graph = start()
+    graph.odometry().publish(odometry(SECOND, 1.0, **changes))
+    assert graph.source.lookup(SECOND, "camera", 2.0)[0].translation[0] == 1.0
 
 
 def test_after_a_reset_the_past_is_forgotten(start: Callable[..., Graph]) -> None:
@@ -284,3 +311,43 @@ def test_a_reset_forgets_what_moves_and_keeps_what_is_fixed(tf: tuple[Graph, Any
     assert graph.source.lookup(SECOND, "camera", 3.0)[0].translation[0] == 1.0
     with pytest.raises(GeometryError):
         graph.source.lookup(9 * SECOND, "camera", 0.1)
+
+
+def test_what_is_no_transform_is_not_taken(tf: tuple[Graph, Any, Any]) -> None:
+    graph, moving, fixed = tf
+    fixed.sendTransform(transform("base_link", "camera", 0, mount_to_base_from_optical(*MOUNT)))
+    for part in ("translation", "rotation"):
+        broken = transform("odom", "base_link", SECOND, at(1.0))
+        getattr(broken.transform, part).x = math.nan
+        moving.sendTransform(broken)
+    with pytest.raises(GeometryError, match="no transform from 'base_link' to 'odom'"):
+        graph.source.lookup(SECOND, "camera", 0.3)
+    moving.sendTransform(transform("odom", "base_link", SECOND, at(1.0)))
+    assert graph.source.lookup(SECOND, "camera", 3.0)[0].translation[0] == 1.0
+
+
+def test_a_mount_by_parameter_outranks_that_of_tf(start: Callable[..., Graph]) -> None:
+    tf2_ros = pytest.importorskip("tf2_ros", reason="tf2_ros is not installed; it comes with a ROS distribution")
+    graph = start(pose_source="tf")
+    tf2_ros.StaticTransformBroadcaster(graph.teller).sendTransform(
+        [transform("odom", "base_link", 0, at(1.0)), transform("base_link", "camera", 0, at(9.0))]
+    )
+    odom_from_base, base_from_optical = graph.source.lookup(SECOND, "camera", 3.0)
+    assert odom_from_base.translation[0] == 1.0
+    np.testing.assert_allclose(base_from_optical.translation, MOUNT[:3], atol=1e-12)
+
+
+def test_poses_that_are_closed_leave_nothing_on_the_node(tf: tuple[Graph, Any, Any]) -> None:
+    """A lifecycle node is activated many times."""
+    graph, _, _ = tf
+
+    def others() -> list[Any]:
+        return [*graph.node.services, *graph.node.subscriptions]
+
+    graph.source.close()
+    left = others()
+    assert not any(each.service_name.endswith("tf2_frames") for each in graph.node.services)
+    assert not any(each.topic_name.startswith("/tf") for each in graph.node.subscriptions)
+    graph.source = poses.open_poses(graph.node, settings_of({"pose_source": "tf"}))
+    graph.source.close()
+    assert others() == left

@@ -44,7 +44,7 @@ def test_without_any_parameter_the_node_runs_what_the_package_ships() -> None:
 
 def test_every_parameter_reaches_the_settings() -> None:
     given: dict[str, Any] = {
-        "model": "/m.onnx", "model_card": "/c.yaml", "backend": "onnx", "threads": 3,
+        "model": "/m.onnx", "model_card": "/c.yaml", "backend": "onnx_cpu", "precision": "fp16", "threads": 3,
         "cost_matrix": "/costs.yaml", "cost_overrides": ["traverse.Grass: 90"],
         "risk.alpha": 0.5, "risk.lethal_at": 200.0,
         "image_transport": "compressed", "image_reliability": "reliable", "pose_source": "odometry",

@@ -1,4 +1,4 @@
-"""Datasets described by YAML, their mistakes, and augmentation that keeps image and label together."""
+"""What label files say: numbers, palettes, 16 bits, colours; and how their mistakes are told."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from seg_perception.errors import ConfigError
-from seg_perception.training.data import IGNORE, Sample, augment, epoch_batches, load_sample, read_datasets
+from seg_perception.training.data import IGNORE, Dataset, LabelSpace, load_sample, read_datasets
 from seg_perception.yamlfile import load_yaml
 
 CLASSES = ("Sky", "Tree", "Grass")
@@ -23,17 +24,63 @@ def _write_pair(root: Path, name: str, label: np.ndarray) -> None:
     cv2.imwrite(str(root / "labels" / f"{name}.png"), label)
 
 
-def _read(root: Path, values: str = "{0: Sky, 1: [Tree, Grass], 2: Grass, 3: ignore}", images: str = "images"):
+def _read(
+    root: Path, values: str = "{0: Sky, 1: [Tree, Grass], 2: Grass, 3: ignore}", images: str = "images", more: str = ""
+) -> tuple[Dataset, LabelSpace]:
     yaml = root / "data.yaml"
-    yaml.write_text(f"train:\n  toy: {{images: {images}, labels: labels, values: {values}}}\n", encoding="utf-8")
-    return read_datasets(load_yaml(yaml), "train", CLASSES, root)
+    yaml.write_text(f"train:\n  toy: {{images: {images}, labels: labels, values: {values}{more}}}\n", encoding="utf-8")
+    (dataset,), space = read_datasets(load_yaml(yaml), "train", CLASSES, root)
+    return dataset, space
 
 
 def test_a_label_may_leave_the_choice_between_classes_open(tmp_path: Path) -> None:
     _write_pair(tmp_path, "a", np.array([[0, 1], [2, 3]], np.uint8))
-    (dataset,), space = _read(tmp_path)
+    dataset, space = _read(tmp_path)
     assert load_sample(dataset, 0).label.tolist() == [[0, 3], [2, IGNORE]]
     assert space.members(3) == (1, 2) and space.name(3) == "Tree|Grass"
+
+
+def test_the_index_of_a_palette_file_counts_and_not_its_colour(tmp_path: Path) -> None:
+    _write_pair(tmp_path, "a", np.zeros((2, 2), np.uint8))
+    image = Image.fromarray(np.array([[0, 2], [2, 3]], np.uint8), mode="P")
+    image.putpalette([9, 9, 9, 200, 0, 0, 9, 9, 9, 1, 2, 3])
+    image.save(tmp_path / "labels" / "a.png")
+    dataset, _ = _read(tmp_path)
+    assert load_sample(dataset, 0).label.tolist() == [[0, 2], [2, IGNORE]]
+
+
+def test_labels_may_have_16_bits(tmp_path: Path) -> None:
+    _write_pair(tmp_path, "a", np.array([[0, 1000], [40000, 0]], np.uint16))
+    cv2.imwrite(str(tmp_path / "images" / "a.png"), np.zeros((2, 2, 3), np.uint8))
+    dataset, _ = _read(tmp_path, "{0: Sky, 1000: Tree, 40000: ignore}")
+    assert load_sample(dataset, 0).label.tolist() == [[0, 1], [IGNORE, 0]]
+
+
+@pytest.mark.parametrize(
+    "saved", [lambda picture: picture, lambda picture: picture.quantize(2), lambda picture: picture.convert("RGBA")]
+)
+def test_labels_may_be_colours(tmp_path: Path, saved) -> None:
+    _write_pair(tmp_path, "a", np.zeros((1, 2), np.uint8))
+    picture = Image.fromarray(np.array([[[128, 64, 20], [0, 0, 255]]], np.uint8))
+    saved(picture).save(tmp_path / "labels" / "a.png")
+    dataset, _ = _read(tmp_path, "{'128 64 20': Tree, '0, 0, 255': Sky}")
+    assert load_sample(dataset, 0).label.tolist() == [[1, 0]]
+
+
+def test_others_say_what_all_values_mean_that_are_not_named(tmp_path: Path) -> None:
+    _write_pair(tmp_path, "a", np.array([[0, 7], [200, 1]], np.uint8))
+    dataset, _ = _read(tmp_path, "{1: Tree}", more=", others: ignore")
+    assert load_sample(dataset, 0).label.tolist() == [[IGNORE, IGNORE], [IGNORE, 1]]
+
+
+def test_an_image_counts_as_it_is_stored_whatever_way_up_it_is_shown(tmp_path: Path) -> None:
+    _write_pair(tmp_path, "a", np.zeros((4, 6), np.uint8))
+    (tmp_path / "images" / "a.png").unlink()
+    sideways = Image.Exif()
+    sideways[0x0112] = 6  # orientation: turn right by 90 degrees
+    Image.fromarray(np.full((4, 6, 3), 77, np.uint8)).save(tmp_path / "images" / "a.jpg", exif=sideways)
+    dataset, _ = _read(tmp_path)
+    assert load_sample(dataset, 0).image.shape == (4, 6, 3)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +88,10 @@ def test_a_label_may_leave_the_choice_between_classes_open(tmp_path: Path) -> No
     [
         ("{0: Sky, 1: Bush}", "images", "'Bush' is not one of the classes"),
         ("{0: Sky, 1: tree}", "images", "did you mean 'Tree'"),
-        ("{300: Sky}", "images", "whole number from 0 to 255"),
+        ("{70000: Sky}", "images", "whole number from 0 to 65535"),
+        ("{0: Sky, '1 2 3': Tree}", "images", "three whole numbers from 0 to 255"),
+        ("{'1 2': Sky}", "images", "three whole numbers from 0 to 255"),
+        ("{'1 2 300': Sky}", "images", "must lie within 0 to 255"),
         ("{0: Sky}", "pictures", "is not a folder"),
     ],
 )
@@ -59,47 +109,78 @@ def test_an_image_without_label_is_named(tmp_path: Path) -> None:
         _read(tmp_path)
 
 
+def test_two_images_of_one_name_are_told_apart_from_their_label(tmp_path: Path) -> None:
+    _write_pair(tmp_path, "a", np.zeros((2, 2), np.uint8))
+    (tmp_path / "images" / "a.jpg").write_bytes((tmp_path / "images" / "a.png").read_bytes())
+    with pytest.raises(ConfigError, match=r"a\.(png|jpg) and a\.(png|jpg) have one name"):
+        _read(tmp_path)
+
+
+def _colours(path: Path) -> None:
+    cv2.imwrite(str(path), np.full((2, 2, 3), 7, np.uint8))
+
+
 @pytest.mark.parametrize(
-    ("spoil", "sentence"),
+    ("values", "spoil", "sentence"),
     [
-        (lambda label: label.write_bytes(b"no image"), "not an image that can be decoded"),
-        (lambda label: cv2.imwrite(str(label), np.zeros((3, 2), np.uint8)), "they must agree"),
-        (lambda label: cv2.imwrite(str(label), np.zeros((2, 2, 3), np.uint8)), "single-channel 8-bit"),
-        (lambda label: cv2.imwrite(str(label), np.full((2, 2), 77, np.uint8)), "holds value 77"),
+        ("{0: Sky}", lambda path: path.write_bytes(b"no image"), "not an image that can be decoded"),
+        ("{0: Sky}", lambda path: path.write_bytes(path.read_bytes()[:45]), "not an image that can be decoded"),
+        ("{0: Sky}", lambda path: cv2.imwrite(str(path), np.zeros((3, 2), np.uint8)), "they must agree"),
+        ("{0: Sky}", _colours, "holds RGB pixels where one number each is wanted"),
+        ("{0: Sky}", lambda path: cv2.imwrite(str(path), np.full((2, 2), 77, np.uint8)), "holds value 77, which"),
+        ("{'0 0 0': Sky}", _colours, "holds colour 7 7 7, which"),
+        ("{'0 0 0': Sky}", lambda path: None, "holds L pixels where colours are wanted"),
     ],
 )
-def test_a_broken_label_file_is_one_sentence(tmp_path: Path, spoil, sentence: str) -> None:
+def test_a_broken_label_file_is_one_sentence(tmp_path: Path, values: str, spoil, sentence: str) -> None:
     _write_pair(tmp_path, "a", np.zeros((2, 2), np.uint8))
     spoil(tmp_path / "labels" / "a.png")
-    (dataset,), _ = _read(tmp_path)
+    dataset, _ = _read(tmp_path, values)
     with pytest.raises(ConfigError, match=sentence):
         load_sample(dataset, 0)
 
 
-def test_augmentation_moves_image_and_label_together() -> None:
-    # The image carries its own label as brightness: a dark left half, a bright right half.
-    label = np.zeros((96, 128), np.uint8)
-    label[:, 64:] = 1
-    image = np.repeat(label[:, :, None] * 200, 3, axis=2).astype(np.uint8)
-    mirrored = 0
-    for seed in range(30):
-        changed = augment(Sample(image, label), (64, 48), np.random.default_rng(seed))
-        assert changed.image.shape == (48, 64, 3) and changed.label.shape == (48, 64)
-        interior = cv2.erode((changed.label == 1).astype(np.uint8), np.ones((9, 9))) > 0
-        other = cv2.erode((changed.label == 0).astype(np.uint8), np.ones((9, 9))) > 0
-        if interior.any() and other.any():
-            assert changed.image[interior].mean() > changed.image[other].mean() + 40
-            columns = np.arange(64)
-            mirrored += columns[interior.any(axis=0)].mean() < columns[other.any(axis=0)].mean()
-    assert 5 < mirrored < 25, "about half of the images are mirrored"
+@pytest.mark.parametrize(
+    ("selection", "kept"),
+    [
+        ("leave_out: ['b*']", ["a_001", "a_002", "a_010"]),
+        ("leave_out: [a_001..a_002]", ["a_010", "b_001"]),
+        ("only: ['a_*'], leave_out: [a_002, a_010..a_999]", ["a_001"]),
+        ("only: ['images/*_001.png']", ["a_001", "b_001"]),
+    ],
+)
+def test_sequences_can_be_held_out_by_name(tmp_path: Path, selection: str, kept: list[str]) -> None:
+    for name in ("a_001", "a_002", "a_010", "b_001"):
+        _write_pair(tmp_path, name, np.zeros((2, 2), np.uint8))
+    dataset, _ = _read(tmp_path, "{0: Sky}", more=f", {selection}")
+    assert [path.stem for path in dataset.images] == [path.stem for path in dataset.labels] == kept
 
 
-def test_an_epoch_draws_each_image_once_and_depends_only_on_its_seed() -> None:
-    samples = [[Sample(np.full((32, 32, 3), 8 * i, np.uint8), np.full((32, 32), i, np.uint8)) for i in range(8)]]
+@pytest.mark.parametrize(
+    ("selection", "sentence"),
+    [
+        ("leave_out: ['c*']", r"key 'train.toy.leave_out': 'c\*' matches no image"),
+        ("leave_out: ['*']", "no image is left"),
+        ("only: b..c", "must be a list"),
+    ],
+)
+def test_a_selection_that_cannot_be_meant_is_refused(tmp_path: Path, selection: str, sentence: str) -> None:
+    _write_pair(tmp_path, "a", np.zeros((2, 2), np.uint8))
+    with pytest.raises(ConfigError, match=sentence):
+        _read(tmp_path, "{0: Sky}", more=f", {selection}")
 
-    def labels(seed: int) -> list[int]:
-        batches = epoch_batches(samples, [1.0], (16, 16), 4, np.random.default_rng(seed))
-        return [int(np.min(label)) for _, batch in batches for label in batch]
 
-    assert sorted(labels(1)) == list(range(8))
-    assert labels(1) == labels(1) != labels(2)
+def test_the_frames_around_the_held_out_clip_of_real_camvid_are_left_out(real_data: Path, tmp_path: Path) -> None:
+    entry = "{layout: camvid, root: camvid, images: '{split}/images/*.jpg', labels: '{split}/labels/*.png', split: %s, "
+    entry += "values: {Tree: [Tree, Grass]}, others: ignore%s}"
+    near = ", leave_out: [0016E5_07680..0016E5_07920, 0016E5_08190..0016E5_08430]"
+    yaml = tmp_path / "data.yaml"
+    yaml.write_text(f"train:\n  near: {entry % ('train', near)}\n  clip: {entry % ('val', '')}\n", encoding="utf-8")
+    (train, clip), space = read_datasets(load_yaml(yaml), "train", CLASSES, real_data)
+
+    frames = [int(path.stem.split("_")[1]) for path in train.images if path.stem.startswith("0016E5")]
+    held_out = [int(path.stem.split("_")[1]) for path in clip.images]
+    assert (len(train.images), len(clip.images)) == (367 - 18, 101)
+    assert min(abs(frame - held) for frame in frames for held in held_out) > 10 * 30, "ten seconds at 30 Hz"
+    assert set(np.unique(load_sample(clip, 50).label)) == {0, 3, IGNORE}
+    assert space.name(3) == "Tree|Grass"

@@ -62,6 +62,20 @@ def colour_network(width: int = 64, height: int = 48, certainty: float = 12.0) -
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
+def fragile_network() -> onnx.ModelProto:
+    """1 / (brightness - 1) at every pixel: infinite where an image is white, and fine everywhere else."""
+    network_ = network(classes=2, stride=1, width=4, height=4)
+    network_.graph.initializer[0].CopyFrom(numpy_helper.from_array(np.ones((2, 3, 1, 1), np.float32), "kernel"))
+    network_.graph.initializer[1].CopyFrom(numpy_helper.from_array(np.array([-3, 0], np.float32), "bias"))
+    network_.graph.node[1].CopyFrom(helper.make_node("Reciprocal", ["scores"], ["logits"]))
+    return network_
+
+
+def fragile_card() -> ModelCard:
+    """The card for `fragile_network`."""
+    return card(classes=2, width=4, height=4, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+
+
 def card(classes: int = 5, width: int = 64, height: int = 48, **changes: Any) -> ModelCard:
     """A card that fits `network` but for its sha256."""
     colours = np.arange(3 * classes, dtype=np.uint8).reshape(classes, 3)

@@ -22,7 +22,9 @@ from seg_perception.config import PipelineSettings
 from seg_perception.costmap.grid import EvidenceGrid
 from seg_perception.errors import GeometryError, ModelError, RecordingError
 from seg_perception.inference.backends import open_engine
+from seg_perception.inference.choices import Backend, Precision
 from seg_perception.inference.engine import Engine
+from seg_perception.inference.tensorrt_open import Watch
 from seg_perception.latency import Durations
 from seg_perception.model_card import file_sha256
 from seg_perception.pictures import jpeg, most_probable, overlay
@@ -49,6 +51,8 @@ class ReplayRequest:
         settings: ground and grid.
         options: how to read the recording.
         threads: CPU threads of the engine; None for one per core.
+        backend: what runs the network.
+        precision: what TensorRT computes it in.
         resume: go on with an interrupted run in `out`.
         command: the command line, for the report.
         started: time.monotonic() when the program began, for the time to the first result.
@@ -61,6 +65,8 @@ class ReplayRequest:
     settings: PipelineSettings
     options: SourceOptions
     threads: int | None
+    backend: Backend
+    precision: Precision
     resume: bool
     command: str
     started: float
@@ -86,7 +92,9 @@ class ReplayRequest:
         return self.out / "checkpoint.npz"
 
 
-def replay(request: ReplayRequest, progress: Callable[[int, int | None], None]) -> dict[str, Any]:
+def replay(
+    request: ReplayRequest, progress: Callable[[int, int | None], None], watch: Watch | None = None
+) -> dict[str, Any]:
     """Run a recording through the pipeline.
 
     The same input and configuration give the same costmaps to the byte, interrupted and resumed or not.
@@ -94,6 +102,7 @@ def replay(request: ReplayRequest, progress: Callable[[int, int | None], None]) 
     Args:
         request: what to do.
         progress: called with images done and in all (None where unknown).
+        watch: told what runs the network, and what of opening it takes time.
 
     Returns:
         The content of summary.json; `seg_perception.report.write_report` describes its keys.
@@ -104,7 +113,7 @@ def replay(request: ReplayRequest, progress: Callable[[int, int | None], None]) 
     """
     _check_out(request)
     spec = graph_spec(request.settings, image_order="bgr", logits=True)
-    engine = open_engine(request.model, spec, threads=request.threads)
+    engine = open_engine(request.model, spec, None, request.threads, request.backend, request.precision, watch)
     try:
         matrix = CostMatrix.load(request.matrix, engine.card.classes)
         options = replace(request.options, wanted_size=(engine.card.width, engine.card.height))
@@ -152,6 +161,7 @@ class _Run:
             {
                 **self._hashes,
                 "settings": asdict(request.settings),
+                "engine": engine.describe(),
                 "description": recording.description,
                 "mount": _transform_text(request.options.mount),
                 "camera": repr(request.options.camera),

@@ -11,12 +11,12 @@ from seg_perception.bags.bag_source import open_bag
 from seg_perception.bags.file_source import open_images, open_video
 from seg_perception.bags.recording import Dropped, Recording, SourceOptions
 from seg_perception.errors import RecordingError
+from seg_perception.images.folder import SUFFIXES
 
 __all__ = ["Dropped", "Recording", "SourceOptions", "find_bag", "open_recording"]
 
 _BAG_SUFFIXES = (".mcap", ".db3", ".bag")
 _VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")
-_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".webp")
 
 
 def open_recording(source: str, options: SourceOptions) -> Recording:
@@ -56,7 +56,7 @@ def find_bag(source: str) -> Path | None:
 
 def _open_file(path: Path, options: SourceOptions) -> Recording:
     suffix = path.suffix.lower()
-    known = (*_BAG_SUFFIXES, *_VIDEO_SUFFIXES, *_IMAGE_SUFFIXES)
+    known = (*_BAG_SUFFIXES, *_VIDEO_SUFFIXES, *SUFFIXES)
     if suffix not in known:
         raise RecordingError(
             f"{path}: is no kind of recording known here; give a rosbag2 folder, an image folder, or a file that ends "
@@ -106,7 +106,7 @@ def _holds_recording(folder: Path) -> bool:
 
 
 def _images(paths: Iterable[Path]) -> list[Path]:
-    files = (path for path in paths if path.suffix.lower() in _IMAGE_SUFFIXES and not path.name.startswith("."))
+    files = (path for path in paths if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
     return sorted((file for file in files if file.is_file()), key=_natural)
 
 

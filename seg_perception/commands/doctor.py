@@ -55,6 +55,11 @@ def _sections() -> Iterator[tuple[str, Sequence[Finding]]]:
     from seg_perception.doctor import software
 
     yield "software", [*software.libraries(), software.model()]
+    try:
+        from seg_perception.doctor import gpu
+    except ImportError:  # a library that is missing, which the section above has told
+        return
+    yield "GPU", gpu.findings()
     yield from _ros_sections()
 
 

@@ -6,7 +6,7 @@ import argparse
 
 from tqdm import tqdm
 
-from seg_perception.commands.common import Bar, Commands, needs_ros
+from seg_perception.commands.common import Bar, Commands, needs_ros, positive
 from seg_perception.commands.replay import add_source_arguments, source_options
 from seg_perception.errors import RecordingError
 
@@ -18,6 +18,9 @@ def register(commands: Commands) -> None:
     play.add_argument("--playback-rate", type=float, default=1.0, help="how many times as fast as it was recorded")
     play.add_argument("--loop", action="store_true", help="start again at the end")
     play.add_argument("--no-clock", action="store_true", help="leave /clock to another")
+    play.add_argument(
+        "--wait-for", type=positive, default=1, metavar="N", help="start when N have subscribed to the images"
+    )
     play.set_defaults(run=_play)
 
 
@@ -32,6 +35,7 @@ def _play(arguments: argparse.Namespace) -> None:
         rate=arguments.playback_rate,
         loop=arguments.loop,
         clock=not arguments.no_clock,
+        readers=arguments.wait_for,
     )
     with ros(), Bar("playing") as progress:
         play(request, tqdm.write, progress)

@@ -7,8 +7,11 @@ import math
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from seg_perception.commands.common import Bar, Commands, positive
 from seg_perception.errors import RecordingError
+from seg_perception.inference.choices import BACKENDS, PRECISIONS
 from seg_perception.resources import find
 
 # Rooms are imported when they are needed: help must not wait for ONNX Runtime.
@@ -23,6 +26,8 @@ def register(commands: Commands) -> None:
     replay.add_argument("--config", type=Path, help="pipeline settings YAML (default: config/pipeline.yaml's values)")
     add_source_arguments(replay)
     replay.add_argument("--threads", type=positive, help="CPU threads of the network (default: one per core)")
+    replay.add_argument("--backend", choices=BACKENDS, default="auto", help="what runs the network")
+    replay.add_argument("--precision", choices=PRECISIONS, default="fp32", help="TensorRT computes in")
     replay.add_argument("--resume", action="store_true", help="go on with an interrupted replay in --out")
     replay.set_defaults(run=run)
 
@@ -76,6 +81,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Replay as the arguments say, and write the report."""
     from seg_perception.bags.replay import ReplayRequest, replay
     from seg_perception.config import PipelineSettings, load_settings
+    from seg_perception.inference.tensorrt_open import Watch
     from seg_perception.report import write_report
 
     request = ReplayRequest(
@@ -86,12 +92,14 @@ def run(arguments: argparse.Namespace) -> None:
         settings=load_settings(arguments.config) if arguments.config else PipelineSettings(),
         options=source_options(arguments),
         threads=arguments.threads,
+        backend=arguments.backend,
+        precision=arguments.precision,
         resume=arguments.resume,
         command=arguments.command_line,
         started=arguments.started,
     )
     with Bar("replaying") as progress:
-        summary = replay(request, progress)
+        summary = replay(request, progress, Watch(say=tqdm.write))
     write_report(request.result, summary, request.report)
     print_summary(request.out, summary)
 

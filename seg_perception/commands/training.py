@@ -26,8 +26,15 @@ def register(commands: Commands) -> None:
     train.add_argument("plan", type=Path, help="training YAML")
     train.add_argument("--out", type=Path, required=True, help="folder for checkpoint, log and the exported network")
     train.add_argument("--data", type=Path, help="folder that dataset paths start from (default: the plan's)")
-    train.add_argument("--resume", action="store_true", help="go on from OUT/checkpoint.pt")
-    train.add_argument("--start-from", type=Path, help="checkpoint whose weights to start from")
+    beginning = train.add_mutually_exclusive_group()
+    beginning.add_argument("--resume", action="store_true", help="go on from OUT/checkpoint.pt")
+    beginning.add_argument(
+        "--start-from", type=Path, help="checkpoint (.pt) or network with its card (.onnx) whose weights to start from"
+    )
+    train.add_argument("--threads", type=positive, help="threads that prepare images (default: one per core, up to 16)")
+    train.add_argument(
+        "--memory", type=positive, default=4, help="GB of images kept in memory; larger sets are read again and again"
+    )
     train.set_defaults(run=_train)
 
     calibrate = commands.add_parser("calibrate", help="fit a network's temperature and write its figures to its card")
@@ -50,16 +57,18 @@ def _render(arguments: argparse.Namespace) -> None:
 
 def _train(arguments: argparse.Namespace) -> None:
     try:
+        from seg_perception.training.distributed import processes
         from seg_perception.training.plan import load_plan
-        from seg_perception.training.train import export, train
+        from seg_perception.training.train import Resources, export, train
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
         raise SegPerceptionError(
             "training needs PyTorch; install it with: pip install 'seg_perception[train]'."
         ) from None
-    plan = load_plan(arguments.plan, arguments.data)
-    with Bar("training") as progress:
+    threads = {} if arguments.threads is None else {"threads": arguments.threads}
+    with processes() as together, Bar("checking") as checking, Bar("training") as progress:
+        plan = together.once(lambda: load_plan(arguments.plan, arguments.data))
         checkpoint = train(
             plan,
             arguments.out,
@@ -67,9 +76,13 @@ def _train(arguments: argparse.Namespace) -> None:
             arguments.start_from,
             progress=lambda done, total, loss: progress(done, total),
             report=tqdm.write,
+            checking=checking,
+            processes=together,
+            resources=Resources(memory=arguments.memory * 1e9, **threads),
         )
-    model = export(checkpoint, plan, arguments.plan.stem)
-    print(f"{model.resolve()}\nnext: seg-perception calibrate {arguments.plan} {model}")
+        if together.first:
+            model = export(checkpoint, plan, arguments.plan.stem)
+            print(f"{model.resolve()}\nnext: seg-perception calibrate {arguments.plan} {model}")
 
 
 def _calibrate(arguments: argparse.Namespace) -> None:

@@ -13,6 +13,7 @@ from seg_perception.images.raw import ChannelOrder
 
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 _JPEG_TABLES = (0xC4, 0xC8, 0xCC)  # among the frame markers, but none: Huffman tables, an extension, arithmetic coding
+_JPEG_BARE = (0x00, 0x01, *range(0xD0, 0xD8), 0xFF)  # no length follows: stuffing, markers without a segment, filling
 _JPEG_SIZE = struct.Struct(">HH")
 _PNG_START, _PNG_END, _PNG_SIZE = b"\x89PNG\r\n\x1a\n", b"IEND", struct.Struct(">II")
 _REDUCED_FLAGS = {
@@ -52,29 +53,43 @@ def size_of(data: bytes | memoryview | NDArray[np.uint8]) -> tuple[int, int]:
     Raises:
         ImageError: the data is damaged, no picture, or larger than any camera's.
     """
-    content = np.frombuffer(data, dtype=np.uint8).data
-    size = None
-    if bytes(content[:2]) == _JPEG_START:
+    size = _stated_size(np.frombuffer(data, dtype=np.uint8).tobytes())
+    if size is None:
+        height, width = decode_compressed(data).shape[:2]
+        size = width, height
+    return size
+
+
+def _stated_size(content: bytes) -> tuple[int, int] | None:
+    """(width, height) by the header of a JPEG or PNG, None for other formats; raises as `size_of` does."""
+    if content.startswith(_JPEG_START):
         size = _jpeg_size(content)
-    elif bytes(content[:8]) == _PNG_START and len(content) >= _PNG_SIZE.size + 16:
+    elif content.startswith(_PNG_START) and len(content) >= _PNG_SIZE.size + 16:
         size = _PNG_SIZE.unpack_from(content, 16)
-    if size is not None and size[0] * size[1] > _MOST_PIXELS:
+    else:
+        return None
+    if size is None or min(size) == 0:
+        raise _undecodable(content)
+    if size[0] * size[1] > _MOST_PIXELS:
         raise ImageError(f"{size[0]}x{size[1]} pixels are more than any camera has; the image's header is damaged.")
-    if size is not None and min(size) > 0:
-        return size
-    height, width = decode_compressed(data).shape[:2]
-    return width, height
+    return size
 
 
-def _jpeg_size(content: memoryview) -> tuple[int, int] | None:
-    """From the frame header (ITU-T T.81, B.2.2), which stands among the segments before the scan."""
-    position = 2
-    while position + 9 <= len(content) and content[position] == 0xFF:
-        marker, length = content[position + 1], int.from_bytes(content[position + 2 : position + 4], "big")
+def _jpeg_size(content: bytes) -> tuple[int, int] | None:
+    """From the frame header (ITU-T T.81, B.2.2), which stands among the segments before the scan.
+
+    Finds it as libjpeg does, past fill bytes and damage: a size that only the decoder saw could cost gigabytes.
+    """
+    position = content.find(b"\xff", 2)
+    while 0 <= position <= len(content) - 9:
+        marker = content[position + 1]
         if 0xC0 <= marker <= 0xCF and marker not in _JPEG_TABLES:
             height, width = _JPEG_SIZE.unpack_from(content, position + 5)
             return width, height
-        position += 2 + length
+        position += 1
+        if marker not in _JPEG_BARE:
+            position += 1 + int.from_bytes(content[position + 1 : position + 3], "big")
+        position = content.find(b"\xff", position)
     return None
 
 
@@ -109,10 +124,11 @@ def decode_compressed(data: bytes | memoryview | NDArray[np.uint8], factor: int 
         uint8 [H, W, 3] in the order the encoder was given, by OpenCV's convention bgr (see `channel_order`).
 
     Raises:
-        ImageError: the data cannot be decoded.
+        ImageError: the data cannot be decoded, or by its header is larger than any camera's.
     """
     flat: NDArray[np.uint8] = np.frombuffer(data, dtype=np.uint8)
     content = flat.tobytes()
+    _stated_size(content)
     is_jpeg = content.startswith(_JPEG_START)
     # Some decoders fill what a cut JPEG lacks with grey. Within a scan 0xff is stuffed, so the markers found are real.
     is_cut = is_jpeg and content.rfind(_JPEG_END) < content.rfind(_JPEG_SCAN)
@@ -123,8 +139,12 @@ def decode_compressed(data: bytes | memoryview | NDArray[np.uint8], factor: int 
     except cv2.error:
         image = None
     if image is None:
-        raise ImageError(f"{flat.size} bytes of compressed image cannot be decoded; they are damaged or no picture.")
+        raise _undecodable(content)
     return image.astype(np.uint8, copy=False)
+
+
+def _undecodable(content: bytes) -> ImageError:
+    return ImageError(f"{len(content)} bytes of compressed image cannot be decoded; they are damaged or no picture.")
 
 
 def _is_whole_png(content: bytes) -> bool:

@@ -1,23 +1,45 @@
-"""ONNX Runtime sessions on the CPU, all opened the same way so that their times can be compared."""
+"""ONNX Runtime sessions, all opened the same way so that their times can be compared."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import onnx
 import onnxruntime
 
+from seg_perception.errors import DeviceError
+
+Device = Literal["cpu", "cuda"]
+
+_PROVIDERS: dict[Device, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _FATAL = 4
 
 
-def open_session(model: onnx.ModelProto, threads: int | None = None) -> onnxruntime.InferenceSession:
-    """Open a model on the CPU.
+def cuda_problem() -> str | None:
+    """One sentence why this ONNX Runtime knows no CUDA; None when it does, whether or not there is a GPU."""
+    if _PROVIDERS["cuda"] in onnxruntime.get_available_providers():
+        return None
+    return f"this ONNX Runtime ({onnxruntime.__version__}) is built without CUDA; install onnxruntime-gpu instead."
+
+
+def open_session(
+    model: onnx.ModelProto, threads: int | None = None, device: Device = "cpu"
+) -> onnxruntime.InferenceSession:
+    """Open a model.
 
     Args:
         model: the graph.
-        threads: threads per run; by default one per physical core.
+        threads: CPU threads per run; by default one per physical core.
+        device: where to run; operators that CUDA lacks run on the CPU all the same.
 
     Raises:
+        DeviceError: this ONNX Runtime knows no CUDA, or finds no GPU.
         Exception: of ONNX Runtime, in many types; the model cannot be loaded.
     """
+    provider = _PROVIDERS[device]
+    problem = cuda_problem() if device == "cuda" else None
+    if problem:
+        raise DeviceError(problem)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or 0
     # What goes wrong is raised, and told by whoever catches it; no second report on stderr.
@@ -26,6 +48,7 @@ def open_session(model: onnx.ModelProto, threads: int | None = None) -> onnxrunt
     # are shared with other work, as a robot's are.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     # The fallback would print to stdout and then try the same provider once more.
-    return onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"], enable_fallback=0
-    )
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=[provider], enable_fallback=0)
+    if session.get_providers()[0] != provider:
+        raise DeviceError("ONNX Runtime cannot use CUDA here; check that its CUDA and cuDNN fit the driver.")
+    return session

@@ -10,17 +10,15 @@ samples) stay in fp32: they are cheap, and a cost may be 100 000, beyond what fl
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
 from seg_perception.errors import ModelError
+from seg_perception.inference.choices import Precision
 from seg_perception.inference.precision_fp16 import to_fp16
 from seg_perception.inference.precision_int8 import Target, to_int8
-
-Precision = Literal["fp32", "fp16", "int8"]
 
 
 def in_precision(

@@ -58,6 +58,19 @@ def before_risk(fused: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
+def network_with_image(fused: onnx.ModelProto) -> onnx.ModelProto:
+    """Normalisation and network of a fused graph, converted or not: uint8 `image` in, float32 `scores` out."""
+    model = before_risk(fused)
+    given = [name for node in model.graph.node for name in node.output]
+    taken = {name for node in fused.graph.node[len(model.graph.node) :] for name in node.input}
+    (scores,) = (name for name in given if name in taken)
+    model.graph.node.append(helper.make_node("Identity", [scores], ["scores"]))
+    model.graph.output.append(helper.make_tensor_value_info("scores", TensorProto.FLOAT, None))
+    inferred = shape_inference.infer_shapes(model)
+    model.graph.output[0].CopyFrom(inferred.graph.output[0])
+    return model
+
+
 def network_alone(fused: onnx.ModelProto) -> onnx.ModelProto:
     """The network of a fused graph, converted or not, as a network of its own: float32 [N, 3, H, W] in, scores out.
 

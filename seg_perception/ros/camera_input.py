@@ -152,11 +152,14 @@ class CameraInput:
         """Look after images that do not arrive; called from the executor's thread every now and then.
 
         Best effort loses images that are larger than the publisher's shared memory, most or all of them. Where the
-        publishers offer reliable delivery, that is asked for instead.
+        publishers offer reliable delivery, that is asked for instead, for as long as they do.
 
         Args:
             now: time.monotonic().
         """
+        if self._may_fall_back and self._incompatible and self._offered() == {ReliabilityPolicy.BEST_EFFORT}:
+            self._say(f"{self._topic}: reliable delivery is no longer offered; going back to best effort.")
+            self._ask_for(ReliabilityPolicy.BEST_EFFORT)
         if self._window.infos == 0:
             self._window = _Window(now)
         if now - self._window.began < _PATIENCE:
@@ -164,16 +167,12 @@ class CameraInput:
         window, self._window = self._window, _Window(now)
         if not self._may_fall_back or self._reliability == ReliabilityPolicy.RELIABLE or not window.loses():
             return
-        offers = self._node.get_publishers_info_by_topic(self._topic)
-        if offers and all(offer.qos_profile.reliability == ReliabilityPolicy.RELIABLE for offer in offers):
+        if self._offered() == {ReliabilityPolicy.RELIABLE}:
             self._say(
                 f"{self._topic}: best effort brought {window.images} images and {window.infos} camera_info in "
                 f"{now - window.began:.1f} s; asking for reliable delivery, which is slower. Better: {_ADVICE}"
             )
-            self._reliability = ReliabilityPolicy.RELIABLE
-            self._node.destroy_subscription(self._images)
-            # The parameters of the first subscription have its depth; they must not undo this one's.
-            self._images = self._subscribe(overriding=None)
+            self._ask_for(ReliabilityPolicy.RELIABLE)
 
     def state(self) -> CameraState:
         """What is known now."""
@@ -191,6 +190,17 @@ class CameraInput:
         """Unsubscribe."""
         for subscription in (self._images, self._infos, self._latched_infos):
             self._node.destroy_subscription(subscription)
+
+    def _offered(self) -> set[ReliabilityPolicy]:
+        offers = self._node.get_publishers_info_by_topic(self._topic)
+        return {offer.qos_profile.reliability for offer in offers}
+
+    def _ask_for(self, reliability: ReliabilityPolicy) -> None:
+        self._reliability = reliability
+        self._incompatible = ""
+        self._node.destroy_subscription(self._images)
+        # The parameters of the first subscription have its depth; they must not undo this one's.
+        self._images = self._subscribe(overriding=None)
 
     def _subscribe(self, overriding: QoSOverridingOptions | None) -> Any:
         return self._node.create_subscription(

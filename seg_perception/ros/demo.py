@@ -88,7 +88,8 @@ def run_demo(request: DemoRequest, say: Callable[[str], None]) -> None:
         say("the node configures itself")
         _activate(started, log)
         time.sleep(_SETTLE_S)
-        player = [sys.executable, "-m", "seg_perception.cli", "play", str(request.drive)]
+        # The node, and the recorder, which asks for images once it hears the node.
+        player = [sys.executable, "-m", "seg_perception.cli", "play", str(request.drive), "--wait-for", "2"]
         if subprocess.run(player, check=False).returncode:
             raise SegPerceptionError(f"the player failed; {log} holds what the others said.")
         time.sleep(_SETTLE_S)

@@ -7,6 +7,7 @@ from typing import Any
 
 from seg_perception.inference.backends import open_engine
 from seg_perception.inference.engine import Engine
+from seg_perception.inference.tensorrt_open import Watch
 from seg_perception.pipeline import Pipeline, graph_spec
 from seg_perception.risk.cost_matrix import CostMatrix
 from seg_perception.ros.costmap_output import CostmapOutput
@@ -16,12 +17,20 @@ from seg_perception.ros.outputs import Outputs
 from seg_perception.ros.poses import choose_source
 from seg_perception.ros.settings import NodeSettings, load_matrix
 
-OpenNetwork = Callable[[NodeSettings], Engine]
+OpenNetwork = Callable[[NodeSettings, Watch], Engine]
 
 
-def open_network(settings: NodeSettings) -> Engine:
+def open_network(settings: NodeSettings, watch: Watch) -> Engine:
     """The engine that the settings ask for, ready for the node's pipeline."""
-    return open_engine(settings.model, graph_spec(settings.pipeline, logits=True), settings.card, settings.threads)
+    return open_engine(
+        settings.model,
+        graph_spec(settings.pipeline, logits=True),
+        settings.card,
+        settings.threads,
+        settings.backend,
+        settings.precision,
+        watch,
+    )
 
 
 class Loaded:
@@ -37,8 +46,14 @@ class Loaded:
         outputs: publishes everything else about images.
     """
 
-    def __init__(self, node: Any, settings: NodeSettings, open_network: OpenNetwork) -> None:
+    def __init__(self, node: Any, settings: NodeSettings, open_network: OpenNetwork, watch: Watch) -> None:
         """Load everything.
+
+        Args:
+            node: the node, for publishers.
+            settings: from its parameters.
+            open_network: opens the engine.
+            watch: told what of it takes time.
 
         Raises:
             SegPerceptionError: model, card or matrix cannot be used, or poses cannot be had the way the settings say;
@@ -46,7 +61,7 @@ class Loaded:
         """
         choose_source(settings)
         self.settings = settings
-        self.engine = EngineKeeper(lambda: open_network(settings))
+        self.engine = EngineKeeper(lambda: open_network(settings, watch))
         try:
             self.matrix = load_matrix(settings, self.engine.card.classes)
         except BaseException:

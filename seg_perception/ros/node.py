@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 
 import rclpy
@@ -19,6 +19,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from seg_perception.errors import SegPerceptionError
 from seg_perception.ros import parameters
+from seg_perception.ros.build_watch import build_watch
 from seg_perception.ros.loaded import Loaded, OpenNetwork, open_network
 from seg_perception.ros.running import Running
 from seg_perception.ros.settings import NodeSettings, load_matrix
@@ -37,17 +38,21 @@ class PerceptionNode(LifecycleNode):
     deactivate takes the last costmap back, so that no reader keeps a map that nobody looks after.
     """
 
-    def __init__(self, open_network: OpenNetwork = open_network) -> None:
+    def __init__(
+        self, open_network: OpenNetwork = open_network, is_stopping: Callable[[], bool] = lambda: False
+    ) -> None:
         """Create it, unconfigured.
 
         Args:
             open_network: opens the engine that the settings ask for.
+            is_stopping: whether the process has been asked to end; ends the building of an engine, too.
 
         Raises:
             ConfigError: a parameter that it was started with has a wrong type or is out of range.
         """
         super().__init__("perception")
         self._open_network = open_network
+        self._is_stopping = is_stopping
         self._loaded: Loaded | None = None
         self._running: Running | None = None
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -59,9 +64,13 @@ class PerceptionNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load everything; on failure say why and stay unconfigured."""
         try:
-            self._loaded = Loaded(self, parameters.current(self), self._open_network)
+            watch = build_watch(self, self._diagnostics, self._is_stopping)
+            self._loaded = Loaded(self, parameters.current(self), self._open_network, watch)
         except SegPerceptionError as error:
             self.get_logger().error(f"not configured: {error}")
+            return TransitionCallbackReturn.FAILURE
+        except KeyboardInterrupt:
+            self.get_logger().info("not configured: interrupted while an engine was being built")
             return TransitionCallbackReturn.FAILURE
         self.get_logger().info(f"configured: {self._loaded.engine.describe()}")
         return TransitionCallbackReturn.SUCCESS
@@ -158,7 +167,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, ask_to_stop)
-        node = PerceptionNode()
+        node = PerceptionNode(is_stopping=stop.is_set)
     except (SegPerceptionError, ParameterException, RuntimeError) as error:  # the last: arguments that rcl cannot read
         print(f"perception_node: {error}", file=sys.stderr)
         rclpy.try_shutdown()

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from seg_perception.costmap.grid import GridSettings
 from seg_perception.errors import ConfigError
 from seg_perception.geometry.ground import GroundSettings
+from seg_perception.inference.choices import BACKENDS, PRECISIONS
 from seg_perception.yamlfile import did_you_mean
 
 Kind = Literal["string", "integer", "double", "string array", "double array"]
@@ -139,7 +140,12 @@ GROUPS = (
             NodeParameter("model", "string", "", "ONNX file; empty for the shipped network.", read_only=True),
             NodeParameter("model_card", "string", "", "Its model card; empty for the one beside it.", read_only=True),
             NodeParameter(
-                "backend", "string", "auto", "What runs the network.", choices=("auto", "onnx"), read_only=True
+                "backend", "string", "auto", "What runs the network; auto takes the first that can.",
+                choices=BACKENDS, read_only=True,
+            ),
+            NodeParameter(
+                "precision", "string", "fp32", "What TensorRT computes the network in; see docs/precision.md.",
+                choices=PRECISIONS, read_only=True,
             ),
             NodeParameter(
                 "threads", "integer", 0, "CPU threads of the network; 0 for one per core.", 0, 256, read_only=True

@@ -22,8 +22,8 @@ from seg_perception.ros.messages import time_of
 from seg_perception.ros.tracks import BagTrack, FrameTrack, Played, Track
 
 _CLOCK_PERIOD = 0.008  # s of the steady clock; with what waking up takes, /clock has at least 100 Hz
-_PATIENCE = 5.0  # s for a subscriber to the images
-_SETTLE = 1.0  # s from the first subscriber on, in which the others are found
+_PATIENCE = 5.0  # s for each subscriber to the images; DDS repeats its announcements every 3 s
+_SETTLE = 1.0  # s in which the subscribers find us, and those of the other topics are found
 _FLUSH = 0.5  # s for the last messages to leave
 # Reliable, so that large images get through without shared memory being set up for them.
 _QOS = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
@@ -41,6 +41,7 @@ class PlayRequest:
         rate: how many times as fast as it was recorded.
         loop: start again at the end; the clock then jumps back, as with `ros2 bag play`.
         clock: publish /clock.
+        readers: so many subscribers to the images are waited for.
     """
 
     source: str
@@ -48,6 +49,7 @@ class PlayRequest:
     rate: float = 1.0
     loop: bool = False
     clock: bool = True
+    readers: int = 1
 
 
 def play(request: PlayRequest, say: Callable[[str], None], progress: Callable[[int, int | None], None]) -> int:
@@ -138,11 +140,14 @@ class _Player:
         images = {topic: self._publishers[topic] for topic in self._track.images if topic in self._publishers}
         if not images:
             return
-        end = time.monotonic() + _PATIENCE
-        while not any(publisher.get_subscription_count() for publisher in images.values()):
+        wanted = self._request.readers
+        patience = _PATIENCE * wanted
+        end = time.monotonic() + patience
+        while (found := max(publisher.get_subscription_count() for publisher in images.values())) < wanted:
             if time.monotonic() > end:
-                say(f"{', '.join(images)}: nobody has subscribed in {_PATIENCE:g} s; playing anyway.")
-                return
+                who = f"only {found} of {wanted} have" if found else "nobody has"
+                say(f"{', '.join(images)}: {who} subscribed in {patience:g} s; playing anyway.")
+                break
             time.sleep(0.02)
         time.sleep(_SETTLE)
 

@@ -62,7 +62,7 @@ class Recorder:
     def __init__(
         self, node: Any, out: Path, info: LabelInfo, base_from_optical: Transform, perception: str = "/perception"
     ) -> None:
-        """Subscribe to the camera (`image`, `camera_info`), `odometry` and everything that the node publishes.
+        """Subscribe to `camera_info`, `odometry` and everything that the node publishes; to `image` see `connect`.
 
         Args:
             node: any node.
@@ -74,6 +74,7 @@ class Recorder:
         Raises:
             RecordingError: the file cannot be written.
         """
+        self._node = node
         self._out = out
         self._mount = base_from_optical
         self._camera: Camera | None = None
@@ -88,11 +89,24 @@ class Recorder:
         self._writer = ResultWriter.create(out / "result.mcap", info, FrameNames())
         node.create_subscription(CameraInfo, "camera_info", self._take_info, _ALL)
         node.create_subscription(Odometry, "odometry", self._take_odometry, _ALL)
-        node.create_subscription(Image, "image", self._take_image, _ALL)
-        for name in (*_PLANES, "overlay"):
-            node.create_subscription(Image, f"{perception}/{name}", self._collector(name), _ALL)
-        node.create_subscription(OccupancyGrid, f"{perception}/costmap", self._collector("costmap"), _LATCHED)
-        node.create_subscription(DiagnosticArray, f"{perception}/latency", self._collector("latency"), _ALL)
+        outputs = {
+            **{name: (Image, _ALL) for name in (*_PLANES, "overlay")},
+            "costmap": (OccupancyGrid, _LATCHED),
+            "latency": (DiagnosticArray, _ALL),
+        }
+        for name, (message_type, qos) in outputs.items():
+            node.create_subscription(message_type, f"{perception}/{name}", self._collector(name), qos)
+        self._awaited = {f"{perception}/{name}" for name in outputs}
+
+    def connect(self) -> None:
+        """Subscribe to `image` as soon as everything that the node publishes has been found; call it now and then.
+
+        So a player that waits for the recorder plays nothing whose results would be missed.
+        """
+        if self._awaited:
+            self._awaited = {topic for topic in self._awaited if not self._node.count_publishers(topic)}
+            if not self._awaited:
+                self._node.create_subscription(Image, "image", self._take_image, _ALL)
 
     def close(self, summary: dict[str, Any]) -> None:
         """Write what is left, and summary.json.
@@ -228,6 +242,7 @@ def main() -> int:
     executor.add_node(node)
     try:
         while not stopped:
+            recorder.connect()
             executor.spin_once(timeout_sec=_WAKE_S)
     except ExternalShutdownException:
         pass

@@ -11,6 +11,7 @@ from seg_perception.config import PipelineSettings
 from seg_perception.costmap.grid import GridSettings
 from seg_perception.geometry.ground import GroundSettings
 from seg_perception.geometry.transforms import Transform, mount_to_base_from_optical
+from seg_perception.inference.choices import Backend, Precision
 from seg_perception.resources import find
 from seg_perception.risk.cost_matrix import CostMatrix, read_changes
 from seg_perception.ros.parameter_table import PARAMETERS
@@ -27,6 +28,7 @@ class NodeSettings:
         model: ONNX file.
         card: model card; None for the one beside the model.
         backend: what runs the network.
+        precision: what TensorRT computes it in.
         threads: CPU threads of the network; None for one per core.
         cost_matrix: YAML file.
         cost_overrides: single costs that replace those of the file.
@@ -50,7 +52,8 @@ class NodeSettings:
 
     model: Path
     card: Path | None
-    backend: str
+    backend: Backend
+    precision: Precision
     threads: int | None
     cost_matrix: Path
     cost_overrides: tuple[str, ...]
@@ -98,6 +101,7 @@ def settings_of(values: Mapping[str, Any]) -> NodeSettings:
         model=Path(checked["model"]) if checked["model"] else find("models/urban.onnx"),
         card=Path(checked["model_card"]) if checked["model_card"] else None,
         backend=checked["backend"],
+        precision=checked["precision"],
         threads=checked["threads"] or None,
         cost_matrix=Path(checked["cost_matrix"] or find("config/cost_matrices/road_car.yaml")),
         cost_overrides=checked["cost_overrides"],

@@ -28,7 +28,8 @@ class TfPoses:
         self._odom, self._base = settings.odom_frame, settings.base_frame
         self._mount = settings.mount
         self._failure = tf2_ros.TransformException
-        self._buffer = tf2_ros.Buffer(cache_time=Duration(seconds=_KEPT_S), node=node)
+        # Told of no node, the buffer adds no service to it, which would stay behind when these poses are closed.
+        self._buffer = tf2_ros.Buffer(cache_time=Duration(seconds=_KEPT_S))
         self._listener = tf2_ros.TransformListener(self._buffer, node, spin_thread=False)
 
     def lookup(self, stamp_ns: int, optical_frame: str, timeout: float) -> tuple[Transform, Transform]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_perception.errors import ConfigError
-from seg_perception.images.network_size import at_network_size
+from seg_perception.images.scaled import at_network_size
 from seg_perception.model_card import ModelCard
 
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
@@ -77,7 +77,7 @@ def _read(image_path: Path, mask_path: Path, card: ModelCard) -> Example:
             f"{mask_path}: marks {'everything' if mask.any() else 'nothing'} at {card.width}x{card.height}; mark the "
             "class in white and leave the rest black."
         )
-    sized = at_network_size(np.asarray(image, np.uint8), "bgr", card.width, card.height, card.channel_order)
+    sized = at_network_size(np.asarray(image, np.uint8), card.width, card.height, "bgr", card.channel_order)
     return Example(image_path.name, sized, mask)
 
 

@@ -8,31 +8,13 @@ Every operation is one that ONNX Runtime and TensorRT run as it is: convolution,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  (the name every torch user knows)
 
-
-@dataclass(frozen=True)
-class NetworkSpec:
-    """Width and context of the network; stored in every checkpoint.
-
-    Attributes:
-        classes: number of output classes K.
-        channels: feature channels at 1/2, 1/4, 1/8 and 1/16 of the input size.
-        dilations: one residual block at 1/16 per entry, with that dilation.
-        aspp_rates: dilations of the parallel ASPP branches.
-        dropout: probability of zeroing a feature channel before the classifier, while training.
-    """
-
-    classes: int
-    channels: tuple[int, int, int, int] = (24, 40, 80, 144)
-    dilations: tuple[int, ...] = (1, 2, 1, 4, 1, 8, 2, 4)
-    aspp_rates: tuple[int, ...] = (3, 6, 9)
-    dropout: float = 0.1
+from seg_perception.training.network_spec import NetworkSpec
 
 
 def _conv(

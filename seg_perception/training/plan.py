@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seg_perception.errors import ConfigError
+from seg_perception.training.augment import Augmentation, read_augmentation
 from seg_perception.training.data import Dataset, LabelSpace, read_datasets
+from seg_perception.training.loss_plan import LossPlan, read_loss_plan
+from seg_perception.training.network_spec import NetworkSpec, read_network_spec
 from seg_perception.yamlfile import load_yaml
 
 # ImageNet's statistics, the field's habit; any fixed numbers would do since the first convolution learns its own scale.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
-_LOSSES = ("cross_entropy", "focal", "dice")
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,12 @@ class TrainingPlan:
         space: labels that the datasets use.
         epochs, batch, crop: length of the run; crop is (width, height), multiples of 16.
         learning_rate, weight_decay: of AdamW.
-        losses: name → factor.
+        losses: what to minimise.
+        augmentation: how training images vary.
+        amp: whether the network computes in half precision while training.
+        freeze_batch_norm: whether batch norms keep the statistics they start with, for fine-tuning in small batches.
         seed: of everything random.
+        network: width and context.
         training_data, licence: told in the model card.
     """
 
@@ -45,8 +50,12 @@ class TrainingPlan:
     crop: tuple[int, int]
     learning_rate: float
     weight_decay: float
-    losses: Mapping[str, float]
+    losses: LossPlan
+    augmentation: Augmentation
+    amp: bool
+    freeze_batch_norm: bool
     seed: int
+    network: NetworkSpec
     training_data: str
     licence: str
 
@@ -56,10 +65,11 @@ def load_plan(path: Path, root: Path | None = None) -> TrainingPlan:
 
     Args:
         path: the YAML.
-        root: folder that dataset paths start from; the YAML's own folder when None.
+        root: folder that dataset paths start from; the YAML's own folder when None. The path of a cost matrix always
+            starts from the YAML's own folder.
 
     Raises:
-        ConfigError: the YAML or a dataset it names is wrong.
+        ConfigError: the YAML or a dataset or cost matrix it names is wrong.
     """
     top = load_yaml(path)
     root = root or path.parent
@@ -73,10 +83,6 @@ def load_plan(path: Path, root: Path | None = None) -> TrainingPlan:
     train, space = read_datasets(top, "train", classes, root)
     validation, held_out = read_datasets(top, "validation", classes, root)
     settings = top.section("settings")
-    losses = settings.section("losses")
-    for name in losses:
-        if name not in _LOSSES:
-            raise losses.error(name, f"is not a loss; use one of {', '.join(_LOSSES)}.")
     crop = [int(value) for value in settings.numbers("crop", 2)]
     if any(value % 16 or value <= 0 for value in crop):
         raise settings.error("crop", "must be [width, height] in multiples of 16.")
@@ -93,8 +99,12 @@ def load_plan(path: Path, root: Path | None = None) -> TrainingPlan:
         crop=(crop[0], crop[1]),
         learning_rate=settings.number("learning_rate", 1e-7, 1.0),
         weight_decay=settings.number("weight_decay", 0.0, 1.0),
-        losses={name: losses.number(name, 0.0, 100.0) for name in losses},
+        losses=read_loss_plan(settings, classes, path.parent),
+        augmentation=read_augmentation(settings),
+        amp=settings.boolean("amp") if "amp" in settings else True,
+        freeze_batch_norm=settings.boolean("freeze_batch_norm") if "freeze_batch_norm" in settings else False,
         seed=settings.integer("seed", 0, 2**31),
+        network=read_network_spec(top, len(classes)),
         training_data=top.text("training_data"),
         licence=top.text("licence"),
     )

@@ -1,162 +1,62 @@
-"""The training loop: AdamW, warm-up and cosine schedule, averaged weights, validation, exact resume."""
+"""The training loop: checks first, then AdamW with warm-up and cosine schedule, validation, exact resume."""
 
 from __future__ import annotations
 
-import json
-import math
+import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from seg_perception.errors import ConfigError
-from seg_perception.evaluation.segmentation import confusion_matrix, iou_per_class
 from seg_perception.model_card import ModelCard, file_sha256
-from seg_perception.training.data import (
-    IGNORE,
-    LabelSpace,
-    Sample,
-    epoch_batches,
-    load_all,
+from seg_perception.training.batches import (
+    Source,
+    all_places,
+    epoch_places,
+    epoch_share,
+    open_source,
+    prepared,
+    stacked,
+    training_sample,
 )
-from seg_perception.training.losses import combined, label_log_probabilities
-from seg_perception.training.network import NetworkSpec, SegmentationNetwork, export_onnx
+from seg_perception.training.checkpoint import load_checkpoint, save_checkpoint, settings_of
+from seg_perception.training.distributed import Processes
+from seg_perception.training.losses.combined import TrainingLoss
+from seg_perception.training.network import SegmentationNetwork, export_onnx
+from seg_perception.training.network_spec import NetworkSpec
 from seg_perception.training.plan import MEAN, STD, TrainingPlan
+from seg_perception.training.ready import get_ready
+from seg_perception.training.run import Run, to_input
+from seg_perception.training.run_log import RunLog
+from seg_perception.training.start import Trained, transfer, unfold_batch_norms
+from seg_perception.training.validation import validate
+
+_MEASURED = 32  # training images by which folded batch norms are unfolded
+_AHEAD = 2  # batches that are prepared while one is trained on
 
 
-def class_weights(samples: Sequence[Sequence[Sample]], space: LabelSpace) -> Tensor:
-    """Mild balance: weight ∝ frequency^(−1/4), mean 1 over pixels, at most 4.
+@dataclass(frozen=True)
+class Resources:
+    """What a run may use of the machine; none of it changes what is learnt.
 
-    Full inverse frequency makes rare classes hallucinate and ruins calibration; none lets a short run forget them.
-
-    Returns:
-        float32 [K+G].
+    Attributes:
+        threads: that read and vary images.
+        memory: bytes of images that each process keeps; a larger set is read from its files again and again.
+        checkpoint_seconds: between checkpoints within an epoch; one more is written after each epoch.
     """
-    labels = len(space.classes) + len(space.groups)
-    counts = np.zeros(256, np.int64)
-    for dataset in samples:
-        for sample in dataset:
-            counts += np.bincount(sample.label.ravel(), minlength=256)
-    share = counts[:labels] / max(counts[:labels].sum(), 1)
-    weight = np.maximum(share, 1e-4) ** -0.25
-    weight = np.minimum(weight / (share * weight).sum(), 4.0)
-    return torch.tensor(weight, dtype=torch.float32)
 
-
-def to_input(images: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """uint8 [N, 3, H, W] RGB to the normalised float32 that the network takes."""
-    mean = torch.tensor(MEAN, device=device).view(1, 3, 1, 1)
-    std = torch.tensor(STD, device=device).view(1, 3, 1, 1)
-    x = (torch.from_numpy(images).to(device).float() / 255.0 - mean) / std
-    return x.contiguous(memory_format=torch.channels_last)
-
-
-class _Run:
-    """Network, averaged copy, optimiser and schedule of one run."""
-
-    def __init__(self, plan: TrainingPlan, device: torch.device, steps: int) -> None:
-        torch.manual_seed(plan.seed)
-        spec = NetworkSpec(len(plan.classes))
-        self.device = device
-        self.network = SegmentationNetwork(spec).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.average = SegmentationNetwork(spec).to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-        self.average.load_state_dict(self.network.state_dict())
-        decayed = [p for p in self.network.parameters() if p.ndim > 1]
-        rest = [p for p in self.network.parameters() if p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": plan.weight_decay}, {"params": rest, "weight_decay": 0.0}]
-        self.optimiser = torch.optim.AdamW(groups, lr=plan.learning_rate)
-        warm_up = min(200, max(steps // 20, 1))
-
-        def factor(step: int) -> float:
-            if step < warm_up:
-                return (step + 1) / warm_up
-            return 0.5 * (1.0 + math.cos(math.pi * (step - warm_up) / max(steps - warm_up, 1)))
-
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimiser, factor)
-        self.step = 0
-
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        # A young average follows quickly; later it spans about 1000 steps (Polyak and Juditsky, 1992).
-        keep = min(0.999, (1.0 + self.step) / (10.0 + self.step))
-        for mean, value in zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True):
-            if mean.dtype.is_floating_point:
-                mean.lerp_(value, 1.0 - keep)
-            else:
-                mean.copy_(value)
-
-    def train_step(
-        self, images: NDArray[np.uint8], labels: NDArray[np.uint8], plan: TrainingPlan, weight: Tensor
-    ) -> float:
-        with torch.autocast(self.device.type, torch.bfloat16):
-            logits = self.network(to_input(images, self.device))
-        # Half the pixels' rows and columns carry nearly all of the gradient at a quarter of its cost; which half
-        # changes with every step, so no offset creeps in.
-        labels = labels[:, self.step % 2 :: 2, (self.step // 2) % 2 :: 2]
-        target = torch.from_numpy(labels.astype(np.int64)).to(self.device)
-        loss = combined(logits, target, plan.space.groups, plan.losses, weight)
-        self.optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
-        self.optimiser.step()
-        self.schedule.step()
-        self.step += 1
-        self._update_average()
-        return float(loss.detach())
-
-    def state(self) -> dict[str, Any]:
-        return {
-            "spec": asdict(self.network.spec),
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            "step": self.step,
-        }
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.schedule.load_state_dict(state["schedule"])
-        self.step = int(state["step"])
-
-
-@torch.no_grad()
-def validate(network: SegmentationNetwork, samples: Sequence[Sequence[Sample]], space: LabelSpace) -> dict[str, float]:
-    """IoU per label of the validation data and their mean.
-
-    A label that leaves a choice is hit when its members together are the most probable of the labels in use.
-
-    Returns:
-        Label name → IoU, and "mean".
-    """
-    used = sorted(
-        {int(value) for dataset in samples for sample in dataset for value in np.unique(sample.label)} - {IGNORE}
-    )
-    renumber = np.full(256, IGNORE, np.uint8)
-    renumber[used] = np.arange(len(used))
-    device = next(network.parameters()).device
-    network.eval()
-    total = np.zeros((len(used), len(used)), np.int64)
-    for dataset in samples:
-        for sample in dataset:
-            logits = network(to_input(sample.image.transpose(2, 0, 1)[None].copy(), device))
-            full = torch.nn.functional.interpolate(
-                logits, size=sample.label.shape, mode="bilinear", align_corners=False
-            )
-            log_q = label_log_probabilities(full, space.groups)[0, used]
-            total += confusion_matrix(renumber[sample.label], log_q.argmax(0).cpu().numpy(), len(used))
-    scores = iou_per_class(total)
-    return {space.name(label): float(score) for label, score in zip(used, scores, strict=True)} | {
-        "mean": float(np.nanmean(scores))
-    }
+    threads: int = min(os.cpu_count() or 1, 16)
+    memory: float = 4e9
+    checkpoint_seconds: float = 600.0
 
 
 def train(
@@ -167,87 +67,124 @@ def train(
     validate_every: int = 5,
     progress: Callable[[int, int, float], None] = lambda done, total, loss: None,
     report: Callable[[str], None] = print,
+    checking: Callable[[int, int], None] = lambda done, total: None,
+    processes: Processes | None = None,
+    resources: Resources | None = None,
 ) -> Path:
-    """Train; write `out/checkpoint.pt` after every epoch and a line per validation to `out/log.jsonl`.
+    """Train; keep `out/checkpoint.pt`, a line per epoch in `out/log.jsonl` and TensorBoard's events.
 
-    An interrupted run resumed with the same plan goes on as if nothing had happened: everything random is drawn from
-    (seed, epoch).
+    A run that was killed and is resumed goes on as if nothing had happened: everything random is drawn from the seed
+    and the place in the run.
 
     Args:
         plan: from `load_plan`.
         out: folder of the run, made if missing.
         resume: go on from `out/checkpoint.pt`.
-        start_from: checkpoint whose weights to start from (fine-tuning); its schedule is not taken over.
+        start_from: checkpoint or exported ONNX network whose weights to start from (fine-tuning); it may know other
+            classes. Its schedule is not taken over.
         validate_every: epochs between validations.
         progress: called after each step with steps done, steps in all and the loss.
-        report: called with a line of text per epoch.
+        report: called with a line of text now and then.
+        checking: called while the data are checked, with files done and in all.
+        processes: who trains; this process alone when None.
+        resources: what the run may use of the machine.
 
     Returns:
         The checkpoint's path.
 
     Raises:
-        ConfigError: nothing to resume, or the checkpoint is of another network.
+        ConfigError: the data cannot be trained on, there is nothing to resume, a run is in `out` already, or the
+            weights to start from are of another network.
+        ModelError: the ONNX network to start from cannot be used.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    checkpoint = out / "checkpoint.pt"
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    samples = load_all(plan.train, (plan.width, plan.height))
-    held_out = load_all(plan.validation, (plan.width, plan.height))
-    shares = [dataset.share for dataset in plan.train]
-    per_epoch = sum(round(len(part) * share) for part, share in zip(samples, shares, strict=True)) // plan.batch
-    if per_epoch == 0:
-        raise ConfigError(f"the training data hold fewer images than one batch of {plan.batch}; lower settings.batch.")
-    run = _Run(plan, device, per_epoch * plan.epochs)
-    weight = class_weights(samples, plan.space).to(device)
-    first = 0
-    if resume:
-        state = _load_checkpoint(checkpoint, plan)
-        run.restore(state)
-        first = int(state["epoch"]) + 1
-    elif start_from is not None:
-        state = _load_checkpoint(start_from, plan)
-        run.network.load_state_dict(state["average"])
-        run.average.load_state_dict(state["average"])
-    for epoch in range(first, plan.epochs):
-        began = time.monotonic()
-        rng = np.random.default_rng([plan.seed, epoch])
-        torch.manual_seed(plan.seed * 1_000_003 + epoch)
-        run.network.train()
-        losses = []
-        for images, labels in epoch_batches(samples, shares, plan.crop, plan.batch, rng):
-            losses.append(run.train_step(images, labels, plan, weight))
-            progress(run.step, per_epoch * plan.epochs, losses[-1])
-        entry: dict[str, Any] = {
-            "epoch": epoch,
-            "loss": float(np.mean(losses)),
-            "seconds": round(time.monotonic() - began, 1),
-        }
-        if (epoch + 1) % validate_every == 0 or epoch + 1 == plan.epochs:
-            entry["iou"] = validate(run.average, held_out, plan.space)
-        _save(checkpoint, run.state() | {"epoch": epoch, "classes": plan.classes})
-        with (out / "log.jsonl").open("a", encoding="utf-8") as log:
-            log.write(json.dumps(entry) + "\n")
-        mean = f", validation mIoU {entry['iou']['mean']:.4f}" if "iou" in entry else ""
-        report(f"epoch {epoch + 1}/{plan.epochs}: loss {entry['loss']:.4f}{mean} ({entry['seconds']} s)")
+    processes = processes or Processes(0, 1, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    resources = resources or Resources()
+    checkpoint, size = out / "checkpoint.pt", (plan.width, plan.height)
+    per_epoch = _steps_per_epoch(plan, processes)
+    with ThreadPoolExecutor(resources.threads) as pool:
+        ready = processes.once(partial(get_ready, plan, checkpoint, resume, start_from, pool, checking))
+        source = open_source(plan.train, size, resources.memory, pool)
+        held_out = open_source(plan.validation, size, resources.memory, pool)
+        run = Run(plan, processes, per_epoch * plan.epochs, partial(_begin, plan, ready.trained, source))
+        if ready.resumed is not None:
+            run.restore(ready.resumed)
+        criterion = TrainingLoss(plan.losses, plan.space, ready.counts, processes.device)
+        log = RunLog(out, run.step, run.step // per_epoch, report) if processes.first else None
+        if log is not None:
+            log.say(*ready.notes)
+        saved = time.monotonic()
+        for epoch in range(run.step // per_epoch, plan.epochs):
+            began = time.monotonic()
+            run.train_mode()
+            for images, labels in _batches(plan, source, epoch, run.step % per_epoch, processes, pool):
+                loss = run.train_step(images, labels, criterion)
+                if log is not None:
+                    progress(run.step, per_epoch * plan.epochs, loss)
+                    log.step(run.step, loss, run.learning_rate)
+                    # Not after the last step: a run that goes on there would miss the epoch's end.
+                    if time.monotonic() - saved >= resources.checkpoint_seconds and run.step % per_epoch:
+                        _save(checkpoint, run, plan)
+                        saved = time.monotonic()
+            entry: dict[str, Any] = {
+                "epoch": epoch,
+                "loss": float(processes.total(np.array([run.loss_sum]))[0]) / (per_epoch * processes.count),
+                "seconds": round(time.monotonic() - began, 1),
+            }
+            run.loss_sum = 0.0
+            if (epoch + 1) % validate_every == 0 or epoch + 1 == plan.epochs:
+                processes.align(run.average)
+                mine = all_places(plan.validation)[processes.rank :: processes.count]
+                samples = prepared(held_out, mine, pool, resources.threads)
+                entry["iou"] = validate(run.average, samples, ready.judged, plan.space, processes)
+            if log is not None:
+                log.epoch(run.step, plan.epochs, entry)
+                _save(checkpoint, run, plan)
+        if log is not None:
+            log.close()
     return checkpoint
 
 
-def _save(path: Path, state: Mapping[str, Any]) -> None:
-    # Written aside and renamed, so that a kill in between leaves the last good checkpoint.
-    aside = path.with_suffix(".tmp")
-    torch.save(dict(state), aside)
-    aside.replace(path)
-
-
-def _load_checkpoint(path: Path, plan: TrainingPlan) -> dict[str, Any]:
-    if not path.is_file():
-        raise ConfigError(f"{path}: no checkpoint there; start without --resume or correct the path.")
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    if tuple(state["classes"]) != plan.classes:
+def _steps_per_epoch(plan: TrainingPlan, processes: Processes) -> int:
+    steps = sum(epoch_share(dataset) for dataset in plan.train) // plan.batch
+    if steps == 0:
+        raise ConfigError(f"the training data hold fewer images than one batch of {plan.batch}; lower settings.batch.")
+    if plan.batch % processes.count:
         raise ConfigError(
-            f"{path}: was trained for other classes ({', '.join(state['classes'])}); train anew or correct the YAML."
+            f"a batch of {plan.batch} cannot be shared evenly by {processes.count} processes; change settings.batch or "
+            "torchrun's --nproc-per-node."
         )
-    return state
+    return steps
+
+
+def _batches(
+    plan: TrainingPlan, source: Source, epoch: int, first: int, processes: Processes, pool: ThreadPoolExecutor
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+    """This process's parts of the batches `first`, `first` + 1, ... of an epoch; an incomplete last one is left out."""
+    places = epoch_places(plan.train, plan.seed, epoch)
+    prepare = partial(
+        training_sample, source, places, crop=plan.crop, augmentation=plan.augmentation, seed=plan.seed, epoch=epoch
+    )
+    end = len(places) // plan.batch * plan.batch
+    positions = range(first * plan.batch + processes.rank, end, processes.count)
+    part = plan.batch // processes.count
+    return stacked(prepared(prepare, positions, pool, _AHEAD * part), part)
+
+
+def _begin(plan: TrainingPlan, trained: Trained | None, source: Source, network: SegmentationNetwork) -> None:
+    """Put the weights of a trained network, if there is one, into a new one."""
+    if trained is None:
+        return
+    if trained.folded:
+        with ThreadPoolExecutor(1) as pool:
+            alone = Processes(0, 1, torch.device("cpu"))
+            views = _batches(plan, source, 0, 0, alone, pool)
+            enough = islice(views, -(-_MEASURED // plan.batch))
+            unfold_batch_norms(trained.network, (to_input(images, alone.device) for images, _ in enough))
+    transfer(trained, network, plan.classes)
+
+
+def _save(checkpoint: Path, run: Run, plan: TrainingPlan) -> None:
+    save_checkpoint(checkpoint, run.state() | {"classes": plan.classes, "settings": settings_of(plan)})
 
 
 def export(checkpoint: Path, plan: TrainingPlan, name: str) -> Path:
@@ -261,8 +198,8 @@ def export(checkpoint: Path, plan: TrainingPlan, name: str) -> Path:
     Returns:
         The ONNX file; the card has the suffix .yaml.
     """
-    state = _load_checkpoint(checkpoint, plan)
-    network = SegmentationNetwork(NetworkSpec(len(plan.classes)))
+    state = load_checkpoint(checkpoint)
+    network = SegmentationNetwork(NetworkSpec(**state["spec"]))
     network.load_state_dict(state["average"])
     model = checkpoint.with_name(f"{name}.onnx")
     export_onnx(network, model, plan.width, plan.height)

@@ -1,0 +1,78 @@
+"""Labels that may leave a choice of classes: what they allow, and how probable they are.
+
+Targets are class indices 0..K-1, or K+g for "one of the classes of group g" (a label like *vegetation* that does not
+say tree or grass), or 255 for pixels nobody labelled. A group's probability is the sum over its members.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812  (the name every torch user knows)
+
+from seg_perception.training.data import IGNORE
+
+
+def label_log_probabilities(logits: Tensor, groups: Sequence[Sequence[int]]) -> Tensor:
+    """Log-probability of every label, classes first and then groups.
+
+    Args:
+        logits: float [N, K, H, W].
+        groups: G lists of class indices.
+
+    Returns:
+        [N, K+G, H, W], float32, or float64 for such logits: half precision is left before anything could overflow.
+    """
+    log_p = F.log_softmax(logits.to(torch.promote_types(logits.dtype, torch.float32)), dim=1)
+    summed = [torch.logsumexp(log_p[:, list(group)], dim=1, keepdim=True) for group in groups]
+    return torch.cat([log_p, *summed], dim=1)
+
+
+def membership(classes: int, groups: Sequence[Sequence[int]]) -> Tensor:
+    """float32 [K+G, K]: 1 where a label allows a class."""
+    members = torch.eye(classes + len(groups), classes)
+    for label, group in enumerate(groups, start=classes):
+        members[label, list(group)] = 1.0
+    return members
+
+
+def one_hot(target: Tensor, labels: int) -> Tensor:
+    """bool [N, labels, H, W] from target int64 [N, H, W]; all false where nobody labelled."""
+    return target.unsqueeze(1) == torch.arange(labels, device=target.device).view(1, -1, 1, 1)
+
+
+def per_pixel(table: Tensor, target: Tensor) -> Tensor:
+    """What a table says of each pixel's label, 0 where nobody labelled.
+
+    Args:
+        table: [K+G] or [K+G, M].
+        target: int64 [N, H, W].
+
+    Returns:
+        [N, H, W] or [N, M, H, W].
+    """
+    ignored = target == IGNORE
+    found = table[target.masked_fill(ignored, 0)]
+    return found.masked_fill(ignored, 0.0) if table.ndim == 1 else found.movedim(-1, 1) * ~ignored.unsqueeze(1)
+
+
+def labelled_log_probability(log_q: Tensor, target: Tensor) -> Tensor:
+    """Log-probability [N, H, W] of what each pixel was labelled; 0, without gradient, where nobody labelled."""
+    ignored = target == IGNORE
+    picked = log_q.gather(1, target.masked_fill(ignored, 0).unsqueeze(1)).squeeze(1)
+    return picked.masked_fill(ignored, 0.0)
+
+
+def soft_confusion(truth: Tensor, probability: Tensor) -> Tensor:
+    """How much of each probability lies on each truth, summed over all pixels: the confusion matrix of a soft answer.
+
+    Args:
+        truth: [N, A, H, W].
+        probability: [N, B, H, W].
+
+    Returns:
+        [A, B].
+    """
+    return torch.einsum("nahw,nbhw->ab", truth.to(probability.dtype), probability)
