@@ -152,7 +152,7 @@ train:
   clicked: {{images: images, clicks: clicks, radius: 4}}
   {masks}
 validation: {{toy: {validation}}}
-settings: {{epochs: 15, batch: 4, crop: [64, 48], learning_rate: 0.003, weight_decay: 0.01,
+settings: {{epochs: 20, batch: 4, crop: [64, 48], learning_rate: 0.003, weight_decay: 0.01,
   losses: {losses}, seed: 3}}
 """
 MASKS = "{images: images, labels: labels, values: {0: Dark, 1: Bright}}"
@@ -182,7 +182,7 @@ def plan(folder: Path, losses: str = "{clicks: 1.0}", masks: str = "", validatio
 
 
 def test_a_network_learns_from_nothing_but_clicks(toy: Path) -> None:
-    train(load_plan(plan(toy)), toy / "run", validate_every=15, report=lambda line: None)
+    train(load_plan(plan(toy)), toy / "run", validate_every=20, report=lambda line: None)
     last = json.loads((toy / "run" / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
     assert last["iou"]["mean"] > 0.6
 
