@@ -28,7 +28,7 @@ _CHOICE_OF_COORDINATES = 11
 _IMAGE_TYPES = (TensorProto.FLOAT, TensorProto.FLOAT16)
 
 
-def read_network(path: Path, card: ModelCard, batch: int) -> onnx.ModelProto:
+def read_network(path: Path, card: ModelCard, batch: int, prefix: str = PREFIX) -> onnx.ModelProto:
     """Read a network and make its input float32 [batch, 3, card.height, card.width], whatever it was in the file.
 
     Args:
@@ -36,10 +36,11 @@ def read_network(path: Path, card: ModelCard, batch: int) -> onnx.ModelProto:
             axes; weights in files beside it are read too.
         card: its model card.
         batch: images per run.
+        prefix: put before every name; "" leaves the names as they are.
 
     Returns:
-        The network in opset 17 or above with every name under `PREFIX`, its input's shape fixed, the card's output as
-        the only one, and that output's shape left open (it is known once the network has run).
+        The network in opset 17 or above, its input's shape fixed, the card's output as the only one, and that output's
+        shape left open (it is known once the network has run).
 
     Raises:
         ModelError: the file is no ONNX network or does not match the card.
@@ -60,7 +61,7 @@ def read_network(path: Path, card: ModelCard, batch: int) -> onnx.ModelProto:
         # What the exporter noted about shapes may name the symbolic axes that have just been fixed.
         del network.graph.value_info[:]
         network.graph.output[0].type.tensor_type.ClearField("shape")
-        network = compose.add_prefix(_modernised(path, network), PREFIX)
+        network = compose.add_prefix(_modernised(path, network), prefix)
         _adapt_input(network, card, batch, channels_last)
     except ModelError:
         raise

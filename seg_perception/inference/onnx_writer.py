@@ -60,10 +60,17 @@ class OnnxWriter:
 
     def reduce_max(self, value: str, axis: int) -> str:
         """Maximum along one axis, which is kept with length 1."""
-        # The axes of ReduceMax moved from an attribute to an input in opset 18.
+        return self._reduce("ReduceMax", value, axis)
+
+    def reduce_l2(self, value: str, axis: int) -> str:
+        """Euclidean length along one axis, which is kept with length 1."""
+        return self._reduce("ReduceL2", value, axis)
+
+    def _reduce(self, operator: str, value: str, axis: int) -> str:
+        # The axes of these operators moved from an attribute to an input in opset 18.
         if self._opset < 18:
-            return self.node("ReduceMax", value, axes=[axis], keepdims=1)
-        return self.node("ReduceMax", value, np.array([axis], np.int64), keepdims=1)
+            return self.node(operator, value, axes=[axis], keepdims=1)
+        return self.node(operator, value, np.array([axis], np.int64), keepdims=1)
 
     def _constant(self, array: NDArray[Any]) -> str:
         name = self._name("constant")

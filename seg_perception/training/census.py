@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from seg_perception.errors import ConfigError
+from seg_perception.training.clicks import CLICKED
 from seg_perception.training.data import Dataset, LabelSpace, check_sizes, load_label
 from seg_perception.training.threads import ahead
 
@@ -84,7 +85,10 @@ def _count(dataset: Dataset, size: tuple[int, int], index: int) -> NDArray[np.in
     except ConfigError as problem:
         return problem
     label = np.asarray(cv2.resize(label, size, interpolation=cv2.INTER_NEAREST), np.uint8)
-    return np.bincount(label.ravel(), minlength=256)
+    counts = np.bincount(label.ravel(), minlength=256)
+    if dataset.clicks is not None:
+        counts[:CLICKED] = counts[CLICKED : 2 * CLICKED]
+    return counts
 
 
 def check_classes(census: Census, space: LabelSpace, known: Collection[str] = ()) -> list[str]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_perception.errors import ConfigError
+from seg_perception.training.clicks import CLICKED, ClickSpec, read_click_spec
 from seg_perception.training.label_files import CODES, Encoding, parse_code, read_codes, spelled
 from seg_perception.training.layouts import Layout, find_pairs, read_layout
 from seg_perception.yamlfile import Section, did_you_mean
@@ -53,6 +54,7 @@ class Dataset:
         table: uint8 [codes], code of a pixel → label 0..K+G-1, or 255; codes that nobody named are 254.
         share: images drawn per epoch as a share of the dataset's size.
         encoding: how label files say what a pixel is.
+        clicks: what the label files mean where they hold clicks instead of pixels; `table` and `encoding` have no say.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Dataset:
     table: NDArray[np.uint8]
     share: float = 1.0
     encoding: Encoding = "ids"
+    clicks: ClickSpec | None = None
 
 
 _UNNAMED = 254
@@ -87,15 +90,17 @@ def read_datasets(section: Section, key: str, classes: Sequence[str], root: Path
     for name in listing:
         entry = listing.section(name)
         layout = read_layout(entry)
-        table = _label_table(entry, layout, classes, groups)
+        clicks = read_click_spec(entry, classes) if "clicks" in entry else None
+        table = _label_table(entry, layout, classes, groups) if clicks is None else np.zeros(0, np.uint8)
         images, labels = find_pairs(entry, layout, root)
         share = entry.number("share", 0.0, 10.0) if "share" in entry else 1.0
         entry.finish()
-        datasets.append(Dataset(name, images, labels, table, share, layout.encoding))
+        datasets.append(Dataset(name, images, labels, table, share, layout.encoding, clicks))
     if not datasets:
         raise section.error(key, "names no dataset; add one.")
-    if len(classes) + len(groups) > _UNNAMED:
-        raise section.error(key, f"uses more than {_UNNAMED} classes and choices of classes; merge some.")
+    most = CLICKED if any(dataset.clicks is not None for dataset in datasets) else _UNNAMED
+    if len(classes) + len(groups) > most:
+        raise section.error(key, f"uses more than {most} classes and choices of classes; merge some.")
     return datasets, LabelSpace(tuple(classes), tuple(groups))
 
 
@@ -149,12 +154,14 @@ class Sample:
 
 
 def load_label(dataset: Dataset, index: int) -> NDArray[np.uint8]:
-    """Read one label file: label indices uint8 [H, W] at the file's own size.
+    """Read one label file: label indices uint8 [H, W] at the file's own size; discs around clicks, at the image's.
 
     Raises:
         ConfigError: the file cannot be decoded, or holds a value that the YAML does not name.
     """
     path = dataset.labels[index]
+    if dataset.clicks is not None:
+        return dataset.clicks.label_image(path, dataset.images[index], IGNORE)
     codes = read_codes(path, dataset.encoding)
     label: NDArray[np.uint8] = dataset.table[codes]
     unnamed = label == _UNNAMED

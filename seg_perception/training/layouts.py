@@ -41,11 +41,13 @@ class Layout:
 
 
 def read_layout(entry: Section) -> Layout:
-    """The layout of a dataset: its `layout`, whose patterns it may replace, or its own `images`, `labels`, `values`.
+    """The layout of a dataset: its `layout`, whose patterns it may replace, or its own images and labels or clicks.
 
     Raises:
         ConfigError: there is no such layout, or a pattern is missing.
     """
+    if "clicks" in entry:
+        return Layout(entry.text("images"), entry.text("clicks"), {}, "ids", {})
     if "layout" not in entry:
         # A colour is text, "R G B", and every other value a number.
         encoding: Encoding = "colours" if any(isinstance(key, str) for key in entry.section("values")) else "ids"
@@ -87,13 +89,14 @@ def find_pairs(entry: Section, layout: Layout, root: Path) -> tuple[tuple[Path, 
     base = root / entry.text("root") if "root" in entry else root
     folders = layout.splits[entry.text("split", layout.splits)] if layout.splits else [""]
     images = _matches(entry, "images", base, layout.images, folders)
-    labels = _matches(entry, "labels", base, layout.labels, folders)
+    said = "clicks" if "clicks" in entry else "labels"
+    labels = _matches(entry, said, base, layout.labels, folders)
     unpaired = images.keys() ^ labels.keys()
     if unpaired:
         first = "/".join(part for part in min(unpaired) if part)
         raise entry.error(
-            "labels" if "labels" in entry else "layout",
-            f"{len(unpaired)} images and labels below {base} have no partner of the same name, first {first}.",
+            said if said in entry else "layout",
+            f"{len(unpaired)} images and {said} below {base} have no partner of the same name, first {first}.",
         )
     kept = _selected(entry, base, [images[key] for key in sorted(images)])
     by_image = {image: labels[key] for key, image in images.items()}
@@ -109,7 +112,7 @@ def _matches(entry: Section, key: str, base: Path, pattern: str, folders: Sequen
         if "*" not in place and not (base / place).is_dir():
             raise entry.error(where, f"{base / place} is not a folder; correct the path or give --data ROOT.")
         for path in base.glob(place if "*" in place else f"{place}/*"):
-            wildcards = _wildcards(path, base, place)
+            wildcards = _wildcards(path, base, place, (".csv",) if key == "clicks" else _IMAGE_SUFFIXES)
             if wildcards is None or path.name.startswith("."):  # such as ._a.png, which macOS leaves in archives
                 continue
             name = (folder, *wildcards)
@@ -122,10 +125,13 @@ def _matches(entry: Section, key: str, base: Path, pattern: str, folders: Sequen
     return found
 
 
-def _wildcards(path: Path, base: Path, pattern: str) -> tuple[str, ...] | None:
-    """What the wildcards of a pattern stand for in a path, or None where it does not match."""
+def _wildcards(path: Path, base: Path, pattern: str, suffixes: Sequence[str]) -> tuple[str, ...] | None:
+    """What the wildcards of a pattern stand for in a path, or None where it does not match.
+
+    In a folder, a pattern without wildcards, files with one of the suffixes match.
+    """
     if "*" not in pattern:
-        return (path.stem,) if path.suffix.lower() in _IMAGE_SUFFIXES else None
+        return (path.stem,) if path.suffix.lower() in suffixes else None
     parts = re.split(r"(\*\*/|\*)", pattern)
     regex = "".join({"**/": "((?:[^/]+/)*)", "*": "([^/]+)"}.get(part, re.escape(part)) for part in parts)
     match = re.fullmatch(regex, path.relative_to(base).as_posix())

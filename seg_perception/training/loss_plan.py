@@ -79,7 +79,14 @@ class ExpectedCost:
     costs: NDArray[np.float32]
 
 
-Loss: TypeAlias = "CrossEntropy | Focal | Dice | Jaccard | Tversky | ExpectedCost"
+@dataclass(frozen=True)
+class Clicks:
+    """The loss of clicks with its factor in the sum."""
+
+    weight: float
+
+
+Loss: TypeAlias = "CrossEntropy | Focal | Dice | Jaccard | Tversky | ExpectedCost | Clicks"
 
 
 @dataclass(frozen=True)
@@ -203,6 +210,7 @@ _READERS: dict[str, Callable[[Section, float, tuple[str, ...], Path], Loss]] = {
     "jaccard": lambda options, weight, classes, folder: Jaccard(weight),
     "tversky": _read_tversky,
     "cost_matrix": _read_expected_cost,
+    "clicks": lambda options, weight, classes, folder: Clicks(weight),
 }
 
 

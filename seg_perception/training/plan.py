@@ -8,7 +8,7 @@ from pathlib import Path
 from seg_perception.errors import ConfigError
 from seg_perception.training.augment import Augmentation, read_augmentation
 from seg_perception.training.data import Dataset, LabelSpace, read_datasets
-from seg_perception.training.loss_plan import LossPlan, read_loss_plan
+from seg_perception.training.loss_plan import Clicks, LossPlan, read_loss_plan
 from seg_perception.training.network_spec import NetworkSpec, read_network_spec
 from seg_perception.yamlfile import load_yaml
 
@@ -110,6 +110,12 @@ def load_plan(path: Path, root: Path | None = None) -> TrainingPlan:
     )
     for part in (size, settings, top):
         part.finish()
+    if any(dataset.clicks is not None for dataset in plan.validation):
+        raise top.error("validation", "holds clicks, which say nothing about most pixels; validate on full masks.")
+    clicked = any(dataset.clicks is not None for dataset in plan.train)
+    if clicked != any(isinstance(loss, Clicks) for loss in plan.losses.losses):
+        what = "has no 'clicks', by which clicked" if clicked else "has 'clicks', but no clicked"
+        raise settings.error("losses", f"{what} training data would be learnt from; both go together.")
     return plan
 
 

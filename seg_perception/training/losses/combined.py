@@ -14,6 +14,7 @@ from torch.nn import functional as F  # noqa: N812  (the name every torch user k
 
 from seg_perception.training import loss_plan
 from seg_perception.training.data import LabelSpace
+from seg_perception.training.losses.clicks import clicks, without_clicks
 from seg_perception.training.losses.cost import expected_cost
 from seg_perception.training.losses.labels import label_log_probabilities, membership
 from seg_perception.training.losses.overlap import dice, jaccard, tversky
@@ -40,13 +41,15 @@ class TrainingLoss:
         weight = torch.from_numpy(plan.balance.weights(counts)).to(device)
         self._groups = space.groups
         self._parts = [(loss.weight, _function(loss, members, weight)) for loss in plan.losses]
+        self._has_clicks = any(isinstance(loss, loss_plan.Clicks) for loss in plan.losses)
 
     def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
         """The loss of a batch.
 
         Args:
             logits: float [N, K, h, w], of any precision; upsampled bilinearly to the labels' size.
-            target: int64 [N, H, W] of labels 0..K+G-1, 255 where nobody labelled.
+            target: int64 [N, H, W] of labels 0..K+G-1, 255 where nobody labelled; label + CLICKED in the discs around
+                clicks.
 
         Returns:
             Scalar; 0, with a gradient of 0, when no pixel is labelled.
@@ -57,7 +60,11 @@ class TrainingLoss:
             size = (target.shape[1], target.shape[2])
             full = F.interpolate(precise, size=size, mode="bilinear", align_corners=False)
             log_q = label_log_probabilities(full, self._groups)
-            return torch.stack([factor * function(log_q, target) for factor, function in self._parts]).sum()
+            certain = without_clicks(target) if self._has_clicks else target
+            parts = [
+                factor * function(log_q, target if function is clicks else certain) for factor, function in self._parts
+            ]
+            return torch.stack(parts).sum()
 
 
 def _function(loss: loss_plan.Loss, members: Tensor, weight: Tensor) -> _Function:
@@ -75,6 +82,8 @@ def _function(loss: loss_plan.Loss, members: Tensor, weight: Tensor) -> _Functio
             return partial(tversky, members=members, alpha=loss.alpha, beta=loss.beta)
         case loss_plan.ExpectedCost():
             return partial(expected_cost, members=members, costs=torch.tensor(loss.costs, device=members.device))
+        case loss_plan.Clicks():
+            return clicks
 
 
 def _cross_entropy(loss: loss_plan.CrossEntropy, members: Tensor, weight: Tensor) -> _Function:
