@@ -21,6 +21,10 @@ class ImageError(SegPerceptionError):
     """An image cannot be decoded. The message says what contradicts what; the caller adds file or topic."""
 
 
+class PointsError(SegPerceptionError):
+    """A point cloud cannot be decoded. The message says what contradicts what; the caller adds the topic."""
+
+
 class GeometryError(SegPerceptionError):
     """A camera model, a transform or a mount makes no sense. The message names the value."""
 

@@ -31,7 +31,6 @@ from seg_perception.errors import ProjectionError
 from seg_perception.frame import DepthImage, Frame, PointCloud
 from seg_perception.geometry.camera import Camera
 from seg_perception.geometry.ground import GroundSettings
-from seg_perception.geometry.projection_settings import ProjectionSettings
 from seg_perception.geometry.transforms import Transform, mount_to_base_from_optical
 from seg_perception.pipeline import Pipeline, Result
 from seg_perception.projection import choose
@@ -179,6 +178,13 @@ def test_what_hangs_over_unseen_ground_is_neither_free_nor_lethal(see: See) -> N
     board = np.where(frame.depth.metres == depth, depth, np.nan)
     result = see(replace(frame, depth=DepthImage(STAMP, board, HERE @ MOUNT)), robot_height=0.5)
     assert (cells_within(result, (4.2, 4.8), (-0.5, 0.5)) == -1).all()
+
+
+def test_ground_that_is_only_seen_from_under_a_car_is_not_free(sensor: Sensor, see: See) -> None:
+    result = see(sensor([ground(), block((4.54, 6.5), (-0.9, 0.7), (0.25, 1.5), BOX)], HERE))
+    assert not is_free(cells_within(result, (4.5, 6.5), (-0.8, 0.6))).any()
+    assert (cells_within(result, (4.45, 4.6), (-0.8, 0.6)) == 100).any(axis=1).all()
+    assert is_free(cells_within(result, (3.8, 4.4), (-0.8, 0.6))).all()
 
 
 def test_a_hole_is_lethal_from_edge_to_edge_and_the_ground_beyond_it_is_not(sensor: Sensor, see: See) -> None:
@@ -337,7 +343,3 @@ def test_a_mount_that_is_a_degree_off_tilts_the_ground_and_blocks_nothing(see: S
     frame = replace(frame, base_from_optical=tilted)
     result = see(frame)
     assert not (result.costmap == 100).any() and is_free(cells_within(result, (4.0, 7.5), (-1.0, 0.8))).all()
-
-
-def test_settings_are_those_of_the_projection() -> None:
-    assert PipelineSettings().projection == ProjectionSettings() and GroundSettings().max_range == 10.0

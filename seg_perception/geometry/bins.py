@@ -59,8 +59,12 @@ class Bins:
 
     def lowest(self) -> NDArray[np.float32]:
         """Height of a low point of each place, float32 [B, R]; NaN where there is none."""
+        return self.height(self.size // _RANK)
+
+    def height(self, rank: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Height of the point of each place with `rank` [B, R] points below it, float32 [B, R]; NaN where none is."""
         heights = np.append(self.z, np.float32(np.nan))
-        return heights[np.where(self.size > 0, self.start + self.size // _RANK, self.z.size)]
+        return heights[np.where((rank >= 0) & (rank < self.size), self.start + rank, self.z.size)]
 
     def count(self, mask: NDArray[np.bool_]) -> NDArray[np.intp]:
         """How many of the points that `mask` [N] chooses are in each place, [B, R]."""

@@ -66,8 +66,9 @@ def read_surface(
     and with them the place that holds its edge. An obstacle outranks ground, and a hole both.
 
     Ground is seen where points lie on it, and between two such places of a bearing not more than max_gap apart; and so
-    is an obstacle, since a surface almost as high as the sensor is met by few lines of sight. Obstacles and holes take
-    min_points in a place and its neighbours; a place that holds fewer that stand up is unseen.
+    is an obstacle, since a surface almost as high as the sensor is met by few lines of sight. Ground that is seen under
+    an obstacle, between the wheels of a car, is not seen: who knows how far the obstacle reaches over it. Obstacles and
+    holes take min_points in a place and its neighbours; a place that holds fewer that stand up is unseen.
 
     Args:
         measured: points in view of the camera.
@@ -88,9 +89,12 @@ def read_surface(
     through = _rays_through(bins, heights, float(measured.origin[2]), below & sunk.ravel()[bins.index])
     hole = through > count_ground
     hole[:, :-1] |= (through[:, :-1] > 0) & hole[:, 1:]  # its edge, with ground before it in the same place
-    flat = (count_ground > 0) & (count_standing == 0)
+    top = bins.height(count_below + count_ground + count_standing - 1)
+    hidden = _under(np.where(standing, top, np.float32(np.nan)), bins, heights, float(measured.origin[2]), settings)
+    flat = (count_ground > 0) & (count_standing == 0) & ~hidden
     is_obstacle, obstacle_source = _fill(standing, ~hole, ground.resolution, settings.max_gap)
-    is_ground, ground_source = _fill(flat & ~hole, (count_standing == 0) & ~hole, ground.resolution, settings.max_gap)
+    open_ = (count_standing == 0) & ~hole & ~hidden
+    is_ground, ground_source = _fill(flat & ~hole, open_, ground.resolution, settings.max_gap)
     kind = np.select([hole, is_obstacle, is_ground], [Kind.HOLE, Kind.OBSTACLE, Kind.GROUND], Kind.UNSEEN).astype(
         np.uint8
     )
@@ -139,6 +143,24 @@ def _rays_through(
     size = bearings * (ranges + 1)
     change = np.bincount(row + first, minlength=size) - np.bincount(row + last + 1, minlength=size)
     return np.cumsum(change.reshape(bearings, ranges + 1)[:, :-1], axis=1)
+
+
+def _under(
+    top: NDArray[np.float32],
+    bins: Bins,
+    heights: GroundHeights,
+    sensor_height: float,
+    settings: ProjectionSettings,
+) -> NDArray[np.bool_]:
+    """Places [B, R] whose ground is only seen from under an obstacle, whose top is `top` [B, R], NaN for none.
+
+    The line over the top of what stands nearer is the lowest that says whether the space over the ground is free.
+    """
+    rise = np.where(np.isnan(top), -np.inf, (top - np.float32(sensor_height)) / bins.ranges)
+    steepest = np.full_like(rise, -np.inf)
+    np.maximum.accumulate(rise[:, :-1], axis=1, out=steepest[:, 1:])
+    under: NDArray[np.bool_] = heights.height < sensor_height + steepest * bins.ranges - settings.height_noise
+    return under
 
 
 def _around(count: NDArray[np.intp]) -> NDArray[np.intp]:
