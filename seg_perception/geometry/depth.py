@@ -53,16 +53,23 @@ def depth_points(
     depth = metres.ravel()[index]
     with np.errstate(invalid="ignore"):
         usable = np.flatnonzero(np.isfinite(depth) & (depth > 0) & ~_mixed(metres, index, depth))
-    depth, xyz = depth[usable], rays[usable]
-    xyz = (xyz * depth[:, np.newaxis]) @ footprint_from_optical.rotation.T.astype(np.float32)
-    xyz += footprint_from_optical.translation.astype(np.float32)
-    facing = facing_of(footprint_from_image or footprint_from_optical)
-    error = np.float32(settings.depth_error) * depth * depth
-    origin = footprint_from_optical.translation
-    if footprint_from_image is None:
-        return MeasuredPoints(xyz, cells[usable], np.ones(depth.size, np.bool_), origin, facing, error)
-    cells, inside = seen_from(xyz, camera, footprint_from_image.inverse())
-    return MeasuredPoints(xyz[inside], cells[inside], np.ones(inside.sum(), np.bool_), origin, facing, error[inside])
+    depth, cells = depth[usable], cells[usable]
+    # Not by BLAS: a product this thin gains nothing from its threads, and on a busy machine they wait for each other.
+    xyz = np.einsum("ij,jn->in", footprint_from_optical.rotation.astype(np.float32), rays).take(usable, axis=1)
+    xyz *= depth
+    xyz += footprint_from_optical.translation.astype(np.float32)[:, np.newaxis]
+    seen = np.ones(depth.size, np.bool_)
+    if footprint_from_image is not None:
+        cells, inside = seen_from(xyz.T, camera, footprint_from_image.inverse())
+        xyz, cells, depth, seen = xyz[:, inside], cells[inside], depth[inside], seen[inside]
+    return MeasuredPoints(
+        xyz=xyz.T,
+        cells=cells,
+        has_class=seen,
+        origin=footprint_from_optical.translation,
+        facing=facing_of(footprint_from_image or footprint_from_optical),
+        error=np.float32(settings.depth_error) * depth * depth,
+    )
 
 
 def _mixed(metres: NDArray[np.float32], index: NDArray[np.intp], depth: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -79,7 +86,7 @@ def _mixed(metres: NDArray[np.float32], index: NDArray[np.intp], depth: NDArray[
 def _lattice(
     camera: Camera, across: int, down: int
 ) -> tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.float32]]:
-    """The pixels that are read: index in the flat image [M], ray with z = 1 [M, 3], place in the image [M, 2].
+    """The pixels that are read: index in the flat image [M], ray with z = 1 [3, M], place in the image [M, 2].
 
     The outermost pixels are left out, since they lack neighbours, and so are those the lens cannot map to a ray ahead.
     """
@@ -91,4 +98,4 @@ def _lattice(
     pixels, rays = pixels[valid], rays[valid]
     index = (pixels[:, 1] * camera.width + pixels[:, 0]).astype(np.intp)
     cells = normalised_cells(pixels, camera.width, camera.height)
-    return index, (rays / rays[:, 2:]).astype(np.float32), cells
+    return index, np.ascontiguousarray((rays / rays[:, 2:]).T, np.float32), cells

@@ -17,7 +17,7 @@ class MeasuredPoints:
     """N points in view of the camera.
 
     Attributes:
-        xyz: float32 [N, 3], in the footprint frame, m.
+        xyz: float32 [N, 3], in the footprint frame, m; each coordinate contiguous, as what reads them wants it.
         cells: float32 [N, 2], where they are in the image, -1..1 as `normalised_cells` has it.
         has_class: bool [N], False where the camera sees something else there, something nearer.
         origin: float64 [3], the sensor's place in the footprint frame when it measured, m.

@@ -47,7 +47,7 @@ def cloud_points(
     moved, cells = moved[inside], cells[inside]
     distance = np.linalg.norm(moved - footprint_from_optical.translation, axis=1)
     return MeasuredPoints(
-        xyz=moved.astype(np.float32),
+        xyz=np.asfortranarray(moved, np.float32),
         cells=cells,
         has_class=distance <= _BEHIND * _nearest_of_patch(cells, distance),
         origin=footprint_from_sensor.translation,

@@ -122,7 +122,8 @@ def read_surface(
 def _height_error(bins: Bins, measured: MeasuredPoints) -> NDArray[np.float32]:
     """Two standard deviations of the points' heights, [N], m: an error of the distance acts along the line of sight."""
     down = np.abs(np.float32(measured.origin[2]) - bins.z)
-    error: NDArray[np.float32] = 2 * measured.error[bins.order] * down / np.hypot(down, bins.distance)
+    along = np.sqrt(down * down + bins.distance * bins.distance)
+    error: NDArray[np.float32] = 2 * measured.error[bins.order] * down / along
     return error
 
 
