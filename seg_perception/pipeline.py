@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from seg_perception.config import PipelineSettings
 from seg_perception.costmap.grid import EvidenceGrid
-from seg_perception.costmap.nav2 import encode_costs
+from seg_perception.costmap.nav2 import OccupancyValues, encode_costs
 from seg_perception.costmap.raster import Raster
-from seg_perception.errors import ConfigError
+from seg_perception.errors import ConfigError, GeometryError
 from seg_perception.frame import Frame
 from seg_perception.geometry.camera import Camera
 from seg_perception.geometry.ground import sample_ground
@@ -164,6 +164,8 @@ class Pipeline:
 def field_of_view(result: Result, settings: PipelineSettings) -> NDArray[np.bool_]:
     """The cells of a result's costmap whose ground its camera looked at, seen or hidden, bool [rows, cols].
 
+    Where ground was measured and no flat ground would be in view, as at the foot of a slope: all cells that are known.
+
     Args:
         result: of a pipeline.
         settings: the pipeline's.
@@ -172,7 +174,11 @@ def field_of_view(result: Result, settings: PipelineSettings) -> NDArray[np.bool
     footprint_from_optical = (
         odom_from_footprint.inverse() @ result.frame.odom_from_base @ result.frame.base_from_optical
     )
-    samples = sample_ground(result.camera, footprint_from_optical, settings.ground)
+    try:
+        samples = sample_ground(result.camera, footprint_from_optical, settings.ground)
+    except GeometryError:
+        known: NDArray[np.bool_] = result.costmap != OccupancyValues.UNKNOWN
+        return known
     centres, _ = cells_in_view(result.raster, odom_from_footprint, samples, samples.in_image.ravel())
     view = np.zeros(result.costmap.shape, dtype=np.bool_)
     col, row = np.floor(centres.T / result.raster.resolution).astype(np.intp)

@@ -27,12 +27,12 @@ from ray_scenes import (
 
 from seg_perception.config import PipelineSettings
 from seg_perception.costmap.grid import GridSettings
-from seg_perception.errors import ProjectionError
+from seg_perception.errors import GeometryError, ProjectionError
 from seg_perception.frame import DepthImage, Frame, PointCloud
 from seg_perception.geometry.camera import Camera
 from seg_perception.geometry.ground import GroundSettings
 from seg_perception.geometry.transforms import Transform, mount_to_base_from_optical
-from seg_perception.pipeline import Pipeline, Result
+from seg_perception.pipeline import Pipeline, Result, field_of_view
 from seg_perception.projection import choose
 
 CAMERA = Camera.from_fields(320, 240, "plumb_bob", [240, 0, 159.5, 0, 240, 119.5, 0, 0, 1], [])
@@ -263,11 +263,13 @@ def test_auto_takes_points_then_depth_then_flat_ground_and_says_why(see: See) ->
     bodies = [ground()]
     both = replace(with_depth(bodies, HERE), points=with_points(bodies, HERE).points)
     aside = np.float32([[-5.0, 0.0, 0.0]])
+    level = np.float32([[5.0, y, 0.0] for y in np.linspace(-2, 2, 50)])
     late = STAMP + 6 * 10**7
     for frame, projection, refused in (
         (both, "points", ()),
         (replace(both, points=replace(both.points, stamp_ns=late)), "depth", (choose.POINTS_LATE,)),
-        (replace(both, points=replace(both.points, xyz=aside)), "depth", (choose.POINTS_ASIDE,)),
+        (replace(both, points=replace(both.points, xyz=aside)), "depth", (choose.POINTS_NO_GROUND,)),
+        (replace(both, points=replace(both.points, xyz=level)), "depth", (choose.POINTS_NO_GROUND,)),
         (replace(both, points=None), "depth", (choose.NO_POINTS,)),
         (replace(both, points=None, depth=None), "plane", (choose.NO_POINTS, choose.NO_DEPTH)),
         (
@@ -292,7 +294,7 @@ def test_a_depth_image_that_shows_nothing_frees_nothing(see: See, mode: str) -> 
     for nothing in (np.nan, 0.0, np.inf, -1.0):
         blind = replace(frame, depth=replace(frame.depth, metres=np.full((240, 320), nothing, np.float32)))
         result = see(blind, mode=mode)
-        assert result.projection == "depth" and choose.DEPTH_EMPTY in result.refused
+        assert result.projection == "depth" and choose.DEPTH_NO_GROUND in result.refused
         assert (result.costmap == -1).all()
 
 
@@ -343,3 +345,17 @@ def test_a_mount_that_is_a_degree_off_tilts_the_ground_and_blocks_nothing(see: S
     frame = replace(frame, base_from_optical=tilted)
     result = see(frame)
     assert not (result.costmap == 100).any() and is_free(cells_within(result, (4.0, 7.5), (-1.0, 0.8))).all()
+
+
+def test_a_camera_that_looks_up_a_slope_needs_no_flat_ground_in_view(see: See) -> None:
+    """Tilted up, it sees the ramp before it, where flat ground would begin beyond the range of the samples."""
+    up = mount_to_base_from_optical(0.2, 0.0, 0.4, 0.0, -0.5, 0.0)
+    bodies = [ground(2.5), slope(2.5, np.radians(14))]
+    depth, labels = photograph(bodies, CAMERA, HERE @ up)
+    image = np.zeros((*labels.shape, 3), np.uint8)
+    frame = Frame(STAMP, image, "bgr", CAMERA, HERE, up, "camera", depth=DepthImage(STAMP, depth, HERE @ up))
+    with pytest.raises(GeometryError, match="no ground between"):
+        see(frame, mode="plane")
+    result = see(frame)
+    view = field_of_view(result, SETTINGS)
+    assert result.projection == "depth" and view.any() and (view == (result.costmap >= 0)).all()

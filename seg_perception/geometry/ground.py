@@ -217,6 +217,12 @@ def visibility(
     return np.where(seen, 1 - doubt, np.float32(0))
 
 
+@lru_cache(maxsize=8)
+def widest_view(camera: Camera) -> float:
+    """Cosine of the widest angle between the optical axis and what the camera sees, with a hundredth to spare."""
+    return float(_lattice_rays(camera)[:, 2].min()) - 0.01
+
+
 def normalised_cells(pixels: NDArray[np.float64], width: int, height: int) -> NDArray[np.float32]:
     """Pixels as the network's `cells` input wants them: [-1, 1] from edge to edge (grid_sample, align_corners=False).
 

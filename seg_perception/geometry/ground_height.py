@@ -47,15 +47,18 @@ def follow_ground(
 
     Beside the height c and slope s of the last ground, each bearing carries two bounds for the next: the upper one
     rises and the lower one falls by the slope limit, starting anew from every piece of ground that is lower or higher.
-    Nor may ground lie more than `max_step` below where its slope leads: where the eye passes over an edge, a fall over
-    what it does not see always looks like a slope that is a little flatter than the line of sight.
 
-    A point as low as none of its eight neighbours is an error of the sensor.
+    Over what is not seen, bounds that widen with the distance would let in whatever stands or lies far enough behind.
+    So ground may lie at most `max_step` below where its slope leads: where the eye passes over an edge, a fall always
+    looks like a slope that is a little flatter than the line of sight. Above it, it may rise by what the slope limit
+    gives over `max_gap` as well. And only within `max_step` of where its slope leads may it stand alone; elsewhere
+    something on its bearing, up to `max_gap` further in or out, must continue it at the slope limit: what a level beam
+    has met may be a wall as well as a ramp.
 
     Args:
         lowest: float32 [B, R], height of the lowest points; NaN where there is none.
         ranges: float64 [R], m from the sensor's foot point, ascending.
-        settings: max_slope, max_step and height_noise.
+        settings: max_slope, max_step, max_gap and height_noise.
 
     Returns:
         GroundHeights.
@@ -63,39 +66,42 @@ def follow_ground(
     # float32 throughout: a Python float would do in numpy 2, and make everything float64 in numpy 1.
     limit, noise = np.float32(math.tan(settings.max_slope)), np.float32(settings.height_noise)
     steps = np.diff(ranges, prepend=_FOOTING).clip(0).astype(np.float32)
-    bearings, step_limit = lowest.shape[0], np.float32(settings.max_step)
-    candidates = _without_loners(lowest, step_limit + limit * np.float32(ranges[1] - ranges[0]))
-    height, slope, upper, lower = np.zeros((4, bearings), np.float32)
-    gap = np.zeros(bearings, np.float32)
-    fall = np.full(bearings, limit * np.float32(_BLIND))
+    bearings, tread = lowest.shape[0], np.float32(settings.max_step)
+    continued = _is_continued(lowest, float(ranges[1] - ranges[0]), settings).T
+    height, slope, upper, lower, gap = np.zeros((5, bearings), np.float32)
+    fall, rise = np.full((2, bearings), limit * np.float32(_BLIND))
+    seen_rise = tread + limit * np.float32(settings.max_gap)
     heights, slopes = np.empty((2, ranges.size, bearings), np.float32)
     found = np.empty((ranges.size, bearings), np.bool_)
-    for index, (step, candidate) in enumerate(zip(steps, np.ascontiguousarray(candidates.T), strict=True)):
+    for index, (step, candidate) in enumerate(zip(steps, np.ascontiguousarray(lowest.T), strict=True)):
         gap += step
         expected = height + slope * gap
         upper += limit * step
         lower -= limit * step
-        is_ground = (candidate <= upper + noise) & (candidate >= np.maximum(lower - noise, expected - fall))
-        rise = (candidate - height) / np.maximum(gap, np.float32(1e-3))
-        rise = slope + np.minimum(gap / np.float32(_SLOPE_LENGTH), np.float32(1)) * (rise - slope)
+        off = candidate - expected
+        is_ground = (candidate <= upper + noise) & (candidate >= lower - noise)
+        is_ground &= (np.abs(off) <= tread) | (continued[index] & (off <= rise) & (off >= -fall))
+        newest = (candidate - height) / np.maximum(gap, np.float32(1e-3))
+        newest = slope + np.minimum(gap / np.float32(_SLOPE_LENGTH), np.float32(1)) * (newest - slope)
         heights[index] = np.where(is_ground, candidate, np.minimum(np.maximum(expected, lower), upper))
         np.copyto(height, candidate, where=is_ground)
-        np.copyto(slope, np.minimum(np.maximum(rise, -limit), limit), where=is_ground)
+        np.copyto(slope, np.minimum(np.maximum(newest, -limit), limit), where=is_ground)
         np.minimum(upper, candidate, out=upper, where=is_ground)
         np.maximum(lower, candidate, out=lower, where=is_ground)
         np.copyto(gap, 0, where=is_ground)
-        np.copyto(fall, step_limit, where=is_ground)
+        np.copyto(fall, tread, where=is_ground)
+        np.copyto(rise, seen_rise, where=is_ground)
         slopes[index], found[index] = slope, is_ground
     return GroundHeights(heights.T, found.T, slopes.T)
 
 
-def _without_loners(lowest: NDArray[np.float32], tolerance: np.float32) -> NDArray[np.float32]:
-    """`lowest` [B, R] with NaN wherever no neighbour is as high, within the tolerance, m."""
-    bearings, ranges = lowest.shape
-    padded = np.pad(lowest, 1, constant_values=np.nan)
-    agrees = np.zeros(lowest.shape, np.bool_)
-    for down in range(3):
-        for right in range(3):
-            if (down, right) != (1, 1):
-                agrees |= np.abs(padded[down : down + bearings, right : right + ranges] - lowest) <= tolerance
-    return np.where(agrees, lowest, np.float32(np.nan))
+def _is_continued(lowest: NDArray[np.float32], step: float, settings: ProjectionSettings) -> NDArray[np.bool_]:
+    """Where in [B, R] something on the same bearing continues a surface at the slope limit, inwards or outwards."""
+    limit, ranges = math.tan(settings.max_slope), lowest.shape[1]
+    continued = np.zeros(lowest.shape, np.bool_)
+    for places in range(1, min(int(settings.max_gap / step + 1e-9), ranges - 1) + 1):
+        tolerance = np.float32(limit * places * step + settings.height_noise)
+        agree = np.abs(lowest[:, places:] - lowest[:, :-places]) <= tolerance
+        continued[:, places:] |= agree
+        continued[:, :-places] |= agree
+    return continued

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_perception.geometry.camera import Camera
+from seg_perception.geometry.ground import widest_view
 from seg_perception.geometry.measured import MeasuredPoints, facing_of, seen_from
 from seg_perception.geometry.projection_settings import ProjectionSettings
 from seg_perception.geometry.transforms import Transform
@@ -38,12 +39,10 @@ def cloud_points(
     Returns:
         MeasuredPoints.
     """
-    xyz = np.asarray(xyz)
-    # Drivers write the origin, too, where nothing came back.
-    finite = np.isfinite(xyz).all(axis=1) & (np.abs(xyz) > 0).any(axis=1)
-    moved = footprint_from_sensor.apply(xyz[finite])
-    optical_from_footprint = footprint_from_optical.inverse()
-    cells, inside = seen_from(moved, camera, optical_from_footprint)
+    optical_from_sensor = footprint_from_optical.inverse() @ footprint_from_sensor
+    ahead = np.flatnonzero(_may_be_seen(np.asarray(xyz, np.float32), optical_from_sensor, camera))
+    moved = footprint_from_sensor.apply(xyz[ahead])
+    cells, inside = seen_from(moved, camera, footprint_from_optical.inverse())
     moved, cells = moved[inside], cells[inside]
     distance = np.linalg.norm(moved - footprint_from_optical.translation, axis=1)
     return MeasuredPoints(
@@ -54,6 +53,23 @@ def cloud_points(
         facing=facing_of(footprint_from_optical),
         error=np.full(len(moved), settings.points_error, np.float32),
     )
+
+
+def _may_be_seen(xyz: NDArray[np.float32], optical_from_sensor: Transform, camera: Camera) -> NDArray[np.bool_]:
+    """Points [N] that were measured and lie in the cone around what the camera sees: of a full turn, the few that do.
+
+    Drivers write the origin, too, where nothing came back.
+    """
+    rotation, translation = (
+        part.astype(np.float32) for part in (optical_from_sensor.rotation, optical_from_sensor.translation)
+    )
+    with np.errstate(invalid="ignore", over="ignore"):
+        measured = np.einsum("ij,ij->i", xyz, xyz)
+        # Not by BLAS, as in `depth`.
+        x, y, z = np.einsum("ij,nj->in", rotation, xyz) + translation[:, np.newaxis]
+        ahead = z >= np.float32(widest_view(camera)) * np.sqrt(x * x + y * y + z * z)
+    seen: NDArray[np.bool_] = ahead & np.isfinite(measured) & (measured > 0)
+    return seen
 
 
 def _nearest_of_patch(cells: NDArray[np.float32], distance: NDArray[np.float64]) -> NDArray[np.float64]:

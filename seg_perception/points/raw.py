@@ -68,7 +68,12 @@ def decode_points(
             f"{flat.size} bytes; check its publisher."
         )
     layout = np.dtype(
-        {"names": _AXES, "formats": formats, "offsets": [known[axis].offset for axis in _AXES], "itemsize": point_step}
+        {
+            "names": list(_AXES),
+            "formats": formats,
+            "offsets": [known[axis].offset for axis in _AXES],
+            "itemsize": point_step,
+        }
     )
     rows = np.ndarray((height, width), layout, flat, strides=(row_step, point_step))
     xyz = np.empty((height * width, 3), np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from seg_perception.config import PipelineSettings
 from seg_perception.errors import ProjectionError
@@ -13,7 +13,7 @@ from seg_perception.geometry.depth import depth_points
 from seg_perception.geometry.measured import MeasuredPoints
 from seg_perception.geometry.points import cloud_points
 from seg_perception.geometry.projection_settings import Projection
-from seg_perception.geometry.surface import read_surface
+from seg_perception.geometry.surface import Kind, read_surface
 from seg_perception.geometry.transforms import Transform, footprint_of
 from seg_perception.projection.look import Look
 from seg_perception.projection.measured import MeasuredLook
@@ -21,11 +21,11 @@ from seg_perception.projection.plane import PlaneLook
 
 NO_POINTS = "no point cloud"
 POINTS_LATE = "point cloud of another time than the image"
-POINTS_ASIDE = "point cloud has no point in view"
+POINTS_NO_GROUND = "point cloud shows no ground"
 NO_DEPTH = "no depth image"
 DEPTH_LATE = "depth image of another time than the image"
 DEPTH_SHAPE = "depth image of another shape than the image"
-DEPTH_EMPTY = "depth image shows nothing"
+DEPTH_NO_GROUND = "depth image shows no ground"
 
 # Widths and heights are whole numbers, so scaled images keep their shape only roughly.
 _SHAPE_TOLERANCE = 0.02
@@ -53,8 +53,9 @@ class _RefusedError(Exception):
 def choose(frame: Frame, camera: Camera, settings: PipelineSettings) -> Chosen:
     """Take the projection that is asked for, or the best one there is.
 
-    "auto" takes points, else depth, else flat ground. A measurement that came in time and shows nothing is not made up
-    for by flat ground: a sensor that sees nothing may look into a hole.
+    "auto" takes points, else depth, else flat ground. Points that show no ground, as those of a LiDAR with one level
+    beam, give way to depth that does. Neither gives way to flat ground once it has come in time: a sensor that sees no
+    ground may look into a hole.
 
     Args:
         frame: with or without depth and points.
@@ -72,7 +73,7 @@ def choose(frame: Frame, camera: Camera, settings: PipelineSettings) -> Chosen:
         "points": lambda: _points(frame, camera, footprint_from_odom, footprint_from_optical, settings),
         "depth": lambda: _depth(frame, footprint_from_odom, footprint_from_optical, settings),
     }
-    empty: tuple[Projection, MeasuredPoints] | None = None
+    groundless: list[Chosen] = []
     for name, measure in measures.items():
         if mode not in ("auto", name):
             continue
@@ -81,20 +82,17 @@ def choose(frame: Frame, camera: Camera, settings: PipelineSettings) -> Chosen:
         except _RefusedError as error:
             refused.append(str(error))
             continue
-        if len(measured.xyz):
-            return Chosen(_measured_look(measured, camera, settings), name, tuple(refused))
-        empty = name, measured
-        refused.append(POINTS_ASIDE if name == "points" else DEPTH_EMPTY)
-    if empty is not None:
-        return Chosen(_measured_look(empty[1], camera, settings), empty[0], tuple(refused))
+        surface = read_surface(measured, 1 / float(camera.matrix[1, 1]), settings.ground, settings.projection)
+        look = MeasuredLook.at(measured, surface, settings.ground.max_samples)
+        if (surface.kind == Kind.GROUND).any():
+            return Chosen(look, name, tuple(refused))
+        refused.append(POINTS_NO_GROUND if name == "points" else DEPTH_NO_GROUND)
+        groundless.append(Chosen(look, name, tuple(refused)))
+    if groundless:
+        return replace(groundless[0], refused=tuple(refused))
     if mode in ("auto", "plane"):
         return Chosen(PlaneLook.at(camera, footprint_from_optical, settings.ground), "plane", tuple(refused))
     raise ProjectionError(refused[0], mode)
-
-
-def _measured_look(measured: MeasuredPoints, camera: Camera, settings: PipelineSettings) -> MeasuredLook:
-    surface = read_surface(measured, 1 / float(camera.matrix[1, 1]), settings.ground, settings.projection)
-    return MeasuredLook.at(measured, surface, settings.ground.max_samples)
 
 
 def _points(
