@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+# Before torch is imported: its threads spin while they wait, and the tests' networks are too small to gain from them.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
