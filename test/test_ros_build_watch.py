@@ -65,7 +65,9 @@ def test_the_log_tells_every_tenth_and_diagnostics_once_a_second(monkeypatch: py
 
 def test_a_node_that_is_asked_to_end_ends_the_build_too() -> None:
     isolate()
-    rclpy.init(args=["--ros-args", "-p", "mount:=[0.0, 0.0, 1.0, 0.0, 0.1, 0.0]"])
+    # A name of its own: the lifecycle services of a destroyed node linger until its process ends, and answer nobody.
+    own_name = ["-r", "__node:=stopped_while_building"]
+    rclpy.init(args=["--ros-args", *own_name, "-p", "mount:=[0.0, 0.0, 1.0, 0.0, 0.1, 0.0]"])
     steps: list[float] = []
 
     def open_network(settings: NodeSettings, watch: Watch) -> Any:
