@@ -1,7 +1,7 @@
 """The model card: what a network's outputs mean, how it wants its images, and how well it was measured.
 
 A card lies beside its ONNX file (`urban.onnx`, `urban.yaml`) and names it by sha256, so that class names, normalisation
-and temperature can never be read from the card of another network.
+and calibration can never be read from the card of another network.
 """
 
 from __future__ import annotations
@@ -11,14 +11,20 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
 
 from seg_perception.errors import ConfigError, ModelError
+from seg_perception.logit_scaling import LogitScaling, read_scaling, read_temperature
 from seg_perception.yamlfile import Section, load_yaml
+
+Precision = Literal["fp32", "fp16", "int8"]
+"""In what a network computes; "fp32" is the file as it is, which may hold integers of its own."""
+
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 MAX_CLASSES = 254
 """Label images are uint8, and 255 means "no label"."""
@@ -40,8 +46,8 @@ class ModelCard:
         mean: per input channel (in `channel_order`), of the image scaled to 0..1.
         std: per input channel, likewise; the network sees (image / 255 - mean) / std.
         output: "logits", or "probabilities" when the network ends in a softmax.
-        temperature: logits are divided by it before the softmax (Guo et al., "On Calibration of Modern Neural
-            Networks", ICML 2017).
+        calibration: what is done to the logits before the softmax, by the precision the network computes in; fp32 is
+            always there.
         sha256: of the ONNX file, 64 hexadecimal digits.
         training_data: what the network was trained on.
         licence: licence of the weights and of what they were trained on.
@@ -57,7 +63,7 @@ class ModelCard:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     output: Literal["logits", "probabilities"]
-    temperature: float
+    calibration: Mapping[Precision, LogitScaling]
     sha256: str
     training_data: str
     licence: str
@@ -86,7 +92,7 @@ class ModelCard:
             mean=_unit_scaled(image, "mean"),
             std=_unit_scaled(image, "std", above_zero=True),
             output=cast(Literal["logits", "probabilities"], section.text("output", ("logits", "probabilities"))),
-            temperature=_above_zero(section, "temperature", section.number("temperature")),
+            calibration=_calibration(section, len(classes)),
             sha256=_sha256(section),
             training_data=section.text("training_data"),
             licence=section.text("licence"),
@@ -114,7 +120,7 @@ class ModelCard:
                 "std": list(self.std),
             },
             "output": self.output,
-            "temperature": self.temperature,
+            "calibration": {precision: scaling.content() for precision, scaling in self.calibration.items()},
             "sha256": self.sha256,
             "training_data": self.training_data,
             "licence": self.licence,
@@ -122,6 +128,10 @@ class ModelCard:
         }
         text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
         Path(path).write_text(text, encoding="utf-8")
+
+    def scaling(self, precision: Precision) -> LogitScaling:
+        """The calibration for a precision; that of fp32, the nearest known, where it was not calibrated itself."""
+        return self.calibration.get(precision, self.calibration["fp32"])
 
     def verify(self, model: Path) -> None:
         """Check that `model` is the very file that this card describes.
@@ -184,6 +194,19 @@ def _classes(section: Section) -> tuple[tuple[str, ...], NDArray[np.uint8]]:
     return tuple(names), array
 
 
+def _calibration(section: Section, classes: int) -> dict[Precision, LogitScaling]:
+    """The key `calibration`, or `temperature` alone, which stands for one temperature in every precision."""
+    if "temperature" in section:
+        if "calibration" in section:
+            raise section.error("temperature", "stands beside 'calibration', which holds the temperatures; remove it.")
+        return {"fp32": LogitScaling(read_temperature(section))}
+    entries = section.section("calibration")
+    known: list[Precision] = [name for name in PRECISIONS if name in entries or name == "fp32"]
+    calibration = {name: read_scaling(entries.section(name), classes) for name in known}
+    entries.finish()
+    return calibration
+
+
 def _unit_scaled(section: Section, key: str, above_zero: bool = False) -> tuple[float, float, float]:
     values = section.numbers(key, 3)
     for value in values:
@@ -191,15 +214,9 @@ def _unit_scaled(section: Section, key: str, above_zero: bool = False) -> tuple[
             raise section.error(
                 key, f"holds {value:g}, but is for the image scaled to 0..1; divide by 255 what is meant for 0..255."
             )
-        if above_zero:
-            _above_zero(section, key, value)
+        if above_zero and value <= 0:
+            raise section.error(key, f"is {value:g}, but must be greater than 0.")
     return values[0], values[1], values[2]
-
-
-def _above_zero(section: Section, key: str, value: float) -> float:
-    if value <= 0:
-        raise section.error(key, f"is {value:g}, but must be greater than 0.")
-    return value
 
 
 def _sha256(section: Section) -> str:

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from seg_perception.training.augment import Augmentation, vary_light, vary_view
-from seg_perception.training.batches import epoch_places, open_source, prepared, stacked, training_sample
+from seg_perception.training.batches import epoch_places, open_source, stacked, training_sample
 from seg_perception.training.data import IGNORE, Dataset, Sample
 from seg_perception.training.mixing import class_mix, cut_mix
+from seg_perception.training.threads import ahead
 
 STILL = Augmentation(scale=(1.0, 1.0), rotation=0.0, mirror=0.0, colour=0.0, blur=0.0)
 
@@ -143,7 +144,7 @@ def test_a_sample_depends_on_seed_epoch_and_position_alone(tmp_path: Path, memor
     with ThreadPoolExecutor(threads) as pool:
         source = open_source(datasets, (16, 16), memory, pool)
         positions = [7, 2, 11, 0]
-        samples = prepared(
+        samples = ahead(
             lambda position: training_sample(source, places, position, (16, 16), mixing, 3, 1), positions, pool, 2
         )
         ((images, labels), (more, _)) = stacked(samples, 2)
@@ -167,12 +168,7 @@ def test_images_are_mixed_as_often_as_the_plan_says(tmp_path: Path) -> None:
 
 def test_preparing_ahead_is_bounded() -> None:
     begun: list[int] = []
-
-    def prepare(position: int) -> Sample:
-        begun.append(position)
-        return _sample(np.zeros((2, 2), np.uint8))
-
     with ThreadPoolExecutor(2) as pool:
-        samples = prepared(prepare, range(100), pool, ahead=3)
+        samples = ahead(begun.append, range(100), pool, most=3)
         next(samples)
     assert max(begun) <= 3, "a slow trainer must not fill the memory with samples"

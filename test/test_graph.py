@@ -18,6 +18,7 @@ from seg_perception.inference.backends import open_engine
 from seg_perception.inference.engine import EngineOutput
 from seg_perception.inference.graph import GraphSpec, fused_graph
 from seg_perception.inference.network_file import read_network
+from seg_perception.logit_scaling import LogitScaling
 from seg_perception.model_card import ModelCard
 from seg_perception.pictures import most_probable
 
@@ -51,7 +52,10 @@ def plain(network: onnx.ModelProto, card: ModelCard, image: NDArray[np.uint8], c
     down, across = (
         interpolation(*lengths) for lengths in zip(logits.shape[1:], (card.height, card.width), strict=True)
     )
-    scaled = np.einsum("kyx,yr,xc->krc", logits.astype(np.float64), down, across, optimize=True) / card.temperature
+    scaling = card.calibration["fp32"]
+    scale, bias = (np.reshape(part or fill, (-1, 1, 1)) for part, fill in ((scaling.scale, 1.0), (scaling.bias, 0.0)))
+    relative = logits.astype(np.float64) - logits.max(axis=0)
+    scaled = np.einsum("kyx,yr,xc->krc", scale * relative / scaling.temperature + bias, down, across, optimize=True)
     mass = np.exp(scaled - scaled.max(axis=0))
     probabilities = mass / mass.sum(axis=0)
     risks = np.einsum("ck,kyx->cyx", costs.astype(np.float64), probabilities)
@@ -70,6 +74,12 @@ def random_costs(classes: int, seed: int) -> NDArray[np.float32]:
     decisions = rng.uniform(1, 20, (classes, classes)) * (1 - np.eye(classes))
     traverse = rng.choice([0.0, 20.0, 120.0, 254.0, 2540.0], classes)
     return np.vstack([decisions, traverse]).astype(np.float32)
+
+
+def vector_scaling(classes: int, temperature: float) -> LogitScaling:
+    rng = np.random.default_rng(classes)
+    scale, bias = rng.uniform(0.5, 1.5, classes), rng.normal(0, 2, classes)
+    return LogitScaling(temperature, tuple(scale.tolist()), tuple(bias.tolist()))
 
 
 def smooth_images(count: int, width: int, height: int, seed: int) -> NDArray[np.uint8]:
@@ -99,24 +109,26 @@ def run(
 
 
 @pytest.mark.parametrize(
-    ("stride", "classes", "order", "temperature", "seed"),
+    ("stride", "classes", "order", "scaling", "seed"),
     [
-        (1, 2, "rgb", 1.0, 0),
-        (2, 5, "bgr", 1.7, 1),
-        (3, 7, "rgb", 0.8, 2),
-        (4, 12, "rgb", 1.3, 3),
-        (4, 12, "bgr", 2.5, 4),
-        (5, 3, "bgr", 1.0, 5),
-        (8, 20, "rgb", 0.6, 6),
-        (16, 4, "rgb", 1.0, 7),
+        (1, 2, "rgb", LogitScaling(1.0), 0),
+        (2, 5, "bgr", LogitScaling(1.7), 1),
+        (3, 7, "rgb", LogitScaling(0.8), 2),
+        (4, 12, "rgb", LogitScaling(1.3), 3),
+        (4, 12, "bgr", LogitScaling(2.5), 4),
+        (5, 3, "bgr", LogitScaling(1.0), 5),
+        (8, 20, "rgb", LogitScaling(0.6), 6),
+        (16, 4, "rgb", LogitScaling(1.0), 7),
+        (4, 12, "rgb", vector_scaling(12, 1.3), 3),
+        (8, 6, "bgr", vector_scaling(6, 0.7), 8),
     ],
 )
 def test_every_output_is_that_of_the_plain_computation(
-    tmp_path: Path, stride: int, classes: int, order: str, temperature: float, seed: int
+    tmp_path: Path, stride: int, classes: int, order: str, scaling: LogitScaling, seed: int
 ) -> None:
     width, height = 240, 3 * 80
     network = tiny.network(classes, stride, width, height, seed=seed, gain=3.0)
-    card = tiny.card(classes, width, height, channel_order=order, temperature=temperature)
+    card = tiny.card(classes, width, height, channel_order=order, calibration={"fp32": scaling})
     images = smooth_images(1, width, height, seed)
     costs = random_costs(classes, seed)
     rng = np.random.default_rng(seed)
@@ -173,16 +185,32 @@ def test_images_may_come_in_either_channel_order(tmp_path: Path) -> None:
     np.testing.assert_array_equal(as_rgb.cell_probabilities, as_bgr.cell_probabilities)
 
 
-def test_probabilities_give_what_their_logits_give(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scaling", [LogitScaling(1.5), vector_scaling(5, 1.5)], ids=["temperature", "vector"])
+def test_probabilities_give_what_their_logits_give(tmp_path: Path, scaling: LogitScaling) -> None:
     softmax = [helper.make_node("Softmax", ["scores"], ["logits"], axis=1)]
     costs, images = random_costs(5, 3), smooth_images(1, 64, 48, 3)
-    from_logits = run(tmp_path, tiny.network(), tiny.card(temperature=1.5), images, costs)
-    card = tiny.card(temperature=1.5, output="probabilities")
+    from_logits = run(tmp_path, tiny.network(), tiny.card(calibration={"fp32": scaling}), images, costs)
+    card = tiny.card(calibration={"fp32": scaling}, output="probabilities")
     from_probabilities = run(tmp_path, tiny.network(tail=softmax), card, images, costs)
     assert (from_logits.labels == from_probabilities.labels).mean() >= 0.999
     np.testing.assert_allclose(from_logits.cell_probabilities, from_probabilities.cell_probabilities, atol=1e-4)
     difference = from_logits.expected_cost.astype(int) - from_probabilities.expected_cost
     assert np.abs(difference).max() <= 1
+
+
+def test_a_network_as_its_file_is_gets_the_calibration_of_fp32_and_a_converted_one_its_own(tmp_path: Path) -> None:
+    costs, images = random_costs(5, 3), smooth_images(1, 64, 48, 3)
+    fp32, fp16 = LogitScaling(1.5), vector_scaling(5, 2.5)
+    given = run(tmp_path, tiny.network(), tiny.card(calibration={"fp32": fp32, "fp16": fp16}), images, costs)
+    alone = run(tmp_path, tiny.network(), tiny.card(calibration={"fp32": fp32}), images, costs)
+    np.testing.assert_array_equal(given.cell_probabilities, alone.cell_probabilities)
+
+    card, spec = tiny.card(calibration={"fp32": fp32, "fp16": fp16}), GraphSpec(cells=1)
+    network = read_network(tmp_path / "tiny.onnx", card, batch=1)
+    as_fp16 = fused_graph(network, card, spec, 4, "fp16")
+    assert as_fp16 == fused_graph(network, tiny.card(calibration={"fp32": fp16}), spec, 4)
+    # Where int8 was not calibrated, fp32's is the nearest that is known.
+    assert fused_graph(network, card, spec, 4, "int8") == fused_graph(network, card, spec, 4) != as_fp16
 
 
 def test_with_equal_costs_for_every_mistake_the_decision_is_the_most_probable_class(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import tiny_networks as tiny
 import yaml
 
 from seg_perception.errors import ConfigError, ModelError
+from seg_perception.logit_scaling import LogitScaling
 from seg_perception.model_card import ModelCard
 
 Content = dict[str, Any]
@@ -32,7 +33,10 @@ def test_a_written_card_is_read_back_whole(tmp_path: Path) -> None:
         name="größer",
         channel_order="bgr",
         output="probabilities",
-        temperature=1.37,
+        calibration={
+            "fp32": LogitScaling(1.37),
+            "int8": LogitScaling(1.2, (0.9, 1.0, 1.1, 2.0), (0.0, -1.5, 0.25, 1e-4)),
+        },
         sha256="1234567890" * 6 + "1234",  # digits alone: YAML must not take it for a number
         training_data="CamVid, 367 images",
         licence="CC BY-NC-SA",
@@ -45,6 +49,22 @@ def test_a_written_card_is_read_back_whole(tmp_path: Path) -> None:
     for field in fields(ModelCard):
         if field.name != "colours":
             assert getattr(again, field.name) == getattr(card, field.name), field.name
+
+
+def test_a_temperature_alone_is_the_calibration_of_every_precision(tmp_path: Path) -> None:
+    card = content(tmp_path)
+    older(1.3)(card)
+    path = tmp_path / "older.yaml"
+    path.write_text(yaml.safe_dump(card), encoding="utf-8")
+    loaded = ModelCard.load(path)
+    assert loaded.calibration == {"fp32": LogitScaling(1.3)}
+    assert loaded.scaling("int8") == loaded.scaling("fp16") == loaded.scaling("fp32") == LogitScaling(1.3)
+
+
+def test_each_precision_has_the_calibration_it_was_given_and_else_that_of_fp32() -> None:
+    vector = LogitScaling(1.1, (1.0,) * 5, (0.5,) * 5)
+    card = tiny.card(calibration={"fp32": LogitScaling(1.4), "int8": vector})
+    assert [card.scaling(name) for name in ("fp32", "fp16", "int8")] == [LogitScaling(1.4), LogitScaling(1.4), vector]
 
 
 def test_the_colours_of_a_loaded_card_cannot_be_changed(tmp_path: Path) -> None:
@@ -81,6 +101,20 @@ def put(key: str, value: Any) -> Callable[[Content], None]:
     return lambda card: card.__setitem__(key, value)
 
 
+def older(temperature: Any) -> Callable[[Content], None]:
+    """A card of the older form, which knows one temperature only."""
+
+    def change(card: Content) -> None:
+        del card["calibration"]
+        card["temperature"] = temperature
+
+    return change
+
+
+def calibrate(precision: str, **values: Any) -> Callable[[Content], None]:
+    return lambda card: card["calibration"].__setitem__(precision, values)
+
+
 MISTAKES: dict[str, tuple[Callable[[Content], Any], str]] = {
     "no name": (lambda card: card.pop("name"), "'name': is missing"),
     "unknown key": (put("temprature", 1.0), "'temprature': is not a known key.*did you mean 'temperature'"),
@@ -103,8 +137,28 @@ MISTAKES: dict[str, tuple[Callable[[Content], Any], str]] = {
     "mean for 0..255": (set_input("mean", [123.7, 116.3, 103.5]), "'input.mean': holds 123.7.*divide by 255"),
     "std of zero": (set_input("std", [0.2, 0, 0.2]), "'input.std': is 0, but must be greater than 0"),
     "output": (put("output", "logit"), "'output': 'logit' is not known.*'logits'"),
-    "temperature of zero": (put("temperature", 0), "'temperature': is 0, but must be greater than 0"),
-    "temperature not finite": (put("temperature", float("nan")), "'temperature': must be a finite number"),
+    "temperature of zero": (older(0), "'temperature': is 0, but must be greater than 0"),
+    "temperature not finite": (older(float("nan")), "'temperature': must be a finite number"),
+    "no calibration": (lambda card: card.pop("calibration"), "'calibration': is missing"),
+    "both forms of calibration": (put("temperature", 1.3), "'temperature': stands beside 'calibration'"),
+    "no fp32": (put("calibration", {"int8": {"temperature": 1.0}}), "'calibration.fp32': is missing"),
+    "precision": (
+        calibrate("fp64", temperature=1.0),
+        "'calibration.fp64': is not a known key.*known here: fp16, fp32, int8",
+    ),
+    "no temperature": (
+        calibrate("int8", scale=[1, 1, 1], bias=[0, 0, 0]),
+        "'calibration.int8.temperature': is missing",
+    ),
+    "scale without bias": (calibrate("int8", temperature=1, scale=[1, 1, 1]), "'calibration.int8.bias': is missing"),
+    "bias of two": (
+        calibrate("int8", temperature=1, scale=[1, 1, 1], bias=[0, 0]),
+        "'calibration.int8.bias': must have 3 numbers, not 2",
+    ),
+    "scale of zero": (
+        calibrate("int8", temperature=1, scale=[1, 0, 1], bias=[0, 0, 0]),
+        r"'calibration.int8.scale\[1\]': is 0, but must be greater than 0",
+    ),
     "short sha256": (put("sha256", "abc"), "'sha256': must be 64 hexadecimal digits"),
     "sha256 as number": (put("sha256", 12345), "'sha256': must be 64 hexadecimal digits"),
     "measured": (put("measured", 0.6), "'measured': must be a mapping"),

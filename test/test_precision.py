@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,8 @@ from seg_perception.inference.precision import in_precision
 from seg_perception.inference.precision_fp16 import rounded_like_fp16
 from seg_perception.inference.precision_part import network_alone
 from seg_perception.inference.precision_ranges import Histogram, best_range
-from seg_perception.model_card import ModelCard
+from seg_perception.logit_scaling import LogitScaling
+from seg_perception.model_card import ModelCard, Precision
 
 Floats = NDArray[np.float64]
 CARD = tiny.card(mean=(0.4, 0.4, 0.4), std=(0.5, 0.5, 0.5))  # black is -0.8, white 1.2
@@ -31,10 +33,12 @@ COSTS = np.vstack([1 - np.eye(5), np.linspace(0, 254, 5)]).astype(np.float32)
 CONVERSIONS = [("fp16", "tensorrt"), ("int8", "tensorrt"), ("int8", "cpu")]
 
 
-def fused(folder: Path, network: onnx.ModelProto, card: ModelCard = CARD) -> onnx.ModelProto:
+def fused(
+    folder: Path, network: onnx.ModelProto, card: ModelCard = CARD, precision: Precision = "fp32"
+) -> onnx.ModelProto:
     path = folder / "network.onnx"
     onnx.save(network, path)
-    return fused_graph(read_network(path, card, batch=1), card, SPEC, stride=4)
+    return fused_graph(read_network(path, card, batch=1), card, SPEC, 4, precision)
 
 
 def residual_network() -> onnx.ModelProto:
@@ -128,6 +132,20 @@ def test_in_fp16_only_the_network_is_in_float16(tmp_path: Path) -> None:
         inside = node.output[0].startswith("network/") and node.output[0] != "network/image"
         if inside and node.op_type in ("Conv", "Relu", "Add", "Identity"):
             assert halves.issuperset([*node.input, *node.output]), node.output[0]
+
+
+@pytest.mark.parametrize(("precision", "target"), CONVERSIONS)
+def test_calibration_is_computed_in_float32_on_what_the_converted_network_gives(
+    tmp_path: Path, precision: Precision, target: str
+) -> None:
+    # Steps of float16 between 16 and 32 are 1/64; these would be lost.
+    scaling = LogitScaling(1.3, (1.0, 0.7, 1.2, 0.9, 1.1), (20.001, 20.002, 19.003, 18.004, 21.005))
+    card = replace(CARD, calibration={"fp32": LogitScaling(), precision: scaling})
+    scores = outputs(in_precision(fused(tmp_path, residual_network()), precision, [IMAGE], target))["logits"][0]
+    calibrated = fused(tmp_path, residual_network(), card, precision)
+    given = outputs(in_precision(calibrated, precision, [IMAGE], target))["logits"][0]
+    vector = np.array([scaling.scale, scaling.bias])[:, :, None, None]
+    np.testing.assert_allclose(given, below_highest(vector[0] * scores / 1.3 + vector[1]), atol=1e-4)
 
 
 def test_a_softmax_in_the_network_stays_in_float32(tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ torch = pytest.importorskip("torch", reason="training needs the extra 'train' (p
 
 from tiny_training import SILENT, write_plan, write_squares  # noqa: E402
 
+from seg_perception.errors import ConfigError  # noqa: E402
+from seg_perception.training.distributed import Processes  # noqa: E402
 from seg_perception.training.plan import load_plan  # noqa: E402
 from seg_perception.training.train import train  # noqa: E402
 
@@ -71,6 +73,11 @@ def test_two_processes_take_the_steps_of_one_and_write_one_run(toy: Path) -> Non
         "plan.onnx",
         "plan.yaml",
     ]
+
+
+def test_a_batch_that_cannot_be_shared_evenly_is_refused(toy: Path) -> None:
+    with pytest.raises(ConfigError, match="a batch of 4 cannot be shared evenly by 3 processes"):
+        train(load_plan(write_plan(toy)), toy / "run", processes=Processes(0, 3, torch.device("cpu")), **SILENT)
 
 
 def test_bad_data_is_one_sentence_of_one_process(toy: Path) -> None:

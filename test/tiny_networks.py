@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from seg_perception.logit_scaling import UNCALIBRATED
 from seg_perception.model_card import ModelCard, file_sha256
 
 MEAN = (0.485, 0.456, 0.406)
@@ -89,7 +90,7 @@ def card(classes: int = 5, width: int = 64, height: int = 48, **changes: Any) ->
         mean=MEAN,
         std=STD,
         output="logits",
-        temperature=1.0,
+        calibration={"fp32": UNCALIBRATED},
         sha256="0" * 64,
         training_data="none",
         licence="none",

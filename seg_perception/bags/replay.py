@@ -22,11 +22,11 @@ from seg_perception.config import PipelineSettings
 from seg_perception.costmap.grid import EvidenceGrid
 from seg_perception.errors import GeometryError, ModelError, RecordingError
 from seg_perception.inference.backends import open_engine
-from seg_perception.inference.choices import Backend, Precision
+from seg_perception.inference.choices import Backend
 from seg_perception.inference.engine import Engine
 from seg_perception.inference.tensorrt_open import Watch
 from seg_perception.latency import Durations
-from seg_perception.model_card import file_sha256
+from seg_perception.model_card import Precision, file_sha256
 from seg_perception.pictures import jpeg, most_probable, overlay
 from seg_perception.pipeline import STAGES, Pipeline, Result, graph_spec
 from seg_perception.risk.cost_matrix import CostMatrix

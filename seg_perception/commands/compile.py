@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from seg_perception.commands.common import Bar, Commands
 from seg_perception.errors import DeviceError, ModelError
-from seg_perception.inference.choices import PRECISIONS
+from seg_perception.model_card import PRECISIONS
 
 if TYPE_CHECKING:
     import onnx
 
     from seg_perception.inference.agreement import Agreement, Batch
     from seg_perception.inference.plan_build import Material
+    from seg_perception.logit_scaling import LogitScaling
+    from seg_perception.model_card import Precision
 
 # Rooms are imported when they are needed: help must not wait for ONNX Runtime.
 
@@ -59,7 +61,8 @@ def _compile(arguments: argparse.Namespace) -> None:
         raise ModelError("--target cpu writes an int8 network: give --precision int8 and --out FILE.onnx.")
     settings = load_settings(arguments.config) if arguments.config else PipelineSettings()
     card, spec = load_card(arguments.model, arguments.card), graph_spec(settings, logits=True)
-    material = Material(card, spec, prepare(arguments.model, card, spec), arguments.precision)
+    graphs = prepare(arguments.model, card, spec, arguments.precision)
+    material = Material(card, spec, graphs, arguments.precision)
     images = (batch.images for batch in _folder(arguments.calibration, material)) if arguments.calibration else None
     converted = in_precision(
         material.graphs.fused, arguments.precision, images, target="cpu" if for_cpu else "tensorrt"
@@ -192,7 +195,9 @@ def _write_network(
     figures = {} if agreement is None else {"labels_kept_of_fp32": round(agreement.labels, 4)}
     if agreement is not None and agreement.converted_iou is not None:
         figures["mean_iou"] = round(agreement.converted_iou, 4)
-    card = replace(material.card, name=out.stem, sha256=file_sha256(out), measured=figures)
+    # As it is, the new file is int8.
+    calibration: dict[Precision, LogitScaling] = {"fp32": material.card.scaling("int8")}
+    card = replace(material.card, name=out.stem, calibration=calibration, sha256=file_sha256(out), measured=figures)
     card.write(out.with_suffix(".yaml"))
     ratio = times_as_fast(material.graphs.fused, converted, _CPU_RUNS)
     print(f"int8 on this CPU: {ratio:.2f} times as fast as fp32 (whole graph, median of {_CPU_RUNS} runs in turns)")

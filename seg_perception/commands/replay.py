@@ -11,7 +11,8 @@ from tqdm import tqdm
 
 from seg_perception.commands.common import Bar, Commands, positive
 from seg_perception.errors import RecordingError
-from seg_perception.inference.choices import BACKENDS, PRECISIONS
+from seg_perception.inference.choices import BACKENDS
+from seg_perception.model_card import PRECISIONS
 from seg_perception.resources import find
 
 # Rooms are imported when they are needed: help must not wait for ONNX Runtime.

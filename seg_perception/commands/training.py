@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from seg_perception.commands.common import Bar, Commands, positive
 from seg_perception.errors import SegPerceptionError
+from seg_perception.model_card import PRECISIONS
 
 # Rooms are imported by the command that needs them: no one must wait for torch or the simulator in vain.
 
@@ -37,10 +38,16 @@ def register(commands: Commands) -> None:
     )
     train.set_defaults(run=_train)
 
-    calibrate = commands.add_parser("calibrate", help="fit a network's temperature and write its figures to its card")
+    calibrate = commands.add_parser("calibrate", help="make a network's probabilities right; figures go to its card")
     calibrate.add_argument("plan", type=Path, help="the training YAML, for its validation data")
     calibrate.add_argument("model", type=Path, help="ONNX file with its card beside it")
     calibrate.add_argument("--data", type=Path, help="folder that dataset paths start from (default: the plan's)")
+    calibrate.add_argument(
+        "--precision", nargs="+", choices=PRECISIONS, help="which to calibrate (default: all that the network can have)"
+    )
+    calibrate.add_argument(
+        "--calibration", type=Path, metavar="DIR", help="images for the ranges of int8 (default: training images)"
+    )
     calibrate.set_defaults(run=_calibrate)
 
 
@@ -86,13 +93,11 @@ def _train(arguments: argparse.Namespace) -> None:
 
 
 def _calibrate(arguments: argparse.Namespace) -> None:
-    from seg_perception.training.calibrate import calibrate_model
+    from seg_perception.training.calibrate_model import calibrate_model
+    from seg_perception.training.calibration_figures import table
 
     with Bar("calibrating") as progress:
-        result = calibrate_model(arguments.plan, arguments.data, arguments.model, progress)
-    for name, score in result.iou.items():
-        print(f"{name:>12}  IoU {score:.3f}")
-    print(
-        f"mean IoU {result.mean_iou:.4f}\ntemperature {result.temperature:.3f}\n"
-        f"ECE {result.ece_before:.4f} before, {result.ece_after:.4f} after"
-    )
+        results = calibrate_model(
+            arguments.plan, arguments.data, arguments.model, arguments.precision, arguments.calibration, progress
+        )
+    print(table(results))

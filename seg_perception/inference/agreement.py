@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from seg_perception.errors import ModelError
 from seg_perception.evaluation.segmentation import confusion_matrix, iou_per_class
-from seg_perception.inference.choices import Precision
 from seg_perception.inference.onnx_session import open_session
 from seg_perception.inference.precision_fp16 import rounded_like_fp16
+from seg_perception.model_card import Precision
 
 MIN_LABEL_AGREEMENT: dict[Precision, float] = {"fp32": 1.0, "fp16": 0.99, "int8": 0.97}
 """Least share of pixels that keep their label."""

@@ -6,15 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from seg_perception.errors import ModelError, SegPerceptionError
-from seg_perception.inference.choices import BACKENDS, Backend, Precision
+from seg_perception.inference.choices import BACKENDS, Backend
 from seg_perception.inference.engine import Engine
 from seg_perception.inference.graph import GraphSpec
 from seg_perception.inference.onnx_engine import OnnxEngine
+from seg_perception.inference.onnx_session import Device
 from seg_perception.inference.plan import SUFFIX
 from seg_perception.inference.plan_build import Material
 from seg_perception.inference.plan_cache import PlanCache
 from seg_perception.inference.prepare import load_card, prepare
 from seg_perception.inference.tensorrt_open import Watch, open_from_cache, open_plan_file
+from seg_perception.model_card import Precision
 
 
 def open_engine(
@@ -51,12 +53,18 @@ def open_engine(
         if backend not in ("auto", "tensorrt", "tensorrt_rtx"):
             raise ModelError(f"{path}: is a TensorRT plan, which {backend} cannot run; give the ONNX file.")
         return open_plan_file(path, loaded, spec, watch)
-    material = Material(loaded, spec, prepare(path, loaded, spec), precision)
+    material = Material(loaded, spec, prepare(path, loaded, spec, precision), precision)
+
+    def open_onnx(device: Device) -> Engine:
+        # It computes in the types of the file, and is as sure of itself as they make it.
+        graphs = material.graphs if precision == "fp32" else prepare(path, loaded, spec)
+        return OnnxEngine(loaded, spec, graphs, threads, device)
+
     openers: dict[Backend, Callable[[], Engine]] = {
         "tensorrt": lambda: open_from_cache("tensorrt", material, watch, PlanCache()),
         "tensorrt_rtx": lambda: open_from_cache("tensorrt_rtx", material, watch, PlanCache()),
-        "onnx_cuda": lambda: OnnxEngine(loaded, spec, material.graphs, threads, "cuda"),
-        "onnx_cpu": lambda: OnnxEngine(loaded, spec, material.graphs, threads, "cpu"),
+        "onnx_cuda": lambda: open_onnx("cuda"),
+        "onnx_cpu": lambda: open_onnx("cpu"),
     }
     if backend != "auto":
         return openers[backend]()

@@ -7,6 +7,3 @@ from typing import Literal
 Backend = Literal["auto", "tensorrt", "tensorrt_rtx", "onnx_cuda", "onnx_cpu"]
 BACKENDS: tuple[Backend, ...] = ("auto", "tensorrt", "tensorrt_rtx", "onnx_cuda", "onnx_cpu")
 """In the order in which "auto" tries them."""
-
-Precision = Literal["fp32", "fp16", "int8"]
-PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")

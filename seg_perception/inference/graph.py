@@ -26,7 +26,7 @@ from onnx import TensorProto
 from seg_perception.inference.network_file import opset
 from seg_perception.inference.onnx_writer import OnnxWriter, tensor
 from seg_perception.inference.risk_nodes import LogitPlanes, calibrated_logits, decide, sample_cells
-from seg_perception.model_card import ModelCard
+from seg_perception.model_card import ModelCard, Precision
 
 _IR_VERSION = 8
 
@@ -67,7 +67,9 @@ def network_graph(network: onnx.ModelProto, card: ModelCard, spec: GraphSpec) ->
     return _assemble(network, before, after, [_image(card, spec)], [scores])
 
 
-def fused_graph(network: onnx.ModelProto, card: ModelCard, spec: GraphSpec, stride: int) -> onnx.ModelProto:
+def fused_graph(
+    network: onnx.ModelProto, card: ModelCard, spec: GraphSpec, stride: int, precision: Precision = "fp32"
+) -> onnx.ModelProto:
     """The whole graph of this module's description.
 
     Args:
@@ -75,13 +77,14 @@ def fused_graph(network: onnx.ModelProto, card: ModelCard, spec: GraphSpec, stri
         card: its model card.
         spec: shapes and options.
         stride: input pixels per output pixel of the network, s.
+        precision: whose calibration to apply; the network itself stays as it is until `precision.in_precision`.
     """
     before, after = OnnxWriter("image/", opset(network)), OnnxWriter("risk/", opset(network))
     _normalise(before, network, card, spec)
     classes = len(card.classes)
     shape = LogitPlanes(spec.batch, classes, card.height // stride, card.width // stride)
     factor = stride if spec.resolution == "full" else 1
-    logits = calibrated_logits(after, network.graph.output[0].name, card.output, card.temperature)
+    logits = calibrated_logits(after, network.graph.output[0].name, card.output, card.scaling(precision))
     decide(after, logits, shape, factor)
     sample_cells(after, logits, shape, spec.cells)
 

@@ -11,13 +11,12 @@ from onnx import helper
 
 from seg_perception.inference.agreement import Agreement
 from seg_perception.inference.build_progress import Progress
-from seg_perception.inference.choices import Precision
 from seg_perception.inference.graph import GraphSpec
 from seg_perception.inference.plan import Manifest, Plan, PlanSource, PlanTarget, graph_sha256, sha256
 from seg_perception.inference.precision_part import network_with_image
 from seg_perception.inference.prepare import PreparedGraphs
 from seg_perception.inference.tensorrt_api import TensorRt
-from seg_perception.model_card import ModelCard
+from seg_perception.model_card import ModelCard, Precision
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 TensorRT 11 has no precision flags left, and the strongly typed networks of 10.x ignore them: a plan computes in the
 types that the graph says. So they are written into the graph, where ONNX Runtime shows on the CPU what they do.
 
-Only the network changes. Normalisation before it and everything after it (temperature, softmax, decision, costs, ground
+Only the network changes. Normalisation before it and everything after it (calibration, softmax, decision, costs, ground
 samples) stay in fp32: they are cheap, and a cost may be 100 000, beyond what float16 holds.
 """
 
@@ -16,9 +16,9 @@ import onnx
 from numpy.typing import NDArray
 
 from seg_perception.errors import ModelError
-from seg_perception.inference.choices import Precision
 from seg_perception.inference.precision_fp16 import to_fp16
 from seg_perception.inference.precision_int8 import Target, to_int8
+from seg_perception.model_card import Precision
 
 
 def in_precision(

@@ -25,7 +25,13 @@ from onnx import TensorProto, numpy_helper
 from seg_perception.errors import ModelError
 from seg_perception.inference.network_file import PREFIX, opset
 from seg_perception.inference.onnx_writer import OnnxWriter
-from seg_perception.inference.precision_part import convertible, is_of_network, replace_nodes, values_of_type
+from seg_perception.inference.precision_part import (
+    convertible,
+    is_of_network,
+    is_quantised,
+    replace_nodes,
+    values_of_type,
+)
 from seg_perception.inference.precision_ranges import Histogram, best_range, histograms
 
 Target = Literal["tensorrt", "cpu"]
@@ -61,7 +67,7 @@ def to_int8(fused: onnx.ModelProto, batches: Sequence[NDArray[np.uint8]], target
     """
     model = convertible(fused)
     nodes = [node for node in model.graph.node if is_of_network(node)]
-    if any(node.op_type == "DequantizeLinear" for node in nodes):
+    if is_quantised(model):
         raise ModelError("the network is quantised already; compile it in fp32, which keeps it as it is.")
     weights = _convolution_weights(model, nodes)
     if not weights:

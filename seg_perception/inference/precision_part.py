@@ -22,6 +22,11 @@ def is_of_network(node: onnx.NodeProto) -> bool:
     return not from_image and all(name.startswith(PREFIX) for name in node.output)
 
 
+def is_quantised(model: onnx.ModelProto) -> bool:
+    """Whether a network, alone or in a fused graph, computes in integers already."""
+    return any(node.op_type == "DequantizeLinear" for node in model.graph.node)
+
+
 def convertible(fused: onnx.ModelProto) -> onnx.ModelProto:
     """A copy whose Constant nodes have become initializers, after checking that its types can be known.
 

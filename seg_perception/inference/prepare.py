@@ -15,7 +15,7 @@ from seg_perception.inference.graph import GraphSpec, fused_graph, network_graph
 from seg_perception.inference.network_file import read_network
 from seg_perception.inference.onnx_session import open_session
 from seg_perception.inference.plan import SUFFIX
-from seg_perception.model_card import ModelCard
+from seg_perception.model_card import ModelCard, Precision
 
 _SUM_TOLERANCE = 1e-3
 
@@ -59,13 +59,14 @@ def load_card(model: Path, card: Path | None) -> ModelCard:
     return loaded
 
 
-def prepare(model: Path, card: ModelCard, spec: GraphSpec) -> PreparedGraphs:
+def prepare(model: Path, card: ModelCard, spec: GraphSpec, precision: Precision = "fp32") -> PreparedGraphs:
     """Read the network, run it once on noise, check what comes out, and build the fused graph.
 
     Args:
         model: the ONNX file.
         card: its model card.
         spec: shapes and options of the fused graph.
+        precision: whose calibration the fused graph applies.
 
     Raises:
         ModelError: the network cannot be used as the card describes it.
@@ -80,7 +81,7 @@ def prepare(model: Path, card: ModelCard, spec: GraphSpec) -> PreparedGraphs:
             "input size, with operators that ONNX Runtime knows."
         ) from None
     stride = check_scores(model, scores, card, spec.batch)
-    return PreparedGraphs(fused_graph(network, card, spec, stride), alone, stride)
+    return PreparedGraphs(fused_graph(network, card, spec, stride, precision), alone, stride)
 
 
 def noise_image(card: ModelCard, spec: GraphSpec) -> NDArray[np.uint8]:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from seg_perception.inference.onnx_writer import OnnxWriter
+from seg_perception.logit_scaling import LogitScaling
 
 LOGIT_RANGE = 80.0
 """Logits lower than the pixel's highest by more than this are raised to it. exp(-80) is a normal float32, and so is the
@@ -40,22 +41,25 @@ class LogitPlanes:
 
 
 def calibrated_logits(
-    graph: OnnxWriter, scores: str, output: Literal["logits", "probabilities"], temperature: float
+    graph: OnnxWriter, scores: str, output: Literal["logits", "probabilities"], scaling: LogitScaling
 ) -> str:
-    """The network's scores as logits over the temperature, from -LOGIT_RANGE to 0; gives out `score_size` on the way.
+    """The network's scores as calibrated logits, from -LOGIT_RANGE to 0; gives out `score_size` on the way.
 
     Args:
         graph: takes the nodes.
         scores: float32 [N, K, h, w], what the network gives.
         output: what that is.
-        temperature: of the model card.
+        scaling: the model card's for the precision that the network will compute in.
     """
     axes = np.array([1, 2, 3], np.int64)
     graph.node("ReduceSum", graph.node("Abs", scores), axes, keepdims=0, result="score_size")
     if output == "probabilities":
         scores = graph.node("Log", graph.node("Max", scores, np.float32(_MIN_PROBABILITY)))
-    logits = graph.node("Mul", scores, np.float32(1 / temperature))
-    logits = graph.node("Sub", logits, graph.reduce_max(logits, axis=1))
+    logits = graph.node("Sub", scores, graph.reduce_max(scores, axis=1))
+    logits = graph.node("Mul", logits, scaling.factor.reshape(1, -1, 1, 1))
+    if scaling.bias:
+        logits = graph.node("Add", logits, scaling.offset.reshape(1, -1, 1, 1))
+        logits = graph.node("Sub", logits, graph.reduce_max(logits, axis=1))
     return graph.node("Max", logits, np.float32(-LOGIT_RANGE))
 
 

@@ -11,7 +11,8 @@ from typing import Any, Literal
 from seg_perception.costmap.grid import GridSettings
 from seg_perception.errors import ConfigError
 from seg_perception.geometry.ground import GroundSettings
-from seg_perception.inference.choices import BACKENDS, PRECISIONS
+from seg_perception.inference.choices import BACKENDS
+from seg_perception.model_card import PRECISIONS
 from seg_perception.yamlfile import did_you_mean
 
 Kind = Literal["string", "integer", "double", "string array", "double array"]

@@ -11,7 +11,8 @@ from seg_perception.config import PipelineSettings
 from seg_perception.costmap.grid import GridSettings
 from seg_perception.geometry.ground import GroundSettings
 from seg_perception.geometry.transforms import Transform, mount_to_base_from_optical
-from seg_perception.inference.choices import Backend, Precision
+from seg_perception.inference.choices import Backend
+from seg_perception.model_card import Precision
 from seg_perception.resources import find
 from seg_perception.risk.cost_matrix import CostMatrix, read_changes
 from seg_perception.ros.parameter_table import PARAMETERS

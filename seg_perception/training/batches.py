@@ -5,11 +5,9 @@ So it does not matter which thread prepares an image or which process trains on 
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from itertools import islice
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +15,7 @@ from numpy.typing import NDArray
 from seg_perception.training.augment import Augmentation, vary_light, vary_view
 from seg_perception.training.data import Dataset, Sample, load_sample
 from seg_perception.training.mixing import class_mix, cut_mix
-
-Item = TypeVar("Item")
+from seg_perception.training.threads import ahead
 
 Place = tuple[int, int]
 """Which image: (dataset, index in it)."""
@@ -27,14 +24,14 @@ Source = Callable[[Place], Sample]
 """Gives the image at a place, unchanged by augmentation."""
 
 
-def open_source(datasets: Sequence[Dataset], size: tuple[int, int], memory: float, pool: ThreadPoolExecutor) -> Source:
+def open_source(datasets: Sequence[Dataset], size: tuple[int, int], memory: float, executor: Executor) -> Source:
     """Images from memory if all of them fit, else from their files, each time they are needed.
 
     Args:
         datasets: what to read.
         size: (width, height) that images are brought to.
         memory: bytes that they may take: 4 per pixel.
-        pool: threads that read.
+        executor: threads that read.
     """
 
     def from_file(place: Place) -> Sample:
@@ -43,7 +40,7 @@ def open_source(datasets: Sequence[Dataset], size: tuple[int, int], memory: floa
     places = all_places(datasets)
     if 4 * size[0] * size[1] * len(places) > memory:
         return from_file
-    return dict(zip(places, pool.map(from_file, places), strict=True)).__getitem__
+    return dict(zip(places, ahead(from_file, places, executor), strict=True)).__getitem__
 
 
 def all_places(datasets: Sequence[Dataset]) -> list[Place]:
@@ -95,22 +92,6 @@ def training_sample(
         donor = vary_view(source(places[int(rng.integers(len(places)))]), crop, augmentation, rng)
         sample = (class_mix if chance < augmentation.class_mix else cut_mix)(sample, donor, rng)
     return Sample(vary_light(sample.image, augmentation, rng), sample.label)
-
-
-def prepared(
-    prepare: Callable[[Item], Sample], items: Iterable[Item], pool: ThreadPoolExecutor, ahead: int
-) -> Iterator[Sample]:
-    """Samples in order, prepared in threads, at most `ahead` of them before they are asked for.
-
-    OpenCV and the decoders let go of Python's lock, so threads do here what processes are usually taken for.
-    """
-    waiting: deque[Future[Sample]] = deque()
-    for item in items:
-        waiting.append(pool.submit(prepare, item))
-        if len(waiting) > ahead:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
 
 
 def stacked(samples: Iterator[Sample], batch: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:

@@ -1,208 +1,230 @@
-"""Temperature scaling: probabilities that mean what they say, and the figures that go into the model card.
+"""Which calibration holds on images that it has not seen, and how well: each half of the images judges the other's.
 
-One number T divides the logits, fitted by the likelihood of held-back labels (Guo et al., *On Calibration of Modern
-Neural Networks*, ICML 2017). It moves no decision of the most probable class, only how sure it is.
+Neighbouring frames of a video are nearly the same picture, so the halves are the first and the last half of each
+dataset in name order, not frames drawn by chance.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from seg_perception.errors import ConfigError
-from seg_perception.evaluation.labels import JudgedLabels, label_probabilities, upsample
+from seg_perception.evaluation.labels import IGNORE, JudgedLabels, label_probabilities, upsample
 from seg_perception.evaluation.segmentation import Reliability, confusion_matrix, iou_per_class
-from seg_perception.model_card import ModelCard
-from seg_perception.training.data import IGNORE, Dataset, LabelSpace, load_sample
-from seg_perception.training.plan import load_plan
+from seg_perception.logit_scaling import UNCALIBRATED, LogitScaling
+from seg_perception.training.data import Dataset, LabelSpace, Sample, load_sample
+from seg_perception.training.fit_scaling import (
+    Pixels,
+    fit_temperature,
+    fit_vector,
+    negative_log_likelihood,
+)
 
-_PIXELS_PER_IMAGE = 4000
+_FITTED_PIXELS = 400_000
+"""Pixels that a fit looks at, of all images together; two parameters per class need no more."""
+
+Network = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """What decisions and probabilities are worth; judgements of different images add up.
+
+    Attributes:
+        confusion: int64 [L, L], row = label, column = most probable label.
+        reliability: of the most probable label.
+        by_label: of each label against all others.
+    """
+
+    confusion: NDArray[np.int64]
+    reliability: Reliability
+    by_label: tuple[Reliability, ...]
+
+    @classmethod
+    def of(cls, probabilities: NDArray[np.float32], labels: NDArray[np.integer]) -> Judgement:
+        """Judge label probabilities [L, P] by the labels [P]."""
+        decision = probabilities.argmax(axis=0)
+        return cls(
+            confusion_matrix(labels, decision, len(probabilities)),
+            Reliability.of(probabilities.max(axis=0), decision == labels),
+            tuple(Reliability.of(q, labels == index) for index, q in enumerate(probabilities)),
+        )
+
+    def __add__(self, other: Judgement) -> Judgement:
+        by_label = tuple(one + two for one, two in zip(self.by_label, other.by_label, strict=True))
+        return Judgement(self.confusion + other.confusion, self.reliability + other.reliability, by_label)
+
+    def iou(self) -> NDArray[np.float64]:
+        """IoU per label [L]."""
+        return iou_per_class(self.confusion)
+
+    def ece(self) -> float:
+        """Expected calibration error of the most probable label."""
+        return self.reliability.expected_calibration_error()
+
+    def classwise_ece(self) -> float:
+        """The calibration error of each label's probability, averaged over the labels (Kull et al., NeurIPS 2019)."""
+        return float(np.mean([reliability.expected_calibration_error() for reliability in self.by_label]))
+
+
+@dataclass(frozen=True, eq=False)
 class Calibration:
     """What was fitted and measured on validation data.
 
+    All figures but those "before" are crosswise: each half of the images with what was fitted on the other half.
+
     Attributes:
-        temperature: the fitted T; > 1 when the network is too sure of itself.
-        ece_before, ece_after: expected calibration error over all pixels, T = 1 and T fitted. For the latter each half
-            of the images is judged with the temperature fitted on the other half.
-        nll_before, nll_after: mean negative log-likelihood on sampled pixels, nats.
-        iou: label name → IoU at the image's size.
-        mean_iou: their mean.
+        scaling: fitted on all images; temperature, or vector where that was better on both halves.
+        labels: names of the labels in use, L of them.
+        nll_before: mean negative log-likelihood of fitted pixels without calibration, nats.
+        nll_temperature, nll_vector: with temperature and with vector scaling.
+        before: all pixels, not calibrated.
+        after: all pixels, with the kind of `scaling`.
     """
 
-    temperature: float
-    ece_before: float
-    ece_after: float
+    scaling: LogitScaling
+    labels: tuple[str, ...]
     nll_before: float
-    nll_after: float
-    iou: dict[str, float]
-    mean_iou: float
-
-
-@dataclass(frozen=True)
-class _Judged:
-    """One image's logits [K, h, w] and its labels [H, W] renumbered to the labels in use (255 ignored)."""
-
-    logits: NDArray[np.float32]
-    label: NDArray[np.uint8]
+    nll_temperature: float
+    nll_vector: float
+    before: Judgement
+    after: Judgement
 
 
 def calibrate(
-    network: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+    network: Network,
     datasets: Sequence[Dataset],
     space: LabelSpace,
     size: tuple[int, int],
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Calibration:
-    """Fit the temperature of a network and measure it.
+    """Fit temperature and vector scaling to a network, choose between them, and measure the choice.
+
+    The network sees every image twice, so that memory does not grow with their number.
 
     Args:
-        network: image uint8 [H, W, 3] RGB → logits float32 [K, h, w] at temperature 1.
+        network: image uint8 [H, W, 3] RGB → logits float32 [K, h, w], not calibrated.
         datasets: validation data.
         space: their labels.
         size: (width, height) of the network's input.
-        progress: called with images done and in all.
+        progress: called with runs of the network done and in all.
 
     Raises:
-        ConfigError: no pixel is labelled, or two labels in use overlap (then nothing says which one is right).
+        ConfigError: a half has no labelled pixel, or two labels in use overlap (then nothing says which one is right).
     """
-    total = sum(len(dataset.images) for dataset in datasets)
-    raw = []
+    halves = _halves(datasets)
+    images = sum(map(len, halves))
+    done = 0
+
+    def run(place: tuple[Dataset, int]) -> tuple[Sample, NDArray[np.float32]]:
+        nonlocal done
+        sample = load_sample(*place, size)
+        logits = network(sample.image)
+        done += 1
+        progress(done, 2 * images)
+        return sample, logits - logits.max(axis=0, keepdims=True)
+
+    occurring = []
+    drawn = []
+    for half in halves:
+        pixels = []
+        for place in half:
+            sample, logits = run(place)
+            occurring.append(np.unique(sample.label))
+            pixels.append(_draw(logits, sample.label, max(_FITTED_PIXELS // images, 1)))
+        drawn.append(_joined(pixels))
+    judged = JudgedLabels.of(occurring, space)
+    membership = judged.membership
+    parts = [Pixels(part.logits, judged.renumber(part.labels)) for part in drawn]
+    if any(part.labels.size == 0 for part in parts):
+        raise ConfigError(
+            "calibration judges each half of the validation images by a fit to the other, but one has no labelled "
+            "pixel; add labelled images."
+        )
+
+    choice = _choose(parts, membership)
+    judgements: list[tuple[Judgement, Judgement]] = []
+    for half, scaling in zip(halves, choice.crosswise, strict=True):
+        for place in half:
+            sample, logits = run(place)
+            valid = sample.label != IGNORE
+            if valid.any():
+                labels = judged.renumber(sample.label)[valid]
+                one, two = (_judged(s.apply(logits), labels, valid, membership) for s in (UNCALIBRATED, scaling))
+                judgements.append((one, two))
+    before, after = judgements[0]
+    for one, two in judgements[1:]:
+        before, after = before + one, after + two
+    return Calibration(choice.scaling, judged.names, *choice.nll, before=before, after=after)
+
+
+_TEMPERATURE, _VECTOR = 1, 2
+"""Where they stand behind "none"."""
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """The fit to everything; for each half the fit to the other; NLL with none, temperature and vector."""
+
+    scaling: LogitScaling
+    crosswise: tuple[LogitScaling, LogitScaling]
+    nll: tuple[float, float, float]
+
+
+def _choose(halves: Sequence[Pixels], membership: NDArray[np.float32]) -> _Choice:
+    def fit(pixels: Pixels) -> tuple[LogitScaling, LogitScaling, LogitScaling]:
+        temperature = fit_temperature(pixels, membership)
+        return UNCALIBRATED, temperature, fit_vector(pixels, membership, temperature.temperature)
+
+    first, last = halves
+    fitted = (fit(last), fit(first))
+    nll = np.array(
+        [
+            [negative_log_likelihood(half, membership, scaling) for scaling in fits]
+            for half, fits in zip(halves, fitted, strict=True)
+        ]
+    )
+    # Two parameters per class must earn their place on either half, or it was chance.
+    kind = _VECTOR if (nll[:, _VECTOR] < nll[:, _TEMPERATURE]).all() else _TEMPERATURE
+    none, temperature, vector = np.average(nll, axis=0, weights=[half.labels.size for half in halves]).tolist()
+    return _Choice(fit(_joined(halves))[kind], (fitted[0][kind], fitted[1][kind]), (none, temperature, vector))
+
+
+def _halves(datasets: Sequence[Dataset]) -> tuple[list[tuple[Dataset, int]], list[tuple[Dataset, int]]]:
+    """The first and the last half of each dataset, as (dataset, index of the image)."""
+    first, last = [], []
     for dataset in datasets:
-        for index in range(len(dataset.images)):
-            sample = load_sample(dataset, index, size)
-            raw.append(_Judged(network(sample.image), sample.label))
-            progress(len(raw), total)
-    labels = JudgedLabels.of((judged.label for judged in raw), space)
-    membership = labels.membership
-    images = [_Judged(judged.logits, labels.renumber(judged.label)) for judged in raw]
+        places = [(dataset, index) for index in range(len(dataset.images))]
+        first += places[: len(places) // 2]
+        last += places[len(places) // 2 :]
+    if not first:
+        raise ConfigError("calibration needs at least two images in a validation dataset; add some.")
+    return first, last
 
-    halves = (images[: len(images) // 2], images[len(images) // 2 :])
-    if min(int((judged.label != IGNORE).sum()) for judged in images) == 0 or not halves[0]:
-        raise ConfigError("calibration needs at least two validation images, each with labelled pixels; add some.")
-    fitted = [_fit(_pixels(half), membership) for half in halves]
-    logits, truth = _pixels(images)
-    temperature = _fit((logits, truth), membership)
 
-    confusion = np.zeros((len(labels.names), len(labels.names)), np.int64)
-    before = after = Reliability.of(np.zeros(0), np.zeros(0, bool))
-    # Each half with the other half's temperature: what a user sees on images the fit has not seen.
-    for half, other in zip(halves, reversed(fitted), strict=True):
-        for judged in half:
-            full = upsample(judged.logits, judged.label.shape)
-            valid = judged.label != IGNORE
-            label = judged.label[valid]
-            before = before + _reliability(full[:, valid], label, membership)
-            after = after + _reliability(full[:, valid] / other, label, membership)
-            decision = label_probabilities(full[:, valid], membership).argmax(axis=0)
-            confusion += confusion_matrix(label, decision, len(labels.names))
-    scores = iou_per_class(confusion)
-    return Calibration(
-        temperature=temperature,
-        ece_before=before.expected_calibration_error(),
-        ece_after=after.expected_calibration_error(),
-        nll_before=_nll(logits, truth, membership, 1.0),
-        nll_after=_nll(logits, truth, membership, temperature),
-        iou=dict(zip(labels.names, scores.tolist(), strict=True)),
-        mean_iou=float(np.nanmean(scores)),
+def _draw(logits: NDArray[np.float32], label: NDArray[np.uint8], count: int) -> Pixels:
+    """About `count` labelled pixels of one image, spread evenly; their labels are not renumbered yet."""
+    chosen = np.flatnonzero(label.ravel() != IGNORE)
+    chosen = chosen[:: -(-len(chosen) // count) or 1]
+    full = upsample(logits, label.shape)
+    return Pixels(full.reshape(len(full), -1)[:, chosen], label.ravel()[chosen])
+
+
+def _joined(parts: Sequence[Pixels]) -> Pixels:
+    return Pixels(
+        np.concatenate([part.logits for part in parts], axis=1), np.concatenate([part.labels for part in parts])
     )
 
 
-def _reliability(logits: NDArray[np.float32], label: NDArray[np.uint8], membership: NDArray[np.float32]) -> Reliability:
-    q = label_probabilities(logits, membership)
-    return Reliability.of(q.max(axis=0), q.argmax(axis=0) == label)
-
-
-def _pixels(images: Sequence[_Judged]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Logits [K, P] and labels [P] at evenly spread labelled pixels; enough for one parameter."""
-    logits, labels = [], []
-    for judged in images:
-        chosen = np.flatnonzero(judged.label.ravel() != IGNORE)
-        chosen = chosen[:: max(len(chosen) // _PIXELS_PER_IMAGE, 1)]
-        full = upsample(judged.logits, judged.label.shape)
-        logits.append(full.reshape(len(full), -1)[:, chosen])
-        labels.append(judged.label.ravel()[chosen])
-    return np.concatenate(logits, axis=1), np.concatenate(labels)
-
-
-def _nll(
-    logits: NDArray[np.float32], truth: NDArray[np.uint8], membership: NDArray[np.float32], temperature: float
-) -> float:
-    q = label_probabilities(logits / temperature, membership)
-    return float(-np.log(np.maximum(q[truth, np.arange(len(truth))], 1e-12)).mean())
-
-
-def _fit(pixels: tuple[NDArray[np.float32], NDArray[np.uint8]], membership: NDArray[np.float32]) -> float:
-    """Golden-section search over log T in [1/10, 10]; the likelihood has one minimum in T."""
-    logits, truth = pixels
-    ratio = (math.sqrt(5.0) - 1.0) / 2.0
-    low, high = math.log(0.1), math.log(10.0)
-
-    def score(log_t: float) -> float:
-        return _nll(logits, truth, membership, math.exp(log_t))
-
-    inner = [high - ratio * (high - low), low + ratio * (high - low)]
-    values = [score(inner[0]), score(inner[1])]
-    while high - low > 1e-3:
-        if values[0] < values[1]:
-            high, inner[1], values[1] = inner[1], inner[0], values[0]
-            inner[0] = high - ratio * (high - low)
-            values[0] = score(inner[0])
-        else:
-            low, inner[0], values[0] = inner[0], inner[1], values[1]
-            inner[1] = low + ratio * (high - low)
-            values[1] = score(inner[1])
-    return math.exp((low + high) / 2.0)
-
-
-def calibrate_model(
-    plan_path: Path, root: Path | None, model: Path, progress: Callable[[int, int], None] = lambda done, total: None
-) -> Calibration:
-    """Calibrate an ONNX network on the validation data of a plan and write temperature and figures to its card.
-
-    Args:
-        plan_path: training YAML.
-        root: folder that dataset paths start from; the plan's own when None.
-        model: ONNX file whose card lies beside it.
-        progress: called with images done and in all.
-
-    Raises:
-        ConfigError: plan, data or card are wrong.
-        ModelError: the model is not the card's, or cannot be run.
-    """
-    plan = load_plan(plan_path, root)
-    card_path = model.with_suffix(".yaml")
-    card = ModelCard.load(card_path)
-    card.verify(model)
-    if card.classes != plan.classes:
-        raise ConfigError(f"{card_path}: its classes are not those of {plan_path}; use the plan of this model.")
-    session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    mean, std = np.array(card.mean, np.float32), np.array(card.std, np.float32)
-
-    def network(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        ordered = image if card.channel_order == "rgb" else image[:, :, ::-1]
-        x = (ordered.astype(np.float32) / np.float32(255) - mean) / std
-        return np.asarray(session.run(None, {name: np.ascontiguousarray(x.transpose(2, 0, 1)[None])})[0][0], np.float32)
-
-    result = calibrate(network, plan.validation, plan.space, (card.width, card.height), progress)
-    data = ", ".join(f"{dataset.name} ({len(dataset.images)} images)" for dataset in plan.validation)
-    measured = {
-        "validation_data": data,
-        "mean_iou": round(result.mean_iou, 4),
-        "iou": {label: round(score, 4) for label, score in result.iou.items()},
-        "ece_before_calibration": round(result.ece_before, 4),
-        "ece_after_calibration": round(result.ece_after, 4),
-        "nll_before_calibration": round(result.nll_before, 4),
-        "nll_after_calibration": round(result.nll_after, 4),
-    }
-    replace(card, temperature=round(result.temperature, 4), measured=measured).write(card_path)
-    return result
+def _judged(
+    logits: NDArray[np.float32],
+    labels: NDArray[np.integer],
+    valid: NDArray[np.bool_],
+    membership: NDArray[np.float32],
+) -> Judgement:
+    full = upsample(logits, valid.shape)
+    return Judgement.of(label_probabilities(full[:, valid], membership), labels)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image
 from seg_perception.errors import ConfigError
 from seg_perception.training.clicks import CLICKED
 from seg_perception.training.data import Dataset, LabelSpace, check_sizes, load_label
+from seg_perception.training.threads import ahead
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def take_census(
     counts = np.zeros((2, 256), np.int64)
     for part, datasets in enumerate((train, validation)):
         for dataset in datasets:
-            for found in executor.map(lambda index, of=dataset: _count(of, index, size), range(len(dataset.images))):
+            for found in ahead(partial(_count, dataset, size), range(len(dataset.images)), executor):
                 done += 1
                 progress(done, total)
                 if isinstance(found, ConfigError):
@@ -70,7 +72,7 @@ def take_census(
     return Census(counts[0, :labels], counts[1, :labels])
 
 
-def _count(dataset: Dataset, index: int, size: tuple[int, int]) -> NDArray[np.int64] | ConfigError:
+def _count(dataset: Dataset, size: tuple[int, int], index: int) -> NDArray[np.int64] | ConfigError:
     try:
         label = load_label(dataset, index)
         try:

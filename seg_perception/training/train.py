@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from seg_perception.errors import ConfigError
+from seg_perception.logit_scaling import UNCALIBRATED
 from seg_perception.model_card import ModelCard, file_sha256
 from seg_perception.training.batches import (
     Source,
@@ -24,7 +25,6 @@ from seg_perception.training.batches import (
     epoch_places,
     epoch_share,
     open_source,
-    prepared,
     stacked,
     training_sample,
 )
@@ -38,6 +38,7 @@ from seg_perception.training.ready import get_ready
 from seg_perception.training.run import Run, to_input
 from seg_perception.training.run_log import RunLog
 from seg_perception.training.start import Trained, transfer, unfold_batch_norms
+from seg_perception.training.threads import ahead
 from seg_perception.training.validation import validate
 
 _MEASURED = 32  # training images by which folded batch norms are unfolded
@@ -134,7 +135,7 @@ def train(
             if (epoch + 1) % validate_every == 0 or epoch + 1 == plan.epochs:
                 processes.align(run.average)
                 mine = all_places(plan.validation)[processes.rank :: processes.count]
-                samples = prepared(held_out, mine, pool, resources.threads)
+                samples = ahead(held_out, mine, pool)
                 entry["iou"] = validate(run.average, samples, ready.judged, plan.space, processes)
             if log is not None:
                 log.epoch(run.step, plan.epochs, entry)
@@ -167,7 +168,7 @@ def _batches(
     end = len(places) // plan.batch * plan.batch
     positions = range(first * plan.batch + processes.rank, end, processes.count)
     part = plan.batch // processes.count
-    return stacked(prepared(prepare, positions, pool, _AHEAD * part), part)
+    return stacked(ahead(prepare, positions, pool, _AHEAD * part), part)
 
 
 def _begin(plan: TrainingPlan, trained: Trained | None, source: Source, network: SegmentationNetwork) -> None:
@@ -213,7 +214,7 @@ def export(checkpoint: Path, plan: TrainingPlan, name: str) -> Path:
         mean=MEAN,
         std=STD,
         output="logits",
-        temperature=1.0,
+        calibration={"fp32": UNCALIBRATED},
         sha256=file_sha256(model),
         training_data=plan.training_data,
         licence=plan.licence,
