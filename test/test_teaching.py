@@ -254,7 +254,7 @@ def test_without_a_convolution_at_its_end_a_network_is_refused_in_one_sentence(t
     network = two_class_network()
     network.graph.node[-1].CopyFrom(helper.make_node("Sigmoid", ["scores"], ["logits"]))
     model = tiny.save(tmp_path, network, CARD)
-    with pytest.raises(ModelError, match=r"come from the operator Sigmoid .* export the network without"):
+    with pytest.raises(ModelError, match=r"come from the operator Sigmoid .* give the network in fp32, without"):
         teach(model, "Lawn", *paths(tmp_path, 1), tmp_path / "taught.onnx")
     assert not (tmp_path / "taught.onnx").exists()
 

@@ -66,7 +66,7 @@ def find_head(network: onnx.ModelProto, path: Path) -> Head:
         found = "its input" if classifier is None else f"the operator {classifier.op_type} ('{classifier.name}')"
         raise ModelError(
             f"{path}: its logits come from {found}, but a class can be taught only where they come from a convolution "
-            "with at most a resize or softmax behind it; export the network without what follows its classifier."
+            "with at most a resize or softmax behind it; give the network in fp32, without what follows its classifier."
         )
     join = _nearest_join(classifier.input[0], producers)
     return Head((classifier.input[0],) if join in (None, classifier.input[0]) else (classifier.input[0], join), logits)
