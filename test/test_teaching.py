@@ -21,11 +21,12 @@ from seg_perception.inference.graph import GraphSpec, fused_graph
 from seg_perception.inference.network_file import read_network
 from seg_perception.inference.precision import in_precision
 from seg_perception.inference.prepare import load_card
-from seg_perception.logit_scaling import UNCALIBRATED, LogitScaling
+from seg_perception.logit_scaling import LogitScaling
 from seg_perception.model_card import ModelCard
 from seg_perception.risk.cost_matrix import CostMatrix
-from seg_perception.teaching.examples import image_beside, read_examples
+from seg_perception.teaching.examples import Example, image_beside, read_examples
 from seg_perception.teaching.fit import Pixels, fit_direction, log_sum_exp, prototype
+from seg_perception.teaching.sight import Sight, learnable_pixels
 from seg_perception.teaching.teach import teach
 
 GREY, DARK, GREEN = (150, 150, 150), (20, 20, 20), (60, 190, 70)
@@ -73,9 +74,11 @@ def two_class_network(softmax: bool = False, opset: int = 17, whole_size: bool =
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
 
 
-SCALING = LogitScaling(1.7, (1.2, 0.9), (0.3, -0.1))
 CARD = replace(
-    tiny.card(classes=2), classes=("Dark", "Bright"), calibration={"fp32": SCALING}, measured={"mean_iou": 0.5}
+    tiny.card(classes=2),
+    classes=("Dark", "Bright"),
+    calibration={"fp32": LogitScaling(1.7)},
+    measured={"mean_iou": 0.5},
 )
 
 
@@ -123,13 +126,11 @@ def test_the_engine_finds_a_taught_class_in_a_picture_it_never_saw(tmp_path: Pat
     assert lesson.total is not None and lesson.total.iou > 0.8
 
 
-def test_the_old_classes_stay_as_probable_among_themselves_as_they_were(tmp_path: Path, model: Path) -> None:
+def test_logits_of_the_old_classes_stay_as_they_are_to_the_last_bit(tmp_path: Path, model: Path) -> None:
     before = model.read_bytes()
     lesson = teach(model, "Lawn", *paths(tmp_path, 2), tmp_path / "taught.onnx")
     image, _ = draw(tmp_path, "new", 99)
-    raw = scores(model, image)
-    calibrated = SCALING.apply(raw - raw.max(axis=0))
-    np.testing.assert_allclose(scores(lesson.model, image)[:2], calibrated, atol=1e-6)
+    np.testing.assert_array_equal(scores(lesson.model, image)[:2], scores(model, image))
     assert model.read_bytes() == before
 
 
@@ -152,15 +153,44 @@ def test_one_picture_teaches_but_leaves_nothing_to_judge_by(tmp_path: Path, mode
     assert lesson.card.measured["taught"] == {"Lawn": {"pictures": 1}}
 
 
-def test_the_card_tells_what_was_taught_and_that_calibration_is_inside(tmp_path: Path, model: Path) -> None:
+def test_the_card_tells_what_was_taught_and_the_temperature_stays(tmp_path: Path, model: Path) -> None:
     lesson = teach(model, "Lawn", *paths(tmp_path, 2), tmp_path / "taught.onnx", (1, 250, 3))
     card = load_card(lesson.model, None)
     assert card.classes == ("Dark", "Bright", "Lawn")
     assert card.colours[-1].tolist() == [1, 250, 3]
-    assert card.calibration == {"fp32": UNCALIBRATED}
+    assert card.calibration == CARD.calibration
     assert "Lawn was taught afterwards from 2 masked pictures (p0.jpg, p1.jpg)" in card.training_data
     assert card.measured["before_teaching"] == {"mean_iou": 0.5}
     assert card.measured["taught"]["Lawn"]["iou_left_out"] == pytest.approx(lesson.total.iou, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "scaling", [LogitScaling(1.7), LogitScaling(1.7, (0.6, 1.5), (0.2, -0.2))], ids=["one", "vector"]
+)
+def test_what_is_fitted_is_the_probability_that_the_calibrated_network_gives(scaling: LogitScaling) -> None:
+    rng = np.random.default_rng(0)
+    logits, new = rng.normal(3, 2, (2, 12, 16)).astype(np.float32), rng.normal(0, 1, (12, 16)).astype(np.float32)
+    # Where the new class is the most probable, a vector is applied relative to it; the fit takes the old ones' highest.
+    new = np.minimum(new, logits.max(axis=0) - 0.1)
+    mask = np.zeros((48, 64), np.bool_)
+    mask[8:24, 8:24] = True
+    example = Example("a", np.zeros((48, 64, 3), np.uint8), mask)
+    pixels = learnable_pixels(Sight(logits, np.arange(192, dtype=np.float32).reshape(1, 12, 16)), example, scaling)
+    places = pixels.features[:, 0].astype(int)
+    fitted = 1 / (1 + np.exp(pixels.rivals - new.ravel()[places] / scaling.temperature))
+    together = np.concatenate([logits, new[None]])
+    longer = replace(scaling, scale=(*scaling.scale, 1.0), bias=(*scaling.bias, 0.0)) if scaling.scale else scaling
+    calibrated = np.exp(longer.apply(together - together.max(axis=0)).reshape(3, -1)[:, places])
+    np.testing.assert_allclose(fitted, calibrated[2] / calibrated.sum(axis=0), rtol=1e-5)
+    assert pixels.positive.sum() == 16 and pixels.weight.sum() == 192
+
+
+def test_the_calibration_of_every_precision_is_carried_on(tmp_path: Path) -> None:
+    vector, single = LogitScaling(1.7, (0.6, 1.5), (0.2, -0.2)), LogitScaling(1.3)
+    model = tiny.save(tmp_path, two_class_network(), replace(CARD, calibration={"fp32": vector, "int8": single}))
+    lesson = teach(model, "Lawn", *paths(tmp_path, 2), tmp_path / "taught.onnx")
+    assert lesson.card.calibration == {"fp32": LogitScaling(1.7, (0.6, 1.5, 1.0), (0.2, -0.2, 0.0)), "int8": single}
+    assert lesson.total is not None and lesson.total.iou > 0.8
 
 
 def test_a_cost_matrix_without_the_new_class_is_refused_until_it_has_a_cost(tmp_path: Path, model: Path) -> None:
@@ -224,7 +254,7 @@ def test_without_a_convolution_at_its_end_a_network_is_refused_in_one_sentence(t
     network = two_class_network()
     network.graph.node[-1].CopyFrom(helper.make_node("Sigmoid", ["scores"], ["logits"]))
     model = tiny.save(tmp_path, network, CARD)
-    with pytest.raises(ModelError, match=r"come from the operator Sigmoid .* export the network without"):
+    with pytest.raises(ModelError, match=r"come from the operator Sigmoid .* give the network in fp32, without"):
         teach(model, "Lawn", *paths(tmp_path, 1), tmp_path / "taught.onnx")
     assert not (tmp_path / "taught.onnx").exists()
 

@@ -15,15 +15,12 @@ from onnx import TensorProto, helper, numpy_helper
 from seg_perception.errors import ModelError
 from seg_perception.inference.network_file import opset
 from seg_perception.inference.onnx_writer import OnnxWriter
-from seg_perception.logit_scaling import UNCALIBRATED, LogitScaling
 
 SMALLEST_LENGTH = 1e-3
 """Feature vectors shorter than this are divided by it: they have no direction to speak of. Float16 holds it."""
 
 _AFTER_CLASSIFIER = frozenset({"Dropout", "Identity", "LogSoftmax", "Resize", "Softmax"})
 """Operators that do the same for one channel more."""
-
-_CALIBRATION = frozenset({"Add", "Mul", "Sub"})
 
 _CHANNELS = 1
 """Axis of the channels."""
@@ -62,15 +59,14 @@ def find_head(network: onnx.ModelProto, path: Path) -> Head:
     producers = _producers(network)
     after = _behind(network.graph.output[0].name, _AFTER_CLASSIFIER, producers)
     logits = after[-1].input[0] if after else network.graph.output[0].name
-    # Classes taught earlier were joined to the calibrated logits of the classifier.
-    joined = logits in producers and producers[logits].op_type == "Concat"
-    taught = _behind(logits, _CALIBRATION | {"Concat"}, producers) if joined else []
+    # Classes taught earlier were joined to the logits of the classifier.
+    taught = _behind(logits, frozenset({"Concat"}), producers)
     classifier = producers.get(taught[-1].input[0] if taught else logits)
     if classifier is None or classifier.op_type != "Conv":
         found = "its input" if classifier is None else f"the operator {classifier.op_type} ('{classifier.name}')"
         raise ModelError(
             f"{path}: its logits come from {found}, but a class can be taught only where they come from a convolution "
-            "with at most a resize or softmax behind it; export the network without what follows its classifier."
+            "with at most a resize or softmax behind it; give the network in fp32, without what follows its classifier."
         )
     join = _nearest_join(classifier.input[0], producers)
     return Head((classifier.input[0],) if join in (None, classifier.input[0]) else (classifier.input[0], join), logits)
@@ -87,23 +83,15 @@ def read_out(network: onnx.ModelProto, head: Head) -> onnx.ModelProto:
 
 
 def with_class(
-    network: onnx.ModelProto,
-    head: Head,
-    directions: Sequence[NDArray[np.float32]],
-    bias: float,
-    scaling: LogitScaling,
+    network: onnx.ModelProto, head: Head, directions: Sequence[NDArray[np.float32]], bias: float
 ) -> onnx.ModelProto:
     """A copy of the network with one class more, the last: its logit is Σ direction · f / |f| + bias.
-
-    The others' logits come out calibrated: calibration depends on the highest logit of all, and the new one must not
-    change what the old classes are worth among themselves.
 
     Args:
         network: what `head` was found in.
         head: from `find_head`.
         directions: float32 [F] for each of `head.features`.
         bias: of the new logit.
-        scaling: the old classes' calibration.
     """
     model = onnx.ModelProto()
     model.CopyFrom(network)
@@ -118,12 +106,7 @@ def with_class(
         logit = added.node("Add", logit, cosine) if logit else added.node("Add", cosine, np.float32(bias))
     # The joined logits take the old ones' name, so that whoever reads them reads one channel more.
     before = f"taught_{len(nodes)}/before"
-    old = before
-    if scaling != UNCALIBRATED:
-        relative = added.node("Sub", old, added.reduce_max(old, axis=_CHANNELS))
-        old = added.node("Mul", relative, scaling.factor.reshape(1, -1, 1, 1))
-        old = added.node("Add", old, scaling.offset.reshape(1, -1, 1, 1)) if scaling.bias else old
-    added.node("Concat", old, logit, axis=_CHANNELS, result=head.logits)
+    added.node("Concat", before, logit, axis=_CHANNELS, result=head.logits)
     (place,) = (index for index, node in enumerate(nodes) if head.logits in node.output)
     nodes[place].output[0] = nodes[place].name = before
     nodes[place + 1 : place + 1] = added.nodes

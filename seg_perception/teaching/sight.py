@@ -1,4 +1,4 @@
-"""What a network sees of a picture, features of unit length and calibrated logits, and which pixels to learn from."""
+"""What a network sees of a picture, features of unit length and logits, and which pixels to learn from."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from seg_perception.errors import ConfigError, ModelError
 from seg_perception.inference.onnx_session import open_session
+from seg_perception.logit_scaling import LogitScaling
 from seg_perception.model_card import ModelCard
 from seg_perception.teaching.examples import Example
 from seg_perception.teaching.fit import Pixels, log_sum_exp
@@ -26,7 +27,7 @@ class Sight:
     """A picture as the network sees it, at the resolution of its logits.
 
     Attributes:
-        logits: float32 [K, h, w], calibrated as the card says.
+        logits: float32 [K, h, w], as the network gives them.
         features: float32 [F, h, w]; every group of them has unit length at every pixel.
     """
 
@@ -75,7 +76,7 @@ class Eye:
         """Run the network on a picture."""
         logits, *groups = self._run(example.image)
         unit = [group / np.maximum(np.linalg.norm(group, axis=0), SMALLEST_LENGTH) for group in groups]
-        return Sight(self._card.scaling("fp32").apply(logits - logits.max(axis=0)), np.concatenate(unit))
+        return Sight(logits, np.concatenate(unit))
 
     def _run(self, image: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         mean, std = np.array(self._card.mean, np.float32), np.array(self._card.std, np.float32)
@@ -84,10 +85,15 @@ class Eye:
         return [value[0] for value in given]
 
 
-def learnable_pixels(sight: Sight, example: Example) -> Pixels:
+def learnable_pixels(sight: Sight, example: Example, scaling: LogitScaling) -> Pixels:
     """The pixels of a picture, at the logits' resolution, that clearly are the class or clearly are not.
 
     Those that the mask's border crosses are left out, where the class has others.
+
+    Args:
+        sight: the picture as the network sees it.
+        example: its mask.
+        scaling: how the network's logits are calibrated.
 
     Raises:
         ConfigError: the class fills not even half a pixel of the logits.
@@ -108,7 +114,13 @@ def learnable_pixels(sight: Sight, example: Example) -> Pixels:
     places, counts = np.concatenate(chosen), [part.size for part in chosen]
     return Pixels(
         features=sight.features.reshape(len(sight.features), -1)[:, places].T.astype(np.float64),
-        rivals=log_sum_exp(sight.logits.reshape(len(sight.logits), -1)[:, places]),
+        rivals=_rivals(sight.logits.reshape(len(sight.logits), -1)[:, places], scaling),
         positive=np.repeat([True, False], counts),
         weight=np.repeat(np.array(steps, np.float64), counts),
     )
+
+
+def _rivals(logits: NDArray[np.float32], scaling: LogitScaling) -> NDArray[np.float64]:
+    """What a new logit over the temperature has to beat, [P]: log Σ exp of the old ones, relative to the same zero."""
+    highest = logits.max(axis=0)
+    return np.asarray(log_sum_exp(scaling.apply(logits - highest)) + highest / scaling.temperature, np.float64)

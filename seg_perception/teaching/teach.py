@@ -16,7 +16,7 @@ from seg_perception.errors import ConfigError, ModelError
 from seg_perception.inference.graph import GraphSpec
 from seg_perception.inference.network_file import read_network
 from seg_perception.inference.prepare import load_card, prepare
-from seg_perception.logit_scaling import UNCALIBRATED
+from seg_perception.logit_scaling import LogitScaling
 from seg_perception.model_card import ModelCard, file_sha256
 from seg_perception.pictures import most_probable
 from seg_perception.teaching.examples import Example, read_examples
@@ -107,7 +107,8 @@ def teach(
     eye = Eye(network, find_head(network, model), old, model)
     pictures = read_examples(images, masks, old)
     sights = [eye.see(picture) for picture in pictures]
-    pixels = [learnable_pixels(sight, picture) for sight, picture in zip(sights, pictures, strict=True)]
+    scaling = old.scaling("fp32")
+    pixels = [learnable_pixels(sight, picture, scaling) for sight, picture in zip(sights, pictures, strict=True)]
 
     fits = len(pictures) + 1 if len(pictures) > 1 else 1
     direction = fit_direction(pixels)
@@ -115,11 +116,13 @@ def teach(
     left_out = []
     for index in range(fits - 1):
         without = fit_direction(pixels[:index] + pixels[index + 1 :])
-        left_out.append(_judge(pictures[index], sights[index], without))
+        left_out.append(_judge(pictures[index], sights[index], without, scaling))
         progress(index + 2, fits)
 
-    parts = np.split(direction.weights.astype(np.float32), np.cumsum(eye.widths)[:-1])
-    taught = with_class(network, eye.head, parts, direction.bias, old.scaling("fp32"))
+    # The graph divides all logits by the temperature, the new one too.
+    weights = np.asarray(direction.weights * scaling.temperature, np.float32)
+    parts = np.split(weights, np.cumsum(eye.widths)[:-1])
+    taught = with_class(network, eye.head, parts, direction.bias * scaling.temperature)
     out.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(taught, out)
     lesson = Lesson(out, old, tuple(left_out))
@@ -146,11 +149,12 @@ def _check(card: ModelCard, name: str, colour: tuple[int, int, int] | None, out:
             raise ConfigError(f"{path}: exists already; name another file with --out, or remove it.")
 
 
-def _judge(example: Example, sight: Sight, direction: Direction) -> LeftOut:
+def _judge(example: Example, sight: Sight, direction: Direction, scaling: LogitScaling) -> LeftOut:
     height, width = example.mask.shape
     logit = np.tensordot(direction.weights, sight.features, 1) + direction.bias
-    logits = np.concatenate([sight.logits, logit[None].astype(np.float32)])
-    found = most_probable(logits, width, height) == len(sight.logits)
+    logits = np.concatenate([sight.logits, logit[None].astype(np.float32) * np.float32(scaling.temperature)])
+    calibrated = _one_more(scaling).apply(logits - logits.max(axis=0))
+    found = most_probable(calibrated, width, height) == len(sight.logits)
     return LeftOut(
         name=example.name,
         hits=int((found & example.mask).sum()),
@@ -175,13 +179,16 @@ def _card(
         name=f"{old.name}+{name}",
         classes=(*old.classes, name),
         colours=np.vstack([old.colours, np.array(colour, np.uint8)]),
-        # That of the old classes has moved into the network, and the new class was fitted to it.
-        calibration={"fp32": UNCALIBRATED},
-        output_name=None,
+        calibration={precision: _one_more(scaling) for precision, scaling in old.calibration.items()},
         sha256=file_sha256(lesson.model),
         training_data=f"{old.training_data} {name} was taught afterwards from {count} ({', '.join(pictures)}).",
         measured=measured,
     )
+
+
+def _one_more(scaling: LogitScaling) -> LogitScaling:
+    """The same for one class more, whose logit is only divided by the temperature."""
+    return replace(scaling, scale=(*scaling.scale, 1.0), bias=(*scaling.bias, 0.0)) if scaling.scale else scaling
 
 
 def _unlike(colours: NDArray[np.uint8]) -> tuple[int, int, int]:
