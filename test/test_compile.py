@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,8 @@ from seg_perception.inference.build_progress import BuildProgress
 from seg_perception.inference.graph import GraphSpec
 from seg_perception.inference.plan import graph_sha256, manifest_path, read_plan
 from seg_perception.inference.plan_cache import PlanCache
+from seg_perception.inference.prepare import load_card, prepare
+from seg_perception.inference.tensorrt_api import find_tensorrt
 from seg_perception.pipeline import graph_spec
 from seg_perception.resources import find
 
@@ -271,6 +275,24 @@ def test_without_any_tensorrt_it_says_what_there_is_to_do(
     model = tiny.save(tmp_path, tiny.network(), tiny.card())
     error = refusal(capsys, model, "--precision", "fp32")
     assert "TensorRT is not installed. TensorRT-RTX is not installed. Install one, or write an int8 network" in error
+
+
+def test_ctrl_c_ends_a_real_build_in_good_order(tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="the TensorRT-RTX builder is not installed")
+    card, spec = load_card(MODEL, None), GraphSpec(cells=100)
+    graph = prepare(MODEL, card, spec).fused
+    shares: list[float] = []
+
+    def press(share: float) -> None:
+        shares.append(share)
+        if len(shares) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        find_tensorrt("tensorrt_rtx").build(graph, press)
+    assert max(shares) < 0.1, "it stops soon"
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_progress_grows_from_phases_within_phases_and_never_falls() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
@@ -13,6 +14,7 @@ import onnx
 
 from seg_perception.errors import DeviceError, ModelError
 from seg_perception.inference.build_progress import BuildProgress, Progress
+from seg_perception.inference.interrupts import interrupts_noted
 
 Flavour = Literal["tensorrt", "tensorrt_rtx"]
 FLAVOURS: tuple[Flavour, ...] = ("tensorrt", "tensorrt_rtx")
@@ -58,7 +60,7 @@ class TensorRt:
 
         Raises:
             ModelError: TensorRT cannot parse the graph or finds no way to run it.
-            KeyboardInterrupt: interrupted in `progress`; the build was ended in good order.
+            KeyboardInterrupt: by Ctrl-C or raised in `progress`; the build was ended in good order.
         """
         module, logger = self.module, _logger(self.module)
         logger.reset()
@@ -74,10 +76,11 @@ class TensorRt:
                 "network without this operator, or use backend onnx_cpu."
             )
         config = builder.create_builder_config()
-        monitor = _monitor(module, BuildProgress(progress))
-        config.progress_monitor = monitor
-        plan = builder.build_serialized_network(network, config)
-        if monitor.interrupted:
+        with interrupts_noted() as is_interrupted:
+            monitor = _monitor(module, BuildProgress(progress), is_interrupted)
+            config.progress_monitor = monitor
+            plan = builder.build_serialized_network(network, config)
+        if monitor.ended or is_interrupted():
             raise KeyboardInterrupt
         if plan is None:
             raise ModelError(f"{self.title} cannot build the graph: {logger.last_error}.")
@@ -140,11 +143,11 @@ def _logger(module: ModuleType) -> Any:
     return Log()
 
 
-def _monitor(module: ModuleType, progress: BuildProgress) -> Any:
+def _monitor(module: ModuleType, progress: BuildProgress, is_interrupted: Callable[[], bool]) -> Any:
     class Monitor(module.IProgressMonitor):  # type: ignore[name-defined,misc]
         def __init__(self) -> None:
             module.IProgressMonitor.__init__(self)
-            self.interrupted = False
+            self.ended = False
 
         def phase_start(self, name: str, parent: str | None, steps: int) -> None:
             progress.start(name, parent, steps)
@@ -153,8 +156,9 @@ def _monitor(module: ModuleType, progress: BuildProgress) -> Any:
             try:
                 progress.step(name, step)
             except KeyboardInterrupt:  # must not pass through the builder's own code, which would end the process
-                self.interrupted = True
-            return not self.interrupted
+                self.ended = True
+            self.ended = self.ended or is_interrupted()
+            return not self.ended
 
         def phase_finish(self, name: str) -> None:
             progress.finish(name)
