@@ -218,7 +218,8 @@ def test_auto_falls_back_to_the_cpu_and_says_why_in_one_line(gpu: tuple[FakeCuda
     said: list[str] = []
     engine = open_engine(model, SPEC, watch=Watch(said.append), precision="fp16")
     assert "ONNX Runtime" in engine.describe() and "on the CPU" in engine.describe()
-    (line,) = said
+    note, line = said
+    assert note == "fp16 is for TensorRT; ONNX Runtime computes in the types of the file."
     assert "not tensorrt: there is no GPU that CUDA can use here" in line
     assert "not tensorrt_rtx: TensorRT-RTX is not installed" in line
     assert "not onnx_cuda: " in line

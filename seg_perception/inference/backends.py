@@ -58,7 +58,10 @@ def open_engine(
     def open_onnx(device: Device) -> Engine:
         # It computes in the types of the file, and is as sure of itself as they make it.
         graphs = material.graphs if precision == "fp32" else prepare(path, loaded, spec)
-        return OnnxEngine(loaded, spec, graphs, threads, device)
+        engine = OnnxEngine(loaded, spec, graphs, threads, device)
+        if precision != "fp32":
+            watch.say(f"{precision} is for TensorRT; ONNX Runtime computes in the types of the file.")
+        return engine
 
     openers: dict[Backend, Callable[[], Engine]] = {
         "tensorrt": lambda: open_from_cache("tensorrt", material, watch, PlanCache()),
