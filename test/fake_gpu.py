@@ -10,6 +10,7 @@ import ctypes
 import enum
 import sys
 from collections.abc import Callable
+from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -176,6 +177,7 @@ class FakeTensorRt(ModuleType):
 
     def __init__(self, name: str, cuda: FakeCuda, version: str = "10.3.0") -> None:
         super().__init__(name)
+        self.__spec__ = ModuleSpec(name, None)
         self.__version__ = version
         self.cuda = cuda
         self.built = 0

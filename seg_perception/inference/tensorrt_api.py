@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -101,6 +102,16 @@ class TensorRt:
         return runtime, engine
 
 
+def require_installed(flavour: Flavour) -> None:
+    """Check that TensorRT is there without loading it, which takes 100 MB.
+
+    Raises:
+        DeviceError: it is not installed.
+    """
+    if importlib.util.find_spec(flavour) is None:
+        raise DeviceError(f"{TITLES[flavour]} is not installed.")
+
+
 def find_tensorrt(flavour: Flavour) -> TensorRt:
     """The installed TensorRT or TensorRT-RTX.
 
@@ -108,10 +119,9 @@ def find_tensorrt(flavour: Flavour) -> TensorRt:
         DeviceError: it is not installed, cannot be loaded, or is too old.
     """
     title = TITLES[flavour]
+    require_installed(flavour)
     try:
         module = importlib.import_module(flavour)
-    except ModuleNotFoundError:
-        raise DeviceError(f"{title} is not installed.") from None
     except Exception as error:  # its shared libraries are missing or do not fit the driver
         raise DeviceError(f"{title} cannot be loaded ({_one_line(str(error))}); install it again.") from None
     version = str(module.__version__)

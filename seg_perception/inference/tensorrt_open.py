@@ -17,7 +17,7 @@ from seg_perception.inference.plan_build import Material, build_network_plan, bu
 from seg_perception.inference.plan_cache import PlanCache, Say
 from seg_perception.inference.precision import in_precision
 from seg_perception.inference.precision_part import network_with_image
-from seg_perception.inference.tensorrt_api import Flavour, TensorRt, find_tensorrt
+from seg_perception.inference.tensorrt_api import Flavour, TensorRt, find_tensorrt, require_installed
 from seg_perception.inference.tensorrt_engine import TensorRtEngine
 from seg_perception.model_card import ModelCard
 
@@ -65,9 +65,10 @@ def open_from_cache(flavour: Flavour, material: Material, watch: Watch, cache: P
         DeviceError: TensorRT, CUDA or a GPU are missing, or fail.
         ModelError: the plan cannot be built.
     """
-    api = find_tensorrt(flavour)
-    cuda = Cuda()
+    require_installed(flavour)
+    cuda = Cuda()  # before TensorRT is loaded in vain
     try:
+        api = find_tensorrt(flavour)
         target = plan_target(api, cuda.gpu)
 
         def build() -> tuple[Plan, onnx.ModelProto]:
