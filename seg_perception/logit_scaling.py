@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from seg_perception.yamlfile import Section
 
+_MOST_SPREAD = 40.0
+"""Between the biases of two classes; e to the power of that is all the doubt that float32 can hold beside certainty."""
+
 
 @dataclass(frozen=True)
 class LogitScaling:
@@ -85,6 +88,11 @@ def read_scaling(section: Section, classes: int) -> LogitScaling:
         scale, bias = section.numbers("scale", classes), section.numbers("bias", classes)
         for index, value in enumerate(scale):
             _above_zero(section, f"scale[{index}]", value)
+        if max(bias) - min(bias) > _MOST_SPREAD:
+            raise section.error(
+                "bias",
+                f"spreads over {max(bias) - min(bias):g}, but may over {_MOST_SPREAD:g} at most; calibrate again.",
+            )
     section.finish()
     return LogitScaling(temperature, tuple(scale), tuple(bias))
 

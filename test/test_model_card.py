@@ -168,6 +168,10 @@ MISTAKES: dict[str, tuple[Callable[[Content], Any], str]] = {
         "'calibration.int8.temperature': is missing",
     ),
     "scale without bias": (calibrate("int8", temperature=1, scale=[1, 1, 1]), "'calibration.int8.bias': is missing"),
+    "bias that no float holds": (
+        calibrate("int8", temperature=1, scale=[1, 1, 1], bias=[0, 50, 0]),
+        "'calibration.int8.bias': spreads over 50, but may over 40 at most",
+    ),
     "bias of two": (
         calibrate("int8", temperature=1, scale=[1, 1, 1], bias=[0, 0]),
         "'calibration.int8.bias': must have 3 numbers, not 2",

@@ -183,6 +183,11 @@ def test_a_layout_of_ones_own_is_a_file_beside_the_plan(tmp_path: Path) -> None:
         ({"layout": "cityscapes", "split": "val", "values": {"raod": "Way"}}, "did you mean 'road'"),
         ({"layout": "cityscapes", "split": "val", "values": {"road": "Way"}}, "holds no image at leftImg8bit/val/"),
         ({"layout": "missing.yaml"}, "missing.yaml: no such file"),
+        (
+            {"images": "/pictures", "labels": "/masks", "values": {0: "Way"}},
+            "/pictures is absolute; give it below",
+        ),
+        ({"images": "/a/*.png", "labels": "b/*.png", "values": {0: "Way"}}, r"/a/\*\.png is absolute"),
     ],
 )
 def test_mistakes_about_a_layout_are_one_sentence(tmp_path: Path, entry: dict[str, Any], sentence: str) -> None:

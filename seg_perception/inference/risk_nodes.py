@@ -43,7 +43,7 @@ class LogitPlanes:
 def calibrated_logits(
     graph: OnnxWriter, scores: str, output: Literal["logits", "probabilities"], scaling: LogitScaling
 ) -> str:
-    """The network's scores as calibrated logits, from -LOGIT_RANGE to 0; gives out `score_size` on the way.
+    """The network's scores as calibrated logits, from -LOGIT_RANGE to about 0; gives out `score_size` on the way.
 
     Args:
         graph: takes the nodes.
@@ -58,8 +58,8 @@ def calibrated_logits(
     logits = graph.node("Sub", scores, graph.reduce_max(scores, axis=1))
     logits = graph.node("Mul", logits, scaling.factor.reshape(1, -1, 1, 1))
     if scaling.bias:
-        logits = graph.node("Add", logits, scaling.offset.reshape(1, -1, 1, 1))
-        logits = graph.node("Sub", logits, graph.reduce_max(logits, axis=1))
+        # No bias may lift a logit above 0. Then no second maximum is needed: the highest lies near 0, which is enough.
+        logits = graph.node("Add", logits, (scaling.offset - scaling.offset.max()).reshape(1, -1, 1, 1))
     return graph.node("Max", logits, np.float32(-LOGIT_RANGE))
 
 

@@ -109,6 +109,8 @@ def _matches(entry: Section, key: str, base: Path, pattern: str, folders: Sequen
     where = key if key in entry else "layout"
     for folder in folders:
         place = pattern.replace("{split}", folder)
+        if Path(place).is_absolute():
+            raise entry.error(where, f"{place} is absolute; give it below 'root' or --data ROOT.")
         if "*" not in place and not (base / place).is_dir():
             raise entry.error(where, f"{base / place} is not a folder; correct the path or give --data ROOT.")
         for path in base.glob(place if "*" in place else f"{place}/*"):
