@@ -74,3 +74,22 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free what the engine holds; it cannot run afterwards."""
+
+
+class OpenedNetwork:
+    """What every engine knows of its network."""
+
+    def __init__(self, card: ModelCard, spec: GraphSpec) -> None:
+        """Keep what the engine was opened with."""
+        self._card = card
+        self._spec = spec
+
+    @property
+    def card(self) -> ModelCard:
+        """The model card of the network."""
+        return self._card
+
+    @property
+    def spec(self) -> GraphSpec:
+        """The shapes and options it was opened with."""
+        return self._spec

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from seg_perception.errors import ModelError
 from seg_perception.inference.batch import inputs_of, output_of
-from seg_perception.inference.engine import EngineOutput
+from seg_perception.inference.engine import EngineOutput, OpenedNetwork
 from seg_perception.inference.graph import GraphSpec
 from seg_perception.inference.onnx_session import Device, open_session
 from seg_perception.inference.prepare import PreparedGraphs, noise_image
 from seg_perception.model_card import ModelCard
 
 
-class OnnxEngine:
+class OnnxEngine(OpenedNetwork):
     """An `Engine` of ONNX Runtime."""
 
     def __init__(
@@ -35,24 +35,13 @@ class OnnxEngine:
         Raises:
             DeviceError: there is no such device for ONNX Runtime.
         """
-        self._card = card
-        self._spec = spec
+        super().__init__(card, spec)
         self._threads = threads
         self._device: Device = device
         self._stride = graphs.stride
         self._network = graphs.network
         self._network_session: onnxruntime.InferenceSession | None = None
         self._session: onnxruntime.InferenceSession | None = open_session(graphs.fused, threads, device)
-
-    @property
-    def card(self) -> ModelCard:
-        """The model card of the network."""
-        return self._card
-
-    @property
-    def spec(self) -> GraphSpec:
-        """The shapes and options it was opened with."""
-        return self._spec
 
     def run(self, images: NDArray[np.uint8], costs: NDArray[np.float32], cells: NDArray[np.float32]) -> EngineOutput:
         """Run the network on one batch; see `Engine.run`."""

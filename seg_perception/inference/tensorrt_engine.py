@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from seg_perception.errors import DeviceError, ModelError
 from seg_perception.inference.batch import inputs_of, output_of
 from seg_perception.inference.cuda import Buffer, Cuda
-from seg_perception.inference.engine import EngineOutput
+from seg_perception.inference.engine import EngineOutput, OpenedNetwork
 from seg_perception.inference.graph import GraphSpec
 from seg_perception.inference.prepare import noise_image
 from seg_perception.inference.tensorrt_api import TensorRt
@@ -85,7 +85,7 @@ class Program:
             self._cuda.to_host(buffer)
 
 
-class TensorRtEngine:
+class TensorRtEngine(OpenedNetwork):
     """An `Engine` of TensorRT or TensorRT-RTX; it owns its part of the GPU."""
 
     def __init__(
@@ -116,22 +116,11 @@ class TensorRtEngine:
         self._api = api
         self._cuda = cuda
         self._load_network = load_network
-        self._card = card
-        self._spec = spec
+        super().__init__(card, spec)
         self._precision = precision
         self._program: Program | None = Program(api, cuda, loaded)
         self._network: Program | None = None
         self._check()
-
-    @property
-    def card(self) -> ModelCard:
-        """The model card of the network."""
-        return self._card
-
-    @property
-    def spec(self) -> GraphSpec:
-        """The shapes and options it was opened with."""
-        return self._spec
 
     def run(self, images: NDArray[np.uint8], costs: NDArray[np.float32], cells: NDArray[np.float32]) -> EngineOutput:
         """Run the network on one batch; see `Engine.run`.

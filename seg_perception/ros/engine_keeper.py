@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_perception.errors import ModelError, SegPerceptionError
-from seg_perception.inference.engine import Engine, EngineOutput
-from seg_perception.inference.graph import GraphSpec
+from seg_perception.inference.engine import Engine, EngineOutput, OpenedNetwork
 from seg_perception.model_card import ModelCard
 
 _FIRST_WAIT = 0.5  # s
@@ -63,7 +62,7 @@ def wait_after(failures: int) -> float:
     return min(_FIRST_WAIT * 2.0 ** (min(failures, 100) - 1), _LONGEST_WAIT) if failures else 0.0
 
 
-class EngineKeeper:
+class EngineKeeper(OpenedNetwork):
     """An `Engine` that keeps another: closes it when it breaks, and opens it anew after a wait that doubles.
 
     One thread runs it; `state` may be read from any.
@@ -78,9 +77,10 @@ class EngineKeeper:
         """
         self._open_engine = open_engine
         self._clock = clock
-        self._engine: Engine | None = open_engine()
-        self._card, self._spec = self._engine.card, self._engine.spec
-        self._description = self._engine.describe()
+        engine = open_engine()
+        super().__init__(engine.card, engine.spec)
+        self._engine: Engine | None = engine
+        self._description = engine.describe()
         self._state = WELL
         self._bad_answers = 0
         self._closed = False
@@ -89,16 +89,6 @@ class EngineKeeper:
     def state(self) -> EngineState:
         """How it is doing."""
         return self._state
-
-    @property
-    def card(self) -> ModelCard:
-        """The model card of the network."""
-        return self._card
-
-    @property
-    def spec(self) -> GraphSpec:
-        """The shapes and options it was opened with."""
-        return self._spec
 
     def run(self, images: NDArray[np.uint8], costs: NDArray[np.float32], cells: NDArray[np.float32]) -> EngineOutput:
         """Run the network on one batch; see `Engine.run`. Blocks for no longer than opening and running take.
