@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from seg_perception.evaluation.ratio import ratio
+
 
 def confusion_matrix(truth: NDArray[np.integer], predicted: NDArray[np.integer], classes: int) -> NDArray[np.int64]:
     """Count pixels per (truth, prediction).
@@ -25,10 +27,13 @@ def confusion_matrix(truth: NDArray[np.integer], predicted: NDArray[np.integer],
 
 def iou_per_class(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
     """Intersection over union TP / (TP + FP + FN) per class; NaN for a class neither labelled nor predicted."""
-    hits = np.diag(confusion).astype(np.float64)
-    union = confusion.sum(axis=0) + confusion.sum(axis=1) - hits
-    iou: NDArray[np.float64] = np.divide(hits, union, out=np.full_like(hits, np.nan), where=union > 0)
-    return iou
+    hits = np.diag(confusion)
+    return ratio(hits, confusion.sum(axis=0) + confusion.sum(axis=1) - hits)
+
+
+def pixel_accuracy(confusion: NDArray[np.int64]) -> float:
+    """Share of labelled pixels that are right; NaN without any."""
+    return float(ratio(np.trace(confusion), confusion.sum()))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from seg_perception.bags.result import LabelInfo, read_label_info, read_result
-from seg_perception.errors import RecordingError
 from seg_perception.report.content import collect
-from seg_perception.report.page import render
+from seg_perception.report.page import render, write_page
 
 __all__ = ["write_report"]
 
@@ -45,9 +43,4 @@ def write_report(result: Path, summary: Mapping[str, Any], out: Path, max_frames
         content = collect(lambda: read_result(result), read_label_info(result), summary, max_frames)
     else:  # the page still says why; a result without frames names no classes
         content = collect(tuple, LabelInfo((), np.empty((0, 3), dtype=np.uint8), ()), summary, max_frames)
-    unfinished = out.with_name(out.name + ".part")
-    try:
-        unfinished.write_text(render(content), encoding="utf-8")
-        os.replace(unfinished, out)
-    except OSError as error:
-        raise RecordingError(f"{out}: cannot be written ({error}); choose a folder with room and permission.") from None
+    write_page(render(content), out)

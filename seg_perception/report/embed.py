@@ -1,4 +1,4 @@
-"""Pictures of one frame as data URLs: small, and exact where the page reads values out of them."""
+"""Pictures as data URLs: small, and exact where the page reads values out of them."""
 
 from __future__ import annotations
 
@@ -33,15 +33,14 @@ def embed_frame(frame: ResultFrame) -> dict[str, Any]:
     Raises:
         RecordingError: the camera image is no JPEG.
     """
-    step = -(-frame.labels.shape[1] // _MAX_WIDTH)
     x, y, _ = frame.odom_from_base.translation.tolist()
     return {
         "camera": _camera(frame),
-        "labels": _exact(frame.labels[::step, ::step]),
-        "mostProbable": _exact(frame.most_probable[::step, ::step]),
-        "confidence": _exact(frame.confidence[:: 2 * step, :: 2 * step]),
-        "cost": _exact(frame.expected_cost[:: 2 * step, :: 2 * step]),
-        "costmap": _exact(frame.costmap.view(np.uint8)),
+        "labels": exact(thin(frame.labels)),
+        "mostProbable": exact(thin(frame.most_probable)),
+        "confidence": exact(thin(frame.confidence, 2)),
+        "cost": exact(thin(frame.expected_cost, 2)),
+        "costmap": exact(frame.costmap.view(np.uint8)),
         "resolution": frame.resolution,
         "origin": list(frame.origin_xy),
         "pose": [x, y, frame.odom_from_base.rpy()[2]],
@@ -52,14 +51,27 @@ def _camera(frame: ResultFrame) -> str:
     image = cv2.imdecode(np.frombuffer(frame.camera_jpeg, dtype=np.uint8), cv2.IMREAD_COLOR)
     if image is None:
         raise RecordingError(f"the camera image at {frame.stamp_ns} ns in the result is no JPEG; run the replay again.")
-    height, width = image.shape[:2]
+    return photo(np.asarray(image, dtype=np.uint8))
+
+
+def photo(image_bgr: NDArray[np.uint8]) -> str:
+    """uint8 [H, W, 3], BGR, as a data URL to look at: lossy, and no wider than a page shows."""
+    height, width = image_bgr.shape[:2]
     if width > _MAX_WIDTH:
-        image = cv2.resize(image, (_MAX_WIDTH, round(height * _MAX_WIDTH / width)), interpolation=cv2.INTER_AREA)
-    return _data_url(np.asarray(image, dtype=np.uint8), _CAMERA_QUALITY)
+        size = (_MAX_WIDTH, round(height * _MAX_WIDTH / width))
+        image_bgr = np.asarray(cv2.resize(image_bgr, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return _data_url(image_bgr, _CAMERA_QUALITY)
 
 
-def _exact(values: NDArray[np.uint8]) -> str:
+def exact(values: NDArray[np.uint8]) -> str:
+    """uint8 [H, W] or [H, W, 3] (BGR) as a data URL that keeps every value."""
     return _data_url(np.ascontiguousarray(values), _LOSSLESS)
+
+
+def thin(values: NDArray[np.uint8], times: int = 1) -> NDArray[np.uint8]:
+    """Every n-th pixel of [H, W, ...], so that it is no wider than a page shows, and then every `times`-th."""
+    step = times * -(-values.shape[1] // _MAX_WIDTH)
+    return values[::step, ::step]
 
 
 def _data_url(image: NDArray[np.uint8], quality: int) -> str:

@@ -3,27 +3,67 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
-# In the order in which they need each other.
-_SCRIPTS = ("common.js", "pictures.js", "costmap.js", "charts.js", "tables.js", "player.js")
+from seg_perception.errors import RecordingError
 
 
-def render(content: Mapping[str, Any]) -> str:
+@dataclass(frozen=True)
+class Template:
+    """Files in `assets/` that make a page.
+
+    Attributes:
+        html: the frame of the page.
+        styles: later ones outrank earlier ones.
+        scripts: in the order in which they need each other.
+    """
+
+    html: str
+    styles: tuple[str, ...]
+    scripts: tuple[str, ...]
+
+
+DRIVE = Template(
+    "page.html",
+    ("page.css",),
+    ("elements.js", "common.js", "pictures.js", "costmap.js", "charts.js", "tables.js", "player.js"),
+)
+EVALUATION = Template("evaluation.html", ("page.css", "evaluation.css"), ("elements.js", "evaluation.js"))
+
+
+def render(content: Mapping[str, Any], template: Template = DRIVE) -> str:
     """The HTML page.
 
     Text reaches the page only as JSON that the script puts into text nodes, so nothing in it can become markup;
     "<" is escaped because "</script" would otherwise end the block.
 
     Args:
-        content: what `report.content.collect` returns; only finite numbers.
+        content: what the template's scripts read, for `DRIVE` from `report.content.collect`; only finite numbers.
+        template: which page.
     """
     data = json.dumps(content, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-    page = _asset("page.html").replace("{{style}}", _asset("page.css"))
-    page = page.replace("{{script}}", "\n".join(map(_asset, _SCRIPTS)))
+    page = _asset(template.html).replace("{{style}}", "\n".join(map(_asset, template.styles)))
+    page = page.replace("{{script}}", "\n".join(map(_asset, template.scripts)))
     return page.replace("{{content}}", data)
+
+
+def write_page(page: str, out: Path) -> None:
+    """Write a page; an existing one is replaced, and only once the new one is complete.
+
+    Raises:
+        RecordingError: `out` cannot be written.
+    """
+    unfinished = out.with_name(out.name + ".part")
+    try:
+        unfinished.write_text(page, encoding="utf-8")
+        os.replace(unfinished, out)
+    except OSError as error:
+        raise RecordingError(f"{out}: cannot be written ({error}); choose a folder with room and permission.") from None
 
 
 def _asset(name: str) -> str:

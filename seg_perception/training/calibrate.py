@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
 from seg_perception.errors import ConfigError
+from seg_perception.evaluation.labels import JudgedLabels, label_probabilities, upsample
 from seg_perception.evaluation.segmentation import Reliability, confusion_matrix, iou_per_class
 from seg_perception.model_card import ModelCard
 from seg_perception.training.data import IGNORE, Dataset, LabelSpace, load_sample
@@ -81,11 +81,9 @@ def calibrate(
             sample = load_sample(dataset, index, size)
             raw.append(_Judged(network(sample.image), sample.label))
             progress(len(raw), total)
-    used = sorted({int(value) for judged in raw for value in np.unique(judged.label)} - {IGNORE})
-    membership = _membership(used, space)
-    renumber = np.full(256, IGNORE, np.uint8)
-    renumber[used] = np.arange(len(used))
-    images = [_Judged(judged.logits, renumber[judged.label]) for judged in raw]
+    labels = JudgedLabels.of((judged.label for judged in raw), space)
+    membership = labels.membership
+    images = [_Judged(judged.logits, labels.renumber(judged.label)) for judged in raw]
 
     halves = (images[: len(images) // 2], images[len(images) // 2 :])
     if min(int((judged.label != IGNORE).sum()) for judged in images) == 0 or not halves[0]:
@@ -94,18 +92,18 @@ def calibrate(
     logits, truth = _pixels(images)
     temperature = _fit((logits, truth), membership)
 
-    confusion = np.zeros((len(used), len(used)), np.int64)
+    confusion = np.zeros((len(labels.names), len(labels.names)), np.int64)
     before = after = Reliability.of(np.zeros(0), np.zeros(0, bool))
     # Each half with the other half's temperature: what a user sees on images the fit has not seen.
     for half, other in zip(halves, reversed(fitted), strict=True):
         for judged in half:
-            full = _upsample(judged.logits, judged.label.shape)
+            full = upsample(judged.logits, judged.label.shape)
             valid = judged.label != IGNORE
             label = judged.label[valid]
             before = before + _reliability(full[:, valid], label, membership)
             after = after + _reliability(full[:, valid] / other, label, membership)
-            decision = _probabilities(full[:, valid], membership).argmax(axis=0)
-            confusion += confusion_matrix(label, decision, len(used))
+            decision = label_probabilities(full[:, valid], membership).argmax(axis=0)
+            confusion += confusion_matrix(label, decision, len(labels.names))
     scores = iou_per_class(confusion)
     return Calibration(
         temperature=temperature,
@@ -113,37 +111,13 @@ def calibrate(
         ece_after=after.expected_calibration_error(),
         nll_before=_nll(logits, truth, membership, 1.0),
         nll_after=_nll(logits, truth, membership, temperature),
-        iou={space.name(label): float(score) for label, score in zip(used, scores, strict=True)},
+        iou=dict(zip(labels.names, scores.tolist(), strict=True)),
         mean_iou=float(np.nanmean(scores)),
     )
 
 
-def _membership(used: Sequence[int], space: LabelSpace) -> NDArray[np.float32]:
-    """float32 [L, K]: 1 where label l allows class k; classes that no label in use allows stay out of the sum."""
-    membership = np.zeros((len(used), len(space.classes)), np.float32)
-    for row, label in enumerate(used):
-        membership[row, list(space.members(label))] = 1.0
-    shared = membership.sum(axis=0) > 1
-    if shared.any():
-        names = ", ".join(space.classes[index] for index in np.flatnonzero(shared))
-        raise ConfigError(f"the validation labels name {names} both alone and within a choice; use one of the two.")
-    return membership
-
-
-def _upsample(logits: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    planes = [cv2.resize(plane, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR) for plane in logits]
-    return np.stack(planes).astype(np.float32, copy=False)
-
-
-def _probabilities(logits: NDArray[np.float32], membership: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Probabilities of the labels [L, P] from logits [K, P]."""
-    shifted = np.exp(logits - logits.max(axis=0, keepdims=True))
-    q = membership @ shifted
-    return np.asarray(q / shifted.sum(axis=0, keepdims=True), np.float32)
-
-
 def _reliability(logits: NDArray[np.float32], label: NDArray[np.uint8], membership: NDArray[np.float32]) -> Reliability:
-    q = _probabilities(logits, membership)
+    q = label_probabilities(logits, membership)
     return Reliability.of(q.max(axis=0), q.argmax(axis=0) == label)
 
 
@@ -153,7 +127,7 @@ def _pixels(images: Sequence[_Judged]) -> tuple[NDArray[np.float32], NDArray[np.
     for judged in images:
         chosen = np.flatnonzero(judged.label.ravel() != IGNORE)
         chosen = chosen[:: max(len(chosen) // _PIXELS_PER_IMAGE, 1)]
-        full = _upsample(judged.logits, judged.label.shape)
+        full = upsample(judged.logits, judged.label.shape)
         logits.append(full.reshape(len(full), -1)[:, chosen])
         labels.append(judged.label.ravel()[chosen])
     return np.concatenate(logits, axis=1), np.concatenate(labels)
@@ -162,7 +136,7 @@ def _pixels(images: Sequence[_Judged]) -> tuple[NDArray[np.float32], NDArray[np.
 def _nll(
     logits: NDArray[np.float32], truth: NDArray[np.uint8], membership: NDArray[np.float32], temperature: float
 ) -> float:
-    q = _probabilities(logits / temperature, membership)
+    q = label_probabilities(logits / temperature, membership)
     return float(-np.log(np.maximum(q[truth, np.arange(len(truth))], 1e-12)).mean())
 
 

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seg_perception.errors import ConfigError
+from seg_perception.evaluation.labels import JudgedLabels
 from seg_perception.evaluation.segmentation import confusion_matrix, iou_per_class
 from seg_perception.model_card import ModelCard, file_sha256
 from seg_perception.training.data import (
-    IGNORE,
     LabelSpace,
     Sample,
     epoch_batches,
@@ -129,34 +129,28 @@ class _Run:
 
 
 @torch.no_grad()
-def validate(network: SegmentationNetwork, samples: Sequence[Sequence[Sample]], space: LabelSpace) -> dict[str, float]:
-    """IoU per label of the validation data and their mean.
-
-    A label that leaves a choice is hit when its members together are the most probable of the labels in use.
+def validate(
+    network: SegmentationNetwork, samples: Sequence[Sequence[Sample]], labels: JudgedLabels, space: LabelSpace
+) -> dict[str, float]:
+    """IoU per label of the validation data and their mean, by the rule of `evaluation.labels`.
 
     Returns:
         Label name → IoU, and "mean".
     """
-    used = sorted(
-        {int(value) for dataset in samples for sample in dataset for value in np.unique(sample.label)} - {IGNORE}
-    )
-    renumber = np.full(256, IGNORE, np.uint8)
-    renumber[used] = np.arange(len(used))
     device = next(network.parameters()).device
     network.eval()
-    total = np.zeros((len(used), len(used)), np.int64)
+    total = np.zeros((len(labels.names), len(labels.names)), np.int64)
     for dataset in samples:
         for sample in dataset:
             logits = network(to_input(sample.image.transpose(2, 0, 1)[None].copy(), device))
             full = torch.nn.functional.interpolate(
                 logits, size=sample.label.shape, mode="bilinear", align_corners=False
             )
-            log_q = label_log_probabilities(full, space.groups)[0, used]
-            total += confusion_matrix(renumber[sample.label], log_q.argmax(0).cpu().numpy(), len(used))
+            log_q = label_log_probabilities(full, space.groups)[0, list(labels.numbers)]
+            decided = log_q.argmax(0).cpu().numpy()
+            total += confusion_matrix(labels.renumber(sample.label), decided, len(labels.names))
     scores = iou_per_class(total)
-    return {space.name(label): float(score) for label, score in zip(used, scores, strict=True)} | {
-        "mean": float(np.nanmean(scores))
-    }
+    return dict(zip(labels.names, scores.tolist(), strict=True)) | {"mean": float(np.nanmean(scores))}
 
 
 def train(
@@ -193,6 +187,8 @@ def train(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     samples = load_all(plan.train, (plan.width, plan.height))
     held_out = load_all(plan.validation, (plan.width, plan.height))
+    # Before the first step: labels that cannot be judged must not cost anyone a night.
+    judged = JudgedLabels.of((sample.label for dataset in held_out for sample in dataset), plan.space)
     shares = [dataset.share for dataset in plan.train]
     per_epoch = sum(round(len(part) * share) for part, share in zip(samples, shares, strict=True)) // plan.batch
     if per_epoch == 0:
@@ -223,7 +219,7 @@ def train(
             "seconds": round(time.monotonic() - began, 1),
         }
         if (epoch + 1) % validate_every == 0 or epoch + 1 == plan.epochs:
-            entry["iou"] = validate(run.average, held_out, plan.space)
+            entry["iou"] = validate(run.average, held_out, judged, plan.space)
         _save(checkpoint, run.state() | {"epoch": epoch, "classes": plan.classes})
         with (out / "log.jsonl").open("a", encoding="utf-8") as log:
             log.write(json.dumps(entry) + "\n")

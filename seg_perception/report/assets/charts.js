@@ -1,6 +1,5 @@
 // Curves along the drive, as SVG that stretches with the page. Across: the position of a frame in the drive.
 
-const SVG = 'http://www.w3.org/2000/svg';
 // Okabe and Ito's colours, told apart by colour-blind readers too (jfly.uni-koeln.de/color), lightened where dark.
 const STAGE_COLOURS = ['#0072b2', '#e69f00', '#009e73', '#cc79a7', '#56b4e9', '#d55e00', '#b8a800', '#8a8f98'];
 
@@ -14,12 +13,6 @@ const stageColour = (name) => STAGE_COLOURS[stageNames.indexOf(name) % STAGE_COL
 const totals = content.curves.latency.map((stages) => Object.values(stages).reduce((sum, ms) => sum + (ms ?? 0), 0));
 /** Where in the drive a frame lies, 0 to 1. */
 const along = (index) => index / Math.max(1, content.total - 1);
-
-function shape(tag, attributes) {
-  const element = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  return element;
-}
 
 /** The outline of the area between two curves given as heights 0..1 over the frames. */
 function area(lower, upper) {

@@ -1,37 +1,6 @@
 // Everything on the page that is words and figures.
 
-const summary = content.summary;
-
-function fillTable(id, head, rows) {
-  const table = byId(id);
-  const isNumber = (column) => head[column]?.startsWith('#');
-  const cell = (tag) => (value, column) => {
-    const element = value instanceof Node ? make(tag, {}, value) : make(tag, {}, String(value));
-    if (isNumber(column)) element.className = 'number';
-    if (value instanceof Node && value.classList?.contains('meter')) element.className = 'wide';
-    return element;
-  };
-  if (head.some((text) => text.replace('#', ''))) {
-    table.append(make('thead', {}, make('tr', {}, ...head.map((text, i) => cell('th')(text.replace('#', ''), i)))));
-  }
-  table.append(make('tbody', {}, ...rows.map(([first, ...rest]) => (
-    make('tr', {}, cell('th')(first, 0), ...rest.map((value, i) => cell('td')(value, i + 1)))
-  ))));
-  table.closest('.card').hidden = rows.length === 0;
-}
-
-function meter(share, colour) {
-  return make('div', { class: 'meter' }, make('i', { style: `width:${Math.min(100, 100 * share)}%;background:${colour}` }));
-}
-
-function withSwatch(colour, text) {
-  return make('span', {}, swatch(colour), text);
-}
-
 function fillTiles() {
-  const tile = (term, value, note = '') => {
-    byId('tiles').append(make('div', {}, make('dt', {}, term), make('dd', {}, value, make('small', {}, note))));
-  };
   const dropped = Object.values(summary.frames?.dropped ?? {}).reduce((sum, count) => sum + count, 0);
   if (summary.frames) {
     tile('frames', figure(summary.frames.out), dropped ? `of ${figure(summary.frames.in)}, ${figure(dropped)} dropped` : 'none dropped');
@@ -119,18 +88,10 @@ function fillFacts() {
   const counted = summary.frames ? [['in', figure(came)], ['out', figure(out)]] : [];
   const losses = Object.entries(dropped).map(([reason, count]) => [`dropped: ${reason}`, figure(count)]);
   fillTable('frames', ['', '#'], [...counted, ...(losses.length || !summary.frames ? losses : [['dropped', '0']])]);
-  const plain = (name) => name.replaceAll('_', ' ');
   fillTable('cells', ['', '#'], Object.entries(summary.cells ?? {}).map(([name, value]) => (
     [plain(name), name.endsWith('share') ? percent(value) : figure(value)]
   )));
   fillTable('input', ['', ''], Object.entries(summary.input ?? {}).map(([name, value]) => [plain(name), value]));
-  fillTable('versions', ['', ''], Object.entries(summary.versions ?? {}));
-  fillTable('hashes', ['', ''], Object.entries(summary.hashes ?? {}).map(([name, value]) => (
-    [plain(name), make('span', { class: 'mono' }, value)]
-  )));
-  byId('command').textContent = summary.command ?? '';
-  byId('command').hidden = !summary.command;
-  byId('provenance').hidden = !summary.command && !summary.hashes;
 }
 
 function fillTables() {
@@ -141,4 +102,5 @@ function fillTables() {
   fillPairs();
   fillStages();
   fillFacts();
+  fillProvenance();
 }
