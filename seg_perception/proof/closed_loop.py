@@ -33,12 +33,13 @@ from seg_perception.sim.labels import CLASS_NAMES
 from seg_perception.sim.render import RenderedView, render
 from seg_perception.sim.world import true_costmap
 
-BODY = Body()
+RADIUS = 0.45  # m, of the robot
+BODY = Body(radius=RADIUS + 0.05)  # what the planner allows for: no robot steers exactly
 SETTINGS = PipelineSettings(grid=GridSettings(width=44.0, height=16.0, half_life=10.0))
 MOUNT = mount_to_base_from_optical(0.3, 0.0, 1.2, 0.0, 0.1, 0.0)
 
 SECONDS = 1.25  # between two images
-_PATIENCE = 4  # images without a way, after which a drive is over
+_PATIENCE = 4  # images in a row that lead nowhere, after which a drive is over
 _LONGEST = 2.5  # times the images that the straight way takes
 _START_STRIP = (3.5, 0.6)  # m ahead and to both sides: below the picture at the start, and known to be free
 _ARRIVED = 0.7  # m from the goal
@@ -101,10 +102,10 @@ class Record:
     """How a drive went.
 
     Attributes:
-        end: "goal"; "collision"; "stuck", when four images in a row showed no way; "late".
+        end: "goal"; "collision"; "stuck", when four images in a row led nowhere; "late".
         hit: name of the class that was touched.
         ground: metres driven on each class of ground, by its name.
-        waits: images that showed no way.
+        waits: images after which it stood still.
         looks: all images.
     """
 
@@ -173,32 +174,43 @@ def drive(course: Course, mapper: Mapper) -> Record:
     pose: Pose = (x, y, course.start.rpy()[2])
     patience = _PATIENCE
     for number in range(round(_LONGEST * LENGTH / SPEED / SECONDS)):
-        true = Transform.from_xyz_rpy(pose[0], pose[1], 0.0, 0.0, 0.0, pose[2])
-        seen = mapper.look(number, true)
+        before = pose
+        pose = _move_on(course, mapper.look(number, _at(pose)), pose, record)
         record.looks = number + 1
-        path = plan(_with_start(seen, course.start), course.goal)
-        if len(path) < 2:
-            record.waits += 1
-            patience -= 1
-            if patience == 0:
-                record.end = "stuck"
-                return record
-            continue
-        patience = _PATIENCE
-        true_from_told = told_from_true(seen.told, true).inverse()
-        goal = true_from_told.apply(np.array([*course.goal, 0.0]))
-        for moved in follow(pose, true_from_told.apply(np.insert(path, 2, 0.0, axis=1))[:, :2], SECONDS):
-            way, ground = math.dist(pose[:2], moved[:2]), CLASS_NAMES[course.ground(*moved[:2])]
-            record.ground[ground] = record.ground.get(ground, 0.0) + way
-            pose = moved
-            touched = course.hit(*pose[:2], BODY.radius)
-            if touched is not None:
-                record.end, record.hit = "collision", CLASS_NAMES[touched]
-                return record
-            if math.dist(goal[:2], pose[:2]) < _ARRIVED:
-                record.end = "goal"
-                return record
+        if record.end != "late":
+            return record
+        stood = pose == before
+        record.waits += stood
+        patience = patience - 1 if stood else _PATIENCE
+        if patience == 0:
+            record.end = "stuck"
+            return record
     return record
+
+
+def _move_on(course: Course, seen: Map, pose: Pose, record: Record) -> Pose:
+    """Drive as far as the map and the time to the next image allow, and write down what happens."""
+    path = plan(_with_start(seen, course.start), course.goal)
+    if len(path) < 2:
+        return pose
+    true_from_told = told_from_true(seen.told, _at(pose)).inverse()
+    goal = true_from_told.apply(np.array([*course.goal, 0.0]))
+    for moved in follow(pose, true_from_told.apply(np.insert(path, 2, 0.0, axis=1))[:, :2], SECONDS):
+        ground = CLASS_NAMES[course.ground(*moved[:2])]
+        record.ground[ground] = record.ground.get(ground, 0.0) + math.dist(pose[:2], moved[:2])
+        pose = moved
+        touched = course.hit(*pose[:2], RADIUS)
+        if touched is not None:
+            record.end, record.hit = "collision", CLASS_NAMES[touched]
+            return pose
+        if math.dist(goal[:2], pose[:2]) < _ARRIVED:
+            record.end = "goal"
+            return pose
+    return pose
+
+
+def _at(pose: Pose) -> Transform:
+    return Transform.from_xyz_rpy(pose[0], pose[1], 0.0, 0.0, 0.0, pose[2])
 
 
 def plan(seen: Map, goal: tuple[float, float]) -> NDArray[np.float64]:
@@ -222,13 +234,8 @@ def plan(seen: Map, goal: tuple[float, float]) -> NDArray[np.float64]:
 
 def _with_start(seen: Map, start: Transform) -> Map:
     """The map with the strip before the start free, as far as nothing was seen there."""
-    raster = seen.raster
-    x = raster.origin[0] + (np.arange(raster.cols) + 0.5) * raster.resolution
-    y = raster.origin[1] + (np.arange(raster.rows)[:, np.newaxis] + 0.5) * raster.resolution
-    rotation = start.rotation
-    x0, y0 = start.translation[:2].tolist()
-    ahead = rotation[0, 0] * (x - x0) + rotation[1, 0] * (y - y0)
-    aside = rotation[0, 1] * (x - x0) + rotation[1, 1] * (y - y0)
+    at = start.inverse().apply(np.insert(seen.raster.centres(), 2, 0.0, axis=-1))
+    ahead, aside = at[..., 0], at[..., 1]
     strip = (ahead > -1.0) & (ahead < _START_STRIP[0]) & (np.abs(aside) < _START_STRIP[1]) & ~seen.known
     costs: NDArray[np.float32] = np.where(strip, np.float32(0), seen.costs)
     return replace(seen, costs=costs, known=seen.known | strip)

@@ -27,6 +27,7 @@ from seg_perception.sim.world import CLEARANCE, World, true_costmap
 LENGTH = 18.0  # m from start to goal
 _NEAREST, _LAST = 5.0, 2.0  # m: before the first thing, and from the last one to the goal
 _SPACING = 2.2  # m along the street between two things
+_SECOND = 0.7  # share of places with a second thing across the road
 _TRIES = 50
 
 _THINGS: tuple[tuple[float, Callable[[np.random.Generator], tuple[Solid, ...]]], ...] = (
@@ -116,17 +117,22 @@ def lay_course(seed: int, fault: Fault, body: Body, traverse: NDArray[np.float32
 
 
 def _things(rng: np.random.Generator, street: Street, lane: float) -> list[Solid]:
+    """One thing after the other near the lane's middle, and mostly a second one somewhere across the road."""
     shares = np.array([share for share, _ in _THINGS])
     solids: list[Solid] = []
     s = _NEAREST + float(rng.uniform(0.0, 2.0))
     while s < LENGTH - _LAST:
-        _, make = _THINGS[int(rng.choice(len(_THINGS), p=shares / shares.sum()))]
-        d = lane + float(rng.normal(0.0, 0.9))
-        x, y, heading = street.pose(s, d)
-        parts = make(rng)
-        solids.extend(placed(parts, x, y, heading + float(rng.uniform(-math.pi, math.pi))))
-        long = max(float(np.ptp(part.corners()[:, 0])) for part in parts)
-        s += max(_SPACING, long) + float(rng.exponential(1.0))
+        long = _SPACING
+        across = [lane + float(rng.normal(0.0, 0.9))]
+        if rng.random() < _SECOND:
+            across.append(float(rng.uniform(-street.right.road, street.left.road)))
+        for d in across:
+            _, make = _THINGS[int(rng.choice(len(_THINGS), p=shares / shares.sum()))]
+            x, y, heading = street.pose(s, d)
+            thing = placed(make(rng), x, y, heading + float(rng.uniform(-math.pi, math.pi)))
+            solids.extend(thing)
+            long = max(long, float(np.ptp(np.concatenate([part.corners()[:, 0] for part in thing]))))
+        s += long + float(rng.exponential(1.0))
     return solids
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SPEED = 1.5  # m/s
-_AHEAD = 0.8  # m of path between the robot and the point that it steers for
+_AHEAD = 0.6  # m of path between the robot and the point that it steers for
 _STEP = 0.05  # s
 _TURN = 1.5  # rad/s at most
 _ON_THE_SPOT = 1.0  # rad of error in heading from which the robot turns without driving

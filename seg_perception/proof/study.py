@@ -16,6 +16,7 @@ import cv2
 import seg_perception
 from seg_perception.errors import ConfigError
 from seg_perception.evaluation.label_engine import LabelEngine
+from seg_perception.evaluation.standard_drives import standard_camera
 from seg_perception.geometry.camera import Camera
 from seg_perception.inference.backends import open_engine
 from seg_perception.inference.engine import Engine
@@ -47,8 +48,6 @@ DEGRADED = ("dusk", "rain", "blur", "occlusion", "pitch_1", "drift")
 
 TRUE_MAP = "true_map"
 TRUE_LABELS = Variant("true_labels", "the true labels in place of the network's, fixed cost per class", 0.0)
-
-_FOCAL = 0.8321  # of the image's width: 62 degrees across
 
 
 @dataclass(frozen=True)
@@ -186,9 +185,7 @@ def _tools(model: Path, matrix: Path) -> _Tools:
         path = Path(folder) / "card.yaml"
         replace(card, temperature=1.0).write(path)
         uncalibrated = open_engine(model, spec, card=path, threads=1)
-    focal, middle = _FOCAL * card.width, ((card.width - 1) / 2, (card.height - 1) / 2)
-    k = [focal, 0, middle[0], 0, focal, middle[1], 0, 0, 1]
-    camera = Camera.from_fields(card.width, card.height, "plumb_bob", k, [])
+    camera = standard_camera(card.width, card.height)
     return _Tools(CostMatrix.load(matrix, card.classes), camera, calibrated, uncalibrated, LabelEngine(card, spec))
 
 

@@ -64,7 +64,7 @@ def _how_they_drove(outcomes: Sequence[Outcome], images: Images) -> str:
             ]
         )
     head = ["cells by", "calibrated", "drives", "collided %", "arrived %", "gave up %"]
-    return _table([*head, "pavement m", "grass m", "path m if arrived", "images without a way"], rows)
+    return _table([*head, "pavement m", "grass m", "path m if arrived", "images that led nowhere"], rows)
 
 
 def _differences(outcomes: Sequence[Outcome], images: Images) -> str:
