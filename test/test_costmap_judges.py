@@ -9,6 +9,7 @@ import pytest
 
 from seg_perception.costmap.nav2 import decode_costs, encode_costs
 from seg_perception.costmap.raster import Raster
+from seg_perception.errors import ConfigError
 from seg_perception.evaluation.costmap import CellCounts, Rules, Truth, in_sight, judge_costmap, regret
 from seg_perception.evaluation.costmap_table import costmap_table
 from seg_perception.evaluation.paths import Body
@@ -136,6 +137,14 @@ def test_driving_through_a_true_obstacle_costs_a_hundred_times_the_way() -> None
     paid = regret(_encoded(np.zeros((40, 60))), RASTER, _truth(true), (0.55, 0.05), (5.05, 0.05), BODY)
     # The straight way touches the post for 0.3 m, give or take a cell; the way around it is hardly longer.
     assert paid is not None and 20.0 < paid < 45.0
+
+
+@pytest.mark.parametrize("bands", [(), (0.0, 4.0), (8.0, 4.0), (4.0, float("nan"))])
+def test_bands_that_do_not_rise_are_refused(bands: tuple[float, ...]) -> None:
+    with pytest.raises(ConfigError, match="give rising numbers above 0"):
+        Rules(bands)
+    with pytest.raises(ConfigError, match="give 0 or more"):
+        Rules(tolerance=-0.1)
 
 
 def test_the_table_shows_each_band_and_a_dash_where_nothing_was_counted() -> None:

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny_networks as tiny
 
 from seg_perception.costmap.grid import EvidenceGrid, GridSettings
-from seg_perception.errors import ConfigError
+from seg_perception.errors import ConfigError, ModelError
 from seg_perception.evaluation.label_engine import LabelEngine
 from seg_perception.evaluation.standard_drives import standard_camera
 from seg_perception.geometry.transforms import Transform
@@ -166,6 +167,13 @@ def test_a_study_goes_on_where_it_stopped_and_refuses_another_network(
         next(iter(run_study(replace(request, matrix=find("config/cost_matrices/cautious.yaml")), lambda a, b: None)))
     request.file.write_text(lines[0] + "\n{", encoding="utf-8")
     with pytest.raises(ConfigError, match="is damaged"):
+        next(iter(run_study(request, lambda done, total: None)))
+
+
+def test_a_network_of_other_classes_is_refused(tmp_path: Path) -> None:
+    model = tiny.save(tmp_path, tiny.network(), tiny.card())
+    request = StudyRequest(tmp_path / "out", model, find("config/cost_matrices/road_car.yaml"), drives=1)
+    with pytest.raises(ModelError, match="'tiny' has the classes class0, class1"):
         next(iter(run_study(request, lambda done, total: None)))
 
 

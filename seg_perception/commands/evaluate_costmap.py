@@ -78,6 +78,7 @@ def _of_drives(arguments: argparse.Namespace, settings: PipelineSettings, rules:
     from seg_perception.pipeline import graph_spec
     from seg_perception.risk.cost_matrix import CostMatrix
     from seg_perception.sim.faults import FAULTS
+    from seg_perception.sim.labels import check_classes
 
     names = arguments.conditions or list(FAULTS)
     unknown = [name for name in names if name not in FAULTS]
@@ -90,6 +91,7 @@ def _of_drives(arguments: argparse.Namespace, settings: PipelineSettings, rules:
         if arguments.true_labels
         else open_engine(model, spec, threads=arguments.threads)
     )
+    check_classes(engine.card.classes, engine.card.name)
     path = arguments.matrix or find(f"config/cost_matrices/{_SHIPPED[arguments.robot]}.yaml")
     matrix = CostMatrix.load(path, engine.card.classes)
     standard = Standard(robot=arguments.robot, seeds=tuple(range(1, arguments.seeds + 1)))

@@ -7,6 +7,7 @@ nothing that stands hides it: on an obstacle, its face and not its inside.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import Any
 
 import cv2
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from seg_perception.costmap.nav2 import decode_costs
 from seg_perception.costmap.raster import Raster
+from seg_perception.errors import ConfigError
 from seg_perception.evaluation.paths import F64, Body, best_way, cell_at, clear_footprint, inflate, way_weights
 from seg_perception.evaluation.ratio import ratio
 from seg_perception.risk.cost_matrix import LETHAL_COST
@@ -49,10 +51,21 @@ class Rules:
     Attributes:
         bands: upper ends of the range bands, m from the camera's foot point, ascending; the first begins at 0.
         tolerance: how far a lethal cell may lie from a true one and still be that one, m.
+
+    Raises:
+        ConfigError: the bands do not ascend from above 0, or the tolerance is negative.
     """
 
     bands: tuple[float, ...] = (4.0, 8.0, 10.0)
     tolerance: float = 0.2
+
+    def __post_init__(self) -> None:
+        """Refuse bands that are none."""
+        edges = (0.0, *self.bands)
+        if not all(near < far < np.inf for near, far in pairwise(edges)) or len(edges) == 1:
+            raise ConfigError(f"range bands end at {self.bands} m; give rising numbers above 0.")
+        if not 0.0 <= self.tolerance < np.inf:
+            raise ConfigError(f"the tolerance is {self.tolerance} m; give 0 or more.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -39,6 +39,7 @@ from seg_perception.proof.follow import SPEED
 from seg_perception.proof.variants import VARIANTS, Variant
 from seg_perception.risk.cost_matrix import CostMatrix
 from seg_perception.sim.faults import FAULTS
+from seg_perception.sim.labels import check_classes
 
 Images = Literal["clean", "degraded"]
 IMAGES: tuple[Images, ...] = ("clean", "degraded")
@@ -125,8 +126,10 @@ def run_study(request: StudyRequest, progress: Callable[[int, int], None]) -> It
 
     Raises:
         ConfigError: the file is of another network, matrix or version, or damaged.
-        ModelError: the network cannot be run.
+        ModelError: the network cannot be run, or has other classes than the simulator.
     """
+    card = load_card(request.model, None)
+    check_classes(card.classes, card.name)
     request.out.mkdir(parents=True, exist_ok=True)
     done = _read(request)
     have = {(outcome.cell, outcome.seed) for outcome in done}
