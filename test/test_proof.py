@@ -34,7 +34,7 @@ from seg_perception.proof.closed_loop import (
 )
 from seg_perception.proof.course import Course, lay_course, raster_around
 from seg_perception.proof.follow import SPEED, follow
-from seg_perception.proof.study import TRUE_LABELS, Cell, Outcome, StudyRequest, cells, run_study
+from seg_perception.proof.study import DEGRADED, TRUE_LABELS, TRUE_MAP, Cell, Outcome, StudyRequest, cells, run_study
 from seg_perception.proof.table import write_tables
 from seg_perception.proof.variants import VARIANTS, as_labels, fixed_costs
 from seg_perception.resources import find
@@ -168,6 +168,18 @@ def test_a_study_goes_on_where_it_stopped_and_refuses_another_network(
     request.file.write_text(lines[0] + "\n{", encoding="utf-8")
     with pytest.raises(ConfigError, match="is damaged"):
         next(iter(run_study(request, lambda done, total: None)))
+
+
+def test_one_course_is_driven_by_the_shipped_network_with_and_without_its_temperature(tmp_path: Path) -> None:
+    model, matrix = find("models/urban.onnx"), find("config/cost_matrices/road_car.yaml")
+    left = (Cell("degraded", TRUE_MAP), Cell("degraded", "cvar_0.9"), Cell("degraded", "cvar_0.9", calibrated=False))
+    knowing, *doubting = study._drive_part((StudyRequest(tmp_path, model, matrix, drives=5), 4, left))
+    assert [outcome.fault for outcome in (knowing, *doubting)] == [DEGRADED[4]] * 3
+    assert knowing.record.end == "goal"
+    for outcome in doubting:
+        assert outcome.record.looks >= 4 and (outcome.record.hit is None) == (outcome.record.end != "collision")
+    tools = study._tools(model, matrix)
+    assert tools.uncalibrated.card.temperature == 1.0 != tools.calibrated.card.temperature
 
 
 def test_a_network_of_other_classes_is_refused(tmp_path: Path) -> None:
