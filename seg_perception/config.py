@@ -1,11 +1,12 @@
 """Everything a user can set about the pipeline, read from one YAML; units, ranges and defaults stand at each field.
 
-The fields are those of `GroundSettings` (how the ground is sampled) and `GridSettings` (what the costmap remembers);
-config/pipeline.yaml lists them all.
+The fields are those of `GroundSettings` (how the ground is sampled), `ProjectionSettings` (how measured points become
+ground and obstacles) and `GridSettings` (what the costmap remembers); config/pipeline.yaml lists them all.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,9 +14,10 @@ from typing import Any, TypeVar
 from seg_perception.costmap.grid import GridSettings
 from seg_perception.errors import ConfigError
 from seg_perception.geometry.ground import GroundSettings
+from seg_perception.geometry.projection_settings import ProjectionSettings
 from seg_perception.yamlfile import Section, load_yaml
 
-_Settings = TypeVar("_Settings", GroundSettings, GridSettings)
+_Settings = TypeVar("_Settings", GroundSettings, GridSettings, ProjectionSettings)
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class PipelineSettings:
 
     ground: GroundSettings = field(default_factory=GroundSettings)
     grid: GridSettings = field(default_factory=GridSettings)
+    projection: ProjectionSettings = field(default_factory=ProjectionSettings)
 
 
 def load_settings(path: Path) -> PipelineSettings:
@@ -36,6 +39,7 @@ def load_settings(path: Path) -> PipelineSettings:
     settings = PipelineSettings(
         ground=_read(top, "ground", GroundSettings()),
         grid=_read(top, "grid", GridSettings()),
+        projection=_read(top, "projection", ProjectionSettings()),
     )
     top.finish()
     return settings
@@ -48,11 +52,16 @@ def _read(top: Section, key: str, defaults: _Settings) -> _Settings:
     given: dict[str, Any] = {}
     for entry in fields(defaults):
         if entry.name in section:
-            whole = isinstance(getattr(defaults, entry.name), int)
-            value = section.integer(entry.name, 1, 10**9) if whole else section.number(entry.name)
-            given[entry.name] = value
+            given[entry.name] = _READERS[type(getattr(defaults, entry.name))](section, entry.name)
     section.finish()
     try:
         return type(defaults)(**given)
     except ConfigError as error:
         raise ConfigError(f"{top.path}: {error}") from None
+
+
+_READERS: dict[type, Callable[[Section, str], Any]] = {
+    str: Section.text,
+    int: lambda section, key: section.integer(key, 1, 10**9),
+    float: Section.number,
+}

@@ -15,21 +15,18 @@ from numpy.typing import NDArray
 
 from seg_perception.config import PipelineSettings
 from seg_perception.costmap.grid import EvidenceGrid
-from seg_perception.costmap.nav2 import encode_costs
+from seg_perception.costmap.nav2 import OccupancyValues, encode_costs
 from seg_perception.costmap.raster import Raster
-from seg_perception.errors import ConfigError
+from seg_perception.errors import ConfigError, GeometryError
 from seg_perception.frame import Frame
 from seg_perception.geometry.camera import Camera
-from seg_perception.geometry.ground import (
-    GroundSamples,
-    nearest_samples,
-    normalised_cells,
-    sample_ground,
-    visibility,
-)
-from seg_perception.geometry.transforms import Transform, footprint_of
+from seg_perception.geometry.ground import sample_ground
+from seg_perception.geometry.projection_settings import Projection
+from seg_perception.geometry.transforms import footprint_of
 from seg_perception.inference.engine import Engine, EngineOutput
 from seg_perception.inference.graph import GraphSpec
+from seg_perception.projection.choose import choose
+from seg_perception.projection.look import Look, cells_in_view
 from seg_perception.risk.cost_matrix import CostMatrix
 
 STAGES = ("resize", "ground", "network and risk", "fuse", "costmap")
@@ -47,6 +44,8 @@ class Result:
         costmap: int8 [rows, cols], nav_msgs/OccupancyGrid values; row is y, column is x in odom.
         raster: where the costmap lies in odom.
         timings_ms: stage → milliseconds, for each of STAGES.
+        projection: what told where the things in the image are.
+        refused: why a better projection was not used; a few fixed texts, for counting.
     """
 
     frame: Frame
@@ -56,6 +55,8 @@ class Result:
     costmap: NDArray[np.int8]
     raster: Raster
     timings_ms: dict[str, float]
+    projection: Projection = "plane"
+    refused: tuple[str, ...] = ()
 
 
 def graph_spec(
@@ -78,7 +79,7 @@ class Pipeline:
         Args:
             engine: opened with `graph_spec(settings)`.
             matrix: loaded for the classes of the engine's card.
-            settings: ground and grid.
+            settings: ground, projection and grid.
             remember: fuse frames over time. Without poses nothing says how the robot moved between two frames, and
                 each costmap must come from its own frame alone.
         """
@@ -120,6 +121,7 @@ class Pipeline:
         """Run every stage on one frame.
 
         Raises:
+            ProjectionError: the frame lacks what `projection.mode` asks for. The grid is unchanged.
             GeometryError: the camera sees no ground, or the pose is not finite. The grid is unchanged.
             ModelError: the network gave numbers that are not finite. The grid is unchanged.
         """
@@ -128,64 +130,60 @@ class Pipeline:
         image = _at_network_size(frame, card.width, card.height, self._engine.spec.image_order)
         clock.lap("resize")
 
-        odom_from_footprint = footprint_of(frame.odom_from_base)
         camera = frame.camera.resized(card.width, card.height)
-        samples = sample_ground(camera, _footprint_from_optical(frame), self._settings.ground)
-        # The engine takes a fixed number of cells; how many of them the ranges use is free to change.
+        chosen = choose(frame, camera, self._settings)
+        # The engine takes a fixed number of cells; how many of them are used is free to change.
         cells = np.zeros((1, self._engine.spec.cells, 2), dtype=np.float32)
-        used = samples.in_image.size
-        inside = _inside(samples.pixels, camera)
-        cells[0, :used] = normalised_cells(inside, camera.width, camera.height).reshape(-1, 2)
+        used = len(chosen.look.cells)
+        cells[0, :used] = chosen.look.cells
         clock.lap("ground")
 
         output = self._engine.run(image[np.newaxis], self._costs, cells)
         clock.lap("network and risk")
 
-        probabilities = output.cell_probabilities[0, :used].reshape(*samples.in_image.shape, -1)
-        seen = visibility(probabilities, self._matrix.standing, samples.in_image, samples.ranges, self._settings.ground)
-        self._fuse(frame, odom_from_footprint, samples, probabilities, seen * samples.weight)
+        self._fuse(frame, chosen.look, output.cell_probabilities[0, :used])
         clock.lap("fuse")
 
         costs, known = self.grid.costs(self._matrix)
         costmap = encode_costs(costs, known)
         clock.lap("costmap")
-        return Result(frame, image, camera, output, costmap, self.grid.raster, clock.laps)
+        return Result(
+            frame, image, camera, output, costmap, self.grid.raster, clock.laps, chosen.projection, chosen.refused
+        )
 
-    def _fuse(
-        self,
-        frame: Frame,
-        odom_from_footprint: Transform,
-        samples: GroundSamples,
-        probabilities: NDArray[np.float32],
-        weights: NDArray[np.float32],
-    ) -> None:
+    def _fuse(self, frame: Frame, look: Look, probabilities: NDArray[np.float32]) -> None:
         if not self._remember:
             self.forget()
+        odom_from_footprint = footprint_of(frame.odom_from_base)
         x, y, _ = odom_from_footprint.translation
         self.grid.move_to(float(x), float(y))
-        centres, nearest = _cells_in_view(self.grid.raster, odom_from_footprint, samples, weights.ravel() > 0)
-        by_sample = probabilities.reshape(-1, probabilities.shape[-1])
-        self.grid.add(centres, by_sample[nearest], weights.ravel()[nearest], frame.stamp_ns)
+        seen = look.evidence(probabilities, self._matrix.standing, self.grid.raster, odom_from_footprint)
+        self.grid.add(seen.centres, seen.probabilities, seen.weights, frame.stamp_ns)
 
 
 def field_of_view(result: Result, settings: PipelineSettings) -> NDArray[np.bool_]:
     """The cells of a result's costmap whose ground its camera looked at, seen or hidden, bool [rows, cols].
+
+    Where ground was measured and no flat ground would be in view, as at the foot of a slope: all cells that are known.
 
     Args:
         result: of a pipeline.
         settings: the pipeline's.
     """
     odom_from_footprint = footprint_of(result.frame.odom_from_base)
-    samples = sample_ground(result.camera, _footprint_from_optical(result.frame), settings.ground)
-    centres, _ = _cells_in_view(result.raster, odom_from_footprint, samples, samples.in_image.ravel())
+    footprint_from_optical = (
+        odom_from_footprint.inverse() @ result.frame.odom_from_base @ result.frame.base_from_optical
+    )
+    try:
+        samples = sample_ground(result.camera, footprint_from_optical, settings.ground)
+    except GeometryError:
+        known: NDArray[np.bool_] = result.costmap != OccupancyValues.UNKNOWN
+        return known
+    centres, _ = cells_in_view(result.raster, odom_from_footprint, samples, samples.in_image.ravel())
     view = np.zeros(result.costmap.shape, dtype=np.bool_)
     col, row = np.floor(centres.T / result.raster.resolution).astype(np.intp)
     view[row - result.raster.first_row, col - result.raster.first_col] = True
     return view
-
-
-def _footprint_from_optical(frame: Frame) -> Transform:
-    return footprint_of(frame.odom_from_base).inverse() @ frame.odom_from_base @ frame.base_from_optical
 
 
 def _at_network_size(frame: Frame, width: int, height: int, order: str) -> NDArray[np.uint8]:
@@ -197,37 +195,6 @@ def _at_network_size(frame: Frame, width: int, height: int, order: str) -> NDArr
     if frame.channel_order != order:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     return np.ascontiguousarray(image, dtype=np.uint8)
-
-
-def _inside(pixels: NDArray[np.float64], camera: Camera) -> NDArray[np.float64]:
-    """Pixels outside the image moved to its edge: the engine wants finite cells, and `visibility` masks them anyway."""
-    return np.clip(pixels, -0.5, np.array([camera.width, camera.height]) - 0.5)
-
-
-def _cells_in_view(
-    raster: Raster, odom_from_footprint: Transform, samples: GroundSamples, seen: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """Centres [M, 2] in odom of the cells that have a seen ground sample next to them, and that sample's index [M].
-
-    Cells ask for samples, not samples for cells: far out, where bearings spread wider than a cell, none is left out.
-    """
-    rotation, translation = odom_from_footprint.rotation[:2, :2], odom_from_footprint.translation[:2]
-    in_odom = samples.points.reshape(-1, 2)[seen] @ rotation.T + translation
-    if in_odom.size == 0:
-        return in_odom, np.zeros(0, np.intp)
-    resolution = raster.resolution
-    first = np.floor(in_odom.min(axis=0) / resolution).astype(int) - 1
-    last = np.ceil(in_odom.max(axis=0) / resolution).astype(int) + 1
-    col = np.arange(max(first[0], raster.first_col), min(last[0], raster.first_col + raster.cols))
-    row = np.arange(max(first[1], raster.first_row), min(last[1], raster.first_row + raster.rows))
-    block = np.empty((row.size, col.size, 2))
-    block[..., 0] = (col + 0.5) * resolution
-    block[..., 1] = ((row + 0.5) * resolution)[:, np.newaxis]
-    centres = block.reshape(-1, 2)
-    in_footprint = (centres - translation) @ rotation
-    nearest = nearest_samples(samples, in_footprint)
-    chosen = np.flatnonzero((nearest >= 0) & seen[nearest])
-    return centres[chosen], nearest[chosen]
 
 
 class _Clock:

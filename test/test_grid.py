@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seg_perception.costmap.grid import EvidenceGrid, GridSettings
+from seg_perception.costmap.grid import OBSTACLE_COST, EvidenceGrid, GridSettings
 from seg_perception.costmap.nav2 import encode_costs
 from seg_perception.errors import ConfigError, GeometryError
 from seg_perception.risk.cost_matrix import CostMatrix
@@ -77,7 +77,7 @@ def test_one_frame_adds_what_a_slow_loop_over_cells_adds() -> None:
             here = (points[:, 0] >= x) & (points[:, 0] < x + 0.1) & (points[:, 1] >= y) & (points[:, 1] < y + 0.1)
             if weights[here].sum() > 0:
                 mean = np.average(probabilities[here].astype(float), axis=0, weights=weights[here])
-                expected[:, row, col] = mean * min(1.0, weights[here].sum())
+                expected[:3, row, col] = mean * min(1.0, weights[here].sum())
     np.testing.assert_allclose(grid.evidence, expected, rtol=1e-5, atol=1e-6)
 
 
@@ -168,15 +168,34 @@ def test_the_cost_of_a_cell_is_that_of_the_posterior_worked_out_by_hand() -> Non
 def test_the_whole_risk_map_equals_the_formula_cell_by_cell() -> None:
     grid = EvidenceGrid(SMALL, 3)
     grid.evidence[:] = np.random.default_rng(11).exponential(0.4, grid.evidence.shape)
+    grid.evidence[-1] *= np.random.default_rng(12).random((10, 20)) < 0.3
+    grid.evidence[-1] *= 0.2
     for alpha in (0.0, 0.4):
         costs, known = grid.costs(matrix(alpha=alpha, fence=300.0))
         for row, col in np.ndindex(10, 20):
-            road, fence = (float(grid.evidence[label, row, col]) for label in (ROAD, FENCE))
-            share = (fence + 0.05) / (road + fence + 0.1)
-            risk = 300.0 * min(share / (1.0 - alpha), 1.0)
-            assert known[row, col] == (road + fence >= 0.5)
-            meant = 255.0 if road + fence < 0.5 else 254.0 if risk >= 254.0 else risk
+            road, fence, obstacle = (float(grid.evidence[label, row, col]) for label in (ROAD, FENCE, -1))
+            seen, tail, risk = road + fence + obstacle, 1.0 - alpha, 0.0
+            for cost, mass in ((OBSTACLE_COST, obstacle), (300.0, fence + 0.05), (0.0, road + 0.05)):
+                share = min(mass / (seen + 0.1), tail)
+                risk, tail = risk + cost * share / (1.0 - alpha), tail - share
+            assert known[row, col] == (seen >= 0.5)
+            meant = 255.0 if seen < 0.5 else 254.0 if risk >= 254.0 else risk
             assert costs[row, col] == pytest.approx(meant, rel=1e-5)
+
+
+def test_an_obstacle_told_by_its_height_is_lethal_and_an_image_without_heights_cannot_clear_it() -> None:
+    grid = EvidenceGrid(SMALL, 3)
+    here = np.array([[0.05, 0.05], [0.55, 0.05]])
+    both = np.float32([[0.85, 0.0, 0.0, 0.15], [1.0, 0.0, 0.0, 0.0]])
+    grid.add(here, both, np.ones(2, np.float32), 0)
+    before, cell = grid.evidence.copy(), cell_of(grid, 0.05, 0.05)
+    grid.add(here, certain(ROAD, 2), np.ones(2, np.float32), 0)
+    added = grid.evidence - before
+    assert added.sum() == pytest.approx(1.0) and added[ROAD][cell_of(grid, 0.55, 0.05)] == pytest.approx(1.0)
+    assert grid.costs(matrix())[0][cell] == 254.0
+    for _ in range(2):
+        grid.add(here, np.float32([[1, 0, 0, 0]] * 2), np.ones(2, np.float32), 0)
+    assert grid.costs(matrix())[0][cell] < 254.0, "heights, measured again, say that it has gone"
 
 
 def test_a_risk_from_lethal_at_on_is_lethal() -> None:
@@ -248,7 +267,7 @@ def test_a_cell_keeps_its_place_on_the_ground_while_the_grid_moves(steps: list[t
     }
     for x, y in steps:
         grid.move_to(x, y)
-        assert grid.evidence.shape == (1, 10, 20)
+        assert grid.evidence.shape == (2, 10, 20)
         window = {(row + grid.first_row, col + grid.first_col) for row, col in np.ndindex(10, 20)}
         remembered = {cell: value for cell, value in remembered.items() if cell in window}
         for row, col in np.ndindex(10, 20):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from painted_engine import CLASSES, MATRIX, painted_engine, painted_matrix
 
 from seg_perception.config import PipelineSettings, load_settings
 from seg_perception.costmap.grid import GridSettings
@@ -15,18 +16,11 @@ from seg_perception.errors import ConfigError, GeometryError
 from seg_perception.frame import Frame
 from seg_perception.geometry.camera import Camera
 from seg_perception.geometry.ground import GroundSettings
+from seg_perception.geometry.projection_settings import ProjectionSettings
 from seg_perception.geometry.transforms import Transform, mount_to_base_from_optical
-from seg_perception.inference.engine import EngineOutput
-from seg_perception.pipeline import STAGES, Pipeline, field_of_view, graph_spec
+from seg_perception.pipeline import STAGES, Pipeline, field_of_view
 from seg_perception.risk.cost_matrix import CostMatrix
 
-CLASSES = ("Road", "Grass", "Box")
-MATRIX = """
-misclassification: {default: 1, correct: 0}
-traverse: {Road: 0, Grass: 120, Box: 1000}
-standing: [Box]
-ignore: []
-"""
 SETTINGS = PipelineSettings(
     GroundSettings(attitude_error=0.0005, max_samples=20_000),
     GridSettings(width=16.0, height=16.0, prior_strength=1e-4),
@@ -34,27 +28,9 @@ SETTINGS = PipelineSettings(
 MOUNT = mount_to_base_from_optical(0.0, 0.0, 1.0, 0.0, 0.35, 0.0)
 
 
-class PaintedEngine:
-    """Reads the class of a pixel from its blue channel and is almost sure of it."""
-
-    def __init__(self, width: int = 320, height: int = 240) -> None:
-        self.card = type("Card", (), {"width": width, "height": height, "classes": CLASSES})()
-        self.spec = graph_spec(SETTINGS)
-
-    def run(self, images, costs, cells) -> EngineOutput:
-        labels = images[..., 0]
-        u = np.clip(np.rint(((cells[0, :, 0] + 1) * self.card.width - 1) / 2), 0, self.card.width - 1).astype(int)
-        v = np.clip(np.rint(((cells[0, :, 1] + 1) * self.card.height - 1) / 2), 0, self.card.height - 1).astype(int)
-        p = np.full((1, cells.shape[1], 3), 0.001, np.float32)
-        p[0, np.arange(cells.shape[1]), labels[0, v, u]] = 0.998
-        return EngineOutput(labels, labels, labels, p)
-
-
 @pytest.fixture
 def matrix(tmp_path: Path) -> CostMatrix:
-    path = tmp_path / "matrix.yaml"
-    path.write_text(MATRIX, encoding="utf-8")
-    return CostMatrix.load(path, CLASSES)
+    return painted_matrix(tmp_path)
 
 
 def _camera(width: int = 320, height: int = 240) -> Camera:
@@ -93,7 +69,7 @@ def test_a_box_on_a_plane_lands_on_its_cells_and_hides_what_is_behind(matrix: Co
     # The box stands 4 m ahead of the robot, axis-aligned in odom around that point.
     centre = pose.apply(np.array([4.0, 0.0, 0.0]))
     box = (centre[0] - 0.3, centre[0] + 0.3, centre[1] - 0.3, centre[1] + 0.3)
-    result = Pipeline(PaintedEngine(), matrix, SETTINGS).process(_frame(pose, box))
+    result = Pipeline(painted_engine(SETTINGS), matrix, SETTINGS).process(_frame(pose, box))
     for ahead in np.arange(2.0, 3.4, 0.2):
         assert 0 <= _at(result, *pose.apply(np.array([ahead, 0.0, 0.0]))[:2]) <= 5, "seen road is free"
     for ahead in np.arange(5.0, 7.9, 0.2):
@@ -108,7 +84,7 @@ def test_a_box_on_a_plane_lands_on_its_cells_and_hides_what_is_behind(matrix: Co
 
 
 def test_what_was_never_seen_is_unknown(matrix: CostMatrix) -> None:
-    result = Pipeline(PaintedEngine(), matrix, SETTINGS).process(_frame(Transform.identity(), None))
+    result = Pipeline(painted_engine(SETTINGS), matrix, SETTINGS).process(_frame(Transform.identity(), None))
     rows, cols = np.nonzero(result.costmap >= 0)
     x = (cols + 0.5) * result.raster.resolution + result.raster.origin[0]
     y = (rows + 0.5) * result.raster.resolution + result.raster.origin[1]
@@ -120,14 +96,14 @@ def test_what_was_never_seen_is_unknown(matrix: CostMatrix) -> None:
 def test_memory_keeps_what_went_out_of_sight_only_when_poses_are_known(matrix: CostMatrix) -> None:
     here, turned = Transform.identity(), Transform.from_xyz_rpy(0, 0, 0, 0, 0, np.pi)
     for remember in (True, False):
-        pipeline = Pipeline(PaintedEngine(), matrix, SETTINGS, remember=remember)
+        pipeline = Pipeline(painted_engine(SETTINGS), matrix, SETTINGS, remember=remember)
         pipeline.process(_frame(here, None))
         later = pipeline.process(_frame(turned, None, stamp_ns=11 * 10**8))
         assert (_at(later, 3.0, 0.0) >= 0) == remember
 
 
 def test_a_new_matrix_prices_what_the_grid_has_seen_before(matrix: CostMatrix, tmp_path: Path) -> None:
-    pipeline = Pipeline(PaintedEngine(), matrix, SETTINGS)
+    pipeline = Pipeline(painted_engine(SETTINGS), matrix, SETTINGS)
     free = pipeline.process(_frame(Transform.identity(), None))
     (tmp_path / "dear.yaml").write_text(MATRIX.replace("Road: 0", "Road: 500"), encoding="utf-8")
     pipeline.use(CostMatrix.load(tmp_path / "dear.yaml", CLASSES), SETTINGS)
@@ -137,7 +113,7 @@ def test_a_new_matrix_prices_what_the_grid_has_seen_before(matrix: CostMatrix, t
 
 
 def test_ranges_may_change_under_the_same_engine_but_not_the_number_of_samples(matrix: CostMatrix) -> None:
-    pipeline = Pipeline(PaintedEngine(), matrix, SETTINGS)
+    pipeline = Pipeline(painted_engine(SETTINGS), matrix, SETTINGS)
     far = pipeline.process(_frame(Transform.identity(), None))
     shorter = replace(SETTINGS, ground=replace(SETTINGS.ground, max_range=4.0))
     pipeline.use(matrix, shorter)
@@ -154,7 +130,7 @@ def test_the_field_of_view_holds_every_known_cell_of_a_frame_and_what_a_box_hide
     pose = Transform.from_xyz_rpy(1.23, -4.56, 0.0, 0.0, 0.0, 0.7)
     centre = pose.apply(np.array([4.0, 0.0, 0.0]))
     box = (centre[0] - 0.3, centre[0] + 0.3, centre[1] - 0.3, centre[1] + 0.3)
-    result = Pipeline(PaintedEngine(), matrix, SETTINGS).process(_frame(pose, box))
+    result = Pipeline(painted_engine(SETTINGS), matrix, SETTINGS).process(_frame(pose, box))
     view = field_of_view(result, SETTINGS)
     assert view[result.costmap >= 0].all() and view.sum() > (result.costmap >= 0).sum()
     hidden = np.floor((pose.apply(np.array([6.0, 0.0, 0.0]))[:2] - result.raster.origin) / 0.1).astype(int)
@@ -166,12 +142,12 @@ def test_a_larger_rgb_image_gives_the_same_map(matrix: CostMatrix) -> None:
     frame = _frame(Transform.identity(), (3.0, 3.5, -0.3, 0.3))
     doubled = frame.image.repeat(2, axis=0).repeat(2, axis=1)[:, :, ::-1]
     big = Frame(frame.stamp_ns, doubled, "rgb", _camera(640, 480), frame.odom_from_base, MOUNT, "camera")
-    maps = [Pipeline(PaintedEngine(), matrix, SETTINGS).process(each).costmap for each in (frame, big)]
+    maps = [Pipeline(painted_engine(SETTINGS), matrix, SETTINGS).process(each).costmap for each in (frame, big)]
     assert np.mean(maps[0] != maps[1]) < 0.002
 
 
 def test_a_camera_that_sees_no_ground_is_one_sentence_and_leaves_the_grid_alone(matrix: CostMatrix) -> None:
-    pipeline = Pipeline(PaintedEngine(), matrix, SETTINGS)
+    pipeline = Pipeline(painted_engine(SETTINGS), matrix, SETTINGS)
     before = pipeline.process(_frame(Transform.identity(), None))
     frame = _frame(Transform.identity(), None, stamp_ns=2 * 10**9)
     upwards = mount_to_base_from_optical(0.0, 0.0, 1.0, 0.0, -1.2, 0.0)
@@ -189,6 +165,7 @@ def test_the_shipped_settings_file_lists_every_setting_with_its_default() -> Non
     listed = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert set(listed["ground"]) == set(vars(GroundSettings()))
     assert set(listed["grid"]) == set(vars(GridSettings()))
+    assert set(listed["projection"]) == set(vars(ProjectionSettings()))
     car = load_settings(path.with_name("pipeline_car.yaml"))
     assert car.ground.resolution == car.grid.resolution == 0.2
 
@@ -200,6 +177,9 @@ def test_the_shipped_settings_file_lists_every_setting_with_its_default() -> Non
         ("grid: {half_life: 0}", "pipeline.yaml: grid.half_life is 0"),
         ("ground: {max_samples: 1.5}", "must be a whole number"),
         ("gird: {}", "did you mean 'grid'"),
+        ("projection: {mode: lidar}", "pipeline.yaml: projection.mode is 'lidar'; use one of auto, points"),
+        ("projection: {max_slope: 1.2}", "less than 0.785"),
+        ("projection: {robot_height: 0.05}", "more than max_step"),
     ],
 )
 def test_mistakes_in_settings_name_file_and_key(tmp_path: Path, text: str, sentence: str) -> None:

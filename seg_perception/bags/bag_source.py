@@ -11,6 +11,7 @@ from typing import Any
 from seg_perception.bags.bag import Bag
 from seg_perception.bags.bag_topics import COMPRESSED, RAW, check_size, choose_camera, choose_image_topic, first_image
 from seg_perception.bags.poses import Poses, choose_poses
+from seg_perception.bags.ranging import Ranging, RangingTopics, choose_ranging
 from seg_perception.bags.recording import (
     DEFAULT_FRAME_ID,
     NO_POSE,
@@ -23,7 +24,7 @@ from seg_perception.bags.recording import (
     SourceOptions,
 )
 from seg_perception.errors import GeometryError, ImageError, RecordingError
-from seg_perception.frame import Frame
+from seg_perception.frame import DepthImage, Frame, PointCloud
 from seg_perception.geometry.camera import Camera
 from seg_perception.geometry.links import stamp_of
 from seg_perception.geometry.transforms import Transform
@@ -47,11 +48,13 @@ class _Image:
 
 @dataclass(frozen=True)
 class _Posed:
-    """An image and the poses at its stamp."""
+    """An image, the poses at its stamp, and what was measured about that time."""
 
     image: _Image
     odom_from_base: Transform
     base_from_optical: Transform
+    depth: DepthImage | None
+    points: PointCloud | None
 
 
 def open_bag(path: Path, options: SourceOptions) -> Recording:
@@ -62,7 +65,8 @@ def open_bag(path: Path, options: SourceOptions) -> Recording:
     """
     bag = Bag(path)
     try:
-        topic = choose_image_topic(bag, options.image_topic)
+        ranging = choose_ranging(bag, options)
+        topic = choose_image_topic(bag, options.image_topic, ranging.depth)
         message = first_image(bag, topic)
         camera = choose_camera(bag, topic, options.camera)
         check_size(bag, topic, message, camera)
@@ -70,13 +74,21 @@ def open_bag(path: Path, options: SourceOptions) -> Recording:
     except BaseException:
         bag.close()
         raise
-    return BagRecording(bag, topic, camera, poses, options.wanted_size)
+    return BagRecording(bag, topic, camera, poses, ranging, options.wanted_size)
 
 
 class BagRecording(Recording):
     """Images of one topic of a bag; memory does not grow with its length."""
 
-    def __init__(self, bag: Bag, topic: str, camera: Camera, poses: Poses, wanted_size: tuple[int, int] | None) -> None:
+    def __init__(
+        self,
+        bag: Bag,
+        topic: str,
+        camera: Camera,
+        poses: Poses,
+        ranging: RangingTopics,
+        wanted_size: tuple[int, int] | None,
+    ) -> None:
         """Use `open_bag`."""
         super().__init__(
             files=bag.files,
@@ -87,6 +99,7 @@ class BagRecording(Recording):
                 "camera": f"{camera.width}x{camera.height}, {camera.model}",
                 "mount": poses.mount_description,
                 "poses": poses.description,
+                "ranging": ranging.description(),
             },
             expected_items=bag.counts[topic],
             has_poses=poses.topic is not None,
@@ -95,6 +108,7 @@ class BagRecording(Recording):
         self._bag = bag
         self._topic = topic
         self._poses = poses
+        self._ranging = Ranging(bag, ranging, poses, self.problems)
         size = (camera.width, camera.height)
         self._factor = reduction(size, wanted_size) if wanted_size and bag.types[topic] == COMPRESSED else 1
         reduced = camera.resized(size[0] // self._factor, size[1] // self._factor) if self._factor > 1 else camera
@@ -122,6 +136,8 @@ class BagRecording(Recording):
                     or now_ns - head.time_ns > _WAIT_NS
                     or sum(image.size for image in waiting) > _WAITING_BYTES
                 )
+                if not is_last_chance and not self._ranging.is_complete(head.stamp_ns, (now_ns or 0) - head.time_ns):
+                    break
                 item = self._match(head, last_stamp_ns, is_last_chance)
                 if item is None:
                     break
@@ -131,9 +147,9 @@ class BagRecording(Recording):
                 yield item
 
     def _received(self) -> Iterator[tuple[_Image | None, int | None]]:
-        """Images, and None for a pose message, with the time of recording; (None, None) at the end."""
-        pose_topic = self._poses.topic
-        for topic, time_ns, data in self._bag.messages([self._topic, *([pose_topic] if pose_topic else [])]):
+        """Images, and None for any other message, with the time of recording; (None, None) at the end."""
+        topics = (self._topic, self._poses.topic, *self._ranging.names)
+        for topic, time_ns, data in self._bag.messages([topic for topic in topics if topic]):
             try:
                 message = self._bag.decode(topic, data)
             except RecordingError as error:
@@ -144,6 +160,9 @@ class BagRecording(Recording):
                 continue
             if topic == self._topic:
                 yield _Image(time_ns, stamp_of(message.header), len(data), message), time_ns
+            elif topic in self._ranging.names:
+                self._ranging.add(topic, message)
+                yield None, time_ns
             else:
                 self._poses.add(message)
                 yield None, time_ns
@@ -160,7 +179,7 @@ class BagRecording(Recording):
                 image.stamp_ns, NOT_LATER, f"{self._topic}: stamp {image.stamp_ns} ns follows {last_stamp_ns} ns."
             )
         try:
-            return _Posed(image, *self._poses.at(image.stamp_ns))
+            return _Posed(image, *self._poses.at(image.stamp_ns), *self._ranging.at(image.stamp_ns))
         except GeometryError as error:
             return Dropped(image.stamp_ns, NO_POSE, str(error)) if is_last_chance else None
 
@@ -193,4 +212,6 @@ class BagRecording(Recording):
             odom_from_base=posed.odom_from_base,
             base_from_optical=posed.base_from_optical,
             frame_id=message.header.frame_id.lstrip("/") or DEFAULT_FRAME_ID,
+            depth=posed.depth,
+            points=posed.points,
         )

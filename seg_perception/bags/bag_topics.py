@@ -15,13 +15,19 @@ _CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 _TRIES = 20  # so many broken messages at the start are forgiven
 
 
-def choose_image_topic(bag: Bag, wanted: str | None) -> str:
+def choose_image_topic(bag: Bag, wanted: str | None, depth: str | None = None) -> str:
     """The topic that was asked for, or the only one there is.
+
+    Args:
+        bag: the bag.
+        wanted: the topic that was asked for.
+        depth: topic of depth images, which are no pictures.
 
     Raises:
         RecordingError: there is none, or no such, or more than one to choose from.
     """
     topics = [topic for topic in bag.topics_of(RAW, COMPRESSED) if not topic.endswith("/compressedDepth")]
+    topics = [topic for topic in topics if topic != depth]
     listed = ", ".join(topics) or "none"
     if wanted is not None and wanted not in topics:
         what = bag.types.get(wanted)

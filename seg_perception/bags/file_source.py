@@ -154,8 +154,9 @@ def _capture(path: Path) -> cv2.VideoCapture:
 
 
 def _camera_and_mount(source: str, options: SourceOptions) -> tuple[Camera, Transform]:
-    if options.image_topic or options.odometry_topic or options.poses in ("tf", "odometry"):
-        raise RecordingError(f"{source}: has no topics; leave out --image-topic, --odometry-topic and --poses.")
+    topics = options.image_topic, options.odometry_topic, options.depth_topic, options.points_topic
+    if any(topics) or options.poses in ("tf", "odometry"):
+        raise RecordingError(f"{source}: has no topics; leave out --poses, --image-topic and all other -topic options.")
     if options.camera is None:
         raise RecordingError(f"{source}: carries no calibration; give a ROS calibration file with --camera.")
     if options.mount is None:

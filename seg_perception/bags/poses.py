@@ -62,6 +62,15 @@ class Poses:
             return odom_from_base, self.options.mount
         return odom_from_base, self.buffer.lookup(base, self.optical_frame, stamp_ns)
 
+    def sensor_at(self, frame: str, stamp_ns: int) -> Transform:
+        """odom_from_sensor of another sensor than the camera.
+
+        Raises:
+            GeometryError: not known at this stamp, or not at all.
+        """
+        odom_from_base, _ = self.at(stamp_ns)
+        return odom_from_base @ self.buffer.lookup(self.options.base_frame, frame, stamp_ns)
+
 
 def choose_poses(bag: Bag, options: SourceOptions, optical_frame: str) -> Poses:
     """Decide where a bag's poses come from, and check that they are there.

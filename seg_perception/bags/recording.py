@@ -35,6 +35,8 @@ class SourceOptions:
         poses: where a bag's robot poses come from; "auto" takes /tf, else the one Odometry topic, else none.
         odometry_topic: which odometry of a bag; None where the bag has one only.
         odom_frame, base_frame: the fixed frame and the robot's frame (REP-105).
+        depth_topic: depth images of the same view; None where they are known by their topic's name.
+        points_topic: which point clouds of a bag; None where the bag has one topic only.
         rate_hz: images per second of image files (10 by default) or of a video (by default as the file says).
         wanted_size: (width, height) that the network takes: JPEGs are decoded no larger than needed; None decodes all.
     """
@@ -46,6 +48,8 @@ class SourceOptions:
     odometry_topic: str | None = None
     odom_frame: str = "odom"
     base_frame: str = "base_link"
+    depth_topic: str | None = None
+    points_topic: str | None = None
     rate_hz: float | None = None
     wanted_size: tuple[int, int] | None = None
 

@@ -16,11 +16,11 @@ from seg_perception.bags.messages import FrameNames
 from seg_perception.bags.recording import Dropped, Recording, SourceOptions
 from seg_perception.bags.result_frame import LabelInfo, ResultFrame
 from seg_perception.bags.source import open_recording
-from seg_perception.bags.tally import CostmapTally, peak_rss_mb, versions
+from seg_perception.bags.tally import CostmapTally, ProjectionTally, peak_rss_mb, versions
 from seg_perception.bags.writer import ResultWriter
 from seg_perception.config import PipelineSettings
 from seg_perception.costmap.grid import EvidenceGrid
-from seg_perception.errors import GeometryError, ModelError, RecordingError
+from seg_perception.errors import GeometryError, ModelError, ProjectionError, RecordingError
 from seg_perception.inference.backends import open_engine
 from seg_perception.inference.engine import Engine
 from seg_perception.latency import Durations
@@ -142,6 +142,7 @@ class _Run:
         self._pipeline = Pipeline(engine, matrix, request.settings, remember=recording.has_poses)
         self._durations = {name: Durations() for name in (_READ, *STAGES, _PICTURES, _WRITE, _PIPELINE, _NETWORK)}
         self._dropped: Counter[str] = Counter()
+        self._projections = ProjectionTally()
         self._first_drop = ""
         self._items = self._frames = 0
         self._costmaps = CostmapTally()
@@ -186,6 +187,8 @@ class _Run:
                     self._durations[_READ].add((time.perf_counter() - began) * 1e3)
                     try:
                         self._write(self._pipeline.process(item), writer)
+                    except ProjectionError as error:
+                        self._drop(error.reason, str(error))
                     except GeometryError as error:
                         self._drop(_NO_GROUND, str(error))
                     except ModelError as error:
@@ -241,12 +244,14 @@ class _Run:
         if self._frames % _TIME_NETWORK_EVERY == 0:
             self._durations[_NETWORK].add(self._engine.time_network()[0])
         self._costmaps.add(result.costmap)
+        self._projections.add(result)
         self._frames += 1
 
     def _save(self, writer: ResultWriter) -> None:
         values = {
             "durations": {name: list(durations.counts.items()) for name, durations in self._durations.items()},
             "dropped": dict(self._dropped),
+            "projections": self._projections.counts(),
             "frames": self._frames,
             "cells": dict(self._costmaps.cells),
             "costmaps": self._costmaps.digest,
@@ -264,6 +269,7 @@ class _Run:
         values = found.values
         self._durations = {name: Durations(dict(counts)) for name, counts in values["durations"].items()}
         self._dropped = Counter(values["dropped"])
+        self._projections = ProjectionTally.of(values["projections"])
         self._frames = values["frames"]
         self._costmaps = CostmapTally(Counter(values["cells"]), values["costmaps"])
         self._first_result_s = values["first_result_s"]
@@ -282,6 +288,7 @@ class _Run:
             "command": self._request.command,
             "frames": {"in": self._items, "out": self._frames, "dropped": dict(self._dropped)},
             "problems": dict(self._recording.problems),
+            "projections": self._projections.counts(),
             "stages": {name: self._durations[name].summary() for name in (_READ, *STAGES, _PICTURES, _WRITE)},
             "network_alone_ms": self._durations[_NETWORK].summary(),
             "pipeline_ms": self._durations[_PIPELINE].summary(),

@@ -1,4 +1,4 @@
-"""What a run leaves in summary.json beside its own times: cells, digests, versions, memory."""
+"""What a run leaves in summary.json beside its own times: cells, digests, projections, versions, memory."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import seg_perception
+from seg_perception.pipeline import Result
 
 _LIBRARIES = ("numpy", "onnxruntime", "rosbags")
 
@@ -44,6 +45,33 @@ class CostmapTally:
     def shares(self) -> dict[str, float]:
         """The share of all cells that was known, free and lethal."""
         return {f"{name} share": self.cells[name] / max(self.cells["all"], 1) for name in ("known", "free", "lethal")}
+
+
+@dataclass
+class ProjectionTally:
+    """Counts how frames were projected.
+
+    Attributes:
+        used: by projection.
+        refused: why better ones were not used, by reason.
+    """
+
+    used: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, counts: Mapping[str, Mapping[str, int]]) -> ProjectionTally:
+        """The inverse of `counts`."""
+        return cls(Counter(counts["used"]), Counter(counts["refused"]))
+
+    def add(self, result: Result) -> None:
+        """Count one result."""
+        self.used[result.projection] += 1
+        self.refused.update(result.refused)
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Both, as JSON keeps them."""
+        return {"used": dict(self.used), "refused": dict(self.refused)}
 
 
 def versions() -> Mapping[str, str]:

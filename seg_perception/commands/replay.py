@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ def register(commands: Commands) -> None:
     replay.add_argument("--matrix", type=Path, help="cost matrix YAML (default: the shipped road_car.yaml)")
     replay.add_argument("--config", type=Path, help="pipeline settings YAML (default: config/pipeline.yaml's values)")
     add_source_arguments(replay)
+    replay.add_argument("--depth-topic", help="depth images of the same view, where their name does not tell")
+    replay.add_argument("--points-topic", help="which point clouds, where a bag has several")
     replay.add_argument("--threads", type=positive, help="CPU threads of the network (default: one per core)")
     replay.add_argument("--resume", action="store_true", help="go on with an interrupted replay in --out")
     replay.set_defaults(run=run)
@@ -89,7 +92,9 @@ def run(arguments: argparse.Namespace) -> None:
         model=arguments.model or find("models/urban.onnx"),
         matrix=arguments.matrix or find("config/cost_matrices/road_car.yaml"),
         settings=load_settings(arguments.config) if arguments.config else PipelineSettings(),
-        options=source_options(arguments),
+        options=replace(
+            source_options(arguments), depth_topic=arguments.depth_topic, points_topic=arguments.points_topic
+        ),
         threads=arguments.threads,
         resume=arguments.resume,
         command=arguments.command_line,

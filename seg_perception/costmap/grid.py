@@ -25,6 +25,10 @@ NANOSECONDS = 1e9
 MOST_CELLS = 4_000_000
 """A grid of this many cells takes 200 MB for 12 classes and cannot be updated at camera rate."""
 
+OBSTACLE_COST = 10 * LETHAL_COST
+"""Cost of driving over what its measured height says is in the way, whatever its class: lethal from a tenth of the
+evidence, as the shipped matrices have it for people."""
+
 FORGOTTEN = 1e-9
 """Counts below this become exactly 0: halved for ever, they would end as denormal floats, which are slow."""
 
@@ -81,8 +85,9 @@ class EvidenceGrid:
 
     Attributes:
         settings: size and memory.
-        evidence: float32 [K, rows, cols], counts as of `stamp_ns`; row is y, column is x (REP-103, odom). Classes come
-            first so that every sum over classes runs over whole planes.
+        evidence: float32 [K + 1, rows, cols], counts as of `stamp_ns`; row is y, column is x (REP-103, odom). Classes
+            come first so that every sum over classes runs over whole planes. The last plane is evidence of obstacles
+            that only their height gave away: what stands up or drops off and shows a class that does not stand.
         first_row: row of odom's cell raster that is row 0 here.
         first_col: column of odom's cell raster that is column 0 here.
         stamp_ns: time of the newest frame seen, nanoseconds.
@@ -91,7 +96,7 @@ class EvidenceGrid:
     def __init__(self, settings: GridSettings, class_count: int) -> None:
         """Make an empty grid around odom's origin for `class_count` classes."""
         self.settings = settings
-        self.evidence = np.zeros((class_count, settings.rows, settings.cols), dtype=np.float32)
+        self.evidence = np.zeros((class_count + 1, settings.rows, settings.cols), dtype=np.float32)
         self.first_row = -(settings.rows // 2)
         self.first_col = -(settings.cols // 2)
         self.stamp_ns = 0
@@ -164,13 +169,17 @@ class EvidenceGrid:
         The samples of one frame that fall into one cell share the frame's light, blur and pose error, so they are one
         look and not many: a cell gains their weighted mean probability times min(1, sum of weights), at most one count.
 
+        Where heights were not measured (K columns), cells that hold evidence of an obstacle are left alone: it shows no
+        class that an image could tell, so an image without heights cannot say that it is gone.
+
         A frame older than the newest one counts as much as it would have, had it come in time; so the order of frames
         does not matter. A frame older by more than the half-life means that time was set back (a recording started
         again, a simulation was reset): what the grid holds is then of another time, and it starts empty.
 
         Args:
             points: float64 [M, 2], (x, y) in odom, m. Points outside the grid are left out.
-            probabilities: float32 [M, K]. Samples that are not finite are left out.
+            probabilities: float32 [M, K], or [M, K + 1] with that of an obstacle last, where heights were measured.
+                Samples that are not finite are left out.
             weights: float32 [M], 0 (not seen) to 1 (clear sight).
             stamp_ns: time of the frame, nanoseconds.
         """
@@ -178,7 +187,7 @@ class EvidenceGrid:
             self.evidence[:] = 0.0
             self.stamp_ns = stamp_ns
         self.advance(stamp_ns)
-        classes, rows, cols = self.evidence.shape
+        outcomes, (rows, cols) = probabilities.shape[1], self.evidence.shape[1:]
         row = np.floor(points[:, 1] / self.settings.resolution) - self.first_row
         col = np.floor(points[:, 0] / self.settings.resolution) - self.first_col
         usable = (row >= 0) & (row < rows) & (col >= 0) & (col < cols) & (weights > 0)
@@ -186,20 +195,24 @@ class EvidenceGrid:
         weight = weights[usable]
         mass = (probabilities[usable] * weight[:, np.newaxis]).astype(np.float64)
         cells = (row[usable] * cols + col[usable]).astype(np.intp)
+        if outcomes < self.evidence.shape[0]:
+            open_ = self.evidence[-1].ravel()[cells] == 0
+            cells, mass, weight = cells[open_], mass[open_], weight[open_]
         if np.bincount(cells, minlength=1).max() > 1:
             # Sums per cell and class by bincount over (cell, class) pairs; np.add.at would do the same more slowly.
             cells, slot = np.unique(cells, return_inverse=True)
-            pairs = slot[:, np.newaxis] * classes + np.arange(classes)
-            sums = np.bincount(pairs.ravel(), mass.ravel(), minlength=cells.size * classes).reshape(-1, classes)
+            pairs = slot[:, np.newaxis] * outcomes + np.arange(outcomes)
+            sums = np.bincount(pairs.ravel(), mass.ravel(), minlength=cells.size * outcomes).reshape(-1, outcomes)
             mass = sums / np.maximum(np.bincount(slot, weight, minlength=cells.size), 1.0)[:, np.newaxis]
         look = mass * self._decay(self.stamp_ns - stamp_ns)
-        self.evidence.reshape(classes, -1)[:, cells] += look.T.astype(np.float32)
+        self.evidence.reshape(self.evidence.shape[0], -1)[:outcomes, cells] += look.T.astype(np.float32)
 
     def costs(self, matrix: CostMatrix) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Risk of driving over each cell, from the posterior class probabilities.
 
         The posterior mean of Dirichlet counts n with prior n0 / K per class is (n + n0 / K) / (sum of n + n0). Ignored
-        classes have no part in it: a cell that only ever showed sky has no evidence.
+        classes have no part in it: a cell that only ever showed sky has no evidence. Obstacles have no part in the
+        prior, since they are measured; their cost is OBSTACLE_COST.
 
         Args:
             matrix: traversal costs, risk level, and which classes to ignore.
@@ -210,12 +223,14 @@ class EvidenceGrid:
         """
         kept = ~matrix.ignore
         prior = np.float32(self.settings.prior_strength / kept.sum())
-        posterior = self.evidence + prior
-        posterior[matrix.ignore] = 0.0
+        posterior = self.evidence.copy()
+        posterior[:-1] += prior
+        posterior[:-1][matrix.ignore] = 0.0
         total = posterior.sum(axis=0)
         known = total >= np.float32(self.settings.min_evidence + self.settings.prior_strength)
         posterior /= total
-        risk = cvar(np.moveaxis(posterior, 0, -1), matrix.traverse, matrix.alpha)
+        traverse = np.append(matrix.traverse, np.float32(OBSTACLE_COST))
+        risk = cvar(np.moveaxis(posterior, 0, -1), traverse, matrix.alpha)
         risk[risk >= matrix.lethal_at] = LETHAL_COST
         risk[~known] = UNKNOWN_COST
         return risk, known
@@ -248,7 +263,7 @@ class EvidenceGrid:
                 f"the saved grid has {evidence.shape[1]} x {evidence.shape[2]} cells and the settings ask for "
                 f"{settings.rows} x {settings.cols}; use the settings it was saved with or start anew."
             )
-        grid = cls(settings, evidence.shape[0])
+        grid = cls(settings, evidence.shape[0] - 1)
         grid.evidence[:] = evidence
         grid.first_row, grid.first_col = (int(index) for index in arrays["first_cell"])
         grid.stamp_ns = int(arrays["stamp_ns"])

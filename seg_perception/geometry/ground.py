@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +79,26 @@ class GroundSettings:
         return self.max_samples // self.ranges.size
 
 
+class PolarPlaces(Protocol):
+    """Places on bearings x ranges around a foot point, as far as it takes to find the one next to a point."""
+
+    @property
+    def points(self) -> NDArray[np.float64]:
+        """(x, y) in the footprint frame, [B, R, 2], m."""
+
+    @property
+    def foot(self) -> NDArray[np.float64]:
+        """The point that they lie around, [2], in the footprint frame, m."""
+
+    @property
+    def bearings(self) -> NDArray[np.float64]:
+        """Directions from it against the footprint's x axis, [B], evenly spaced, rad."""
+
+    @property
+    def ranges(self) -> NDArray[np.float64]:
+        """Distances from it, [R], evenly spaced, m."""
+
+
 @dataclass(frozen=True, eq=False)
 class GroundSamples:
     """Where the ground is sampled for one pose of the camera.
@@ -133,14 +154,14 @@ def sample_ground(camera: Camera, footprint_from_optical: Transform, settings: G
     return GroundSamples(foot + outwards, pixels, in_image, weight, foot, bearings, ranges)
 
 
-def nearest_samples(samples: GroundSamples, xy: NDArray[np.float64]) -> NDArray[np.intp]:
+def nearest_samples(samples: PolarPlaces, xy: NDArray[np.float64]) -> NDArray[np.intp]:
     """The sample next to each place.
 
     Booking samples into cells leaves holes where bearings spread wider than a cell; asking for each cell's sample
     leaves none.
 
     Args:
-        samples: from sample_ground.
+        samples: from sample_ground, or measured places.
         xy: [..., 2] in the footprint frame, m.
 
     Returns:
@@ -194,6 +215,12 @@ def visibility(
     doubt = np.zeros_like(stands)
     np.maximum.accumulate(np.where(blocks, np.float32(0), stands)[:, :-1], axis=1, out=doubt[:, 1:])
     return np.where(seen, 1 - doubt, np.float32(0))
+
+
+@lru_cache(maxsize=8)
+def widest_view(camera: Camera) -> float:
+    """Cosine of the widest angle between the optical axis and what the camera sees, with a hundredth to spare."""
+    return float(_lattice_rays(camera)[:, 2].min()) - 0.01
 
 
 def normalised_cells(pixels: NDArray[np.float64], width: int, height: int) -> NDArray[np.float32]:

@@ -89,26 +89,37 @@ def decode_image(
         raise ImageError(f"a {encoding} image of {width}x{height} pixels holds no picture; check its publisher.")
     if encoding in _PACKED:
         channels, depth, order = _PACKED[encoding]
-        rows = _rows(height, width * channels * depth, encoding, step, data)
+        rows = rows_of(height, width * channels * depth, encoding, step, data)
         return _colour(_high_bytes(rows, depth, is_bigendian).reshape(height, width, channels), order), order
     if encoding in _BAYER_DEPTHS:
         _check_even(width, height, encoding)
         code, depth = _BAYER_DEPTHS[encoding]
-        rows = _rows(height, width * depth, encoding, step, data)
+        rows = rows_of(height, width * depth, encoding, step, data)
         return _converted(_high_bytes(rows, depth, is_bigendian), code), "bgr"
     if encoding in _YUV422:
         _check_even(width, 2, encoding)
-        rows = _rows(height, width * 2, encoding, step, data)
+        rows = rows_of(height, width * 2, encoding, step, data)
         return _converted(rows.reshape(height, width, 2), _YUV422[encoding]), "bgr"
     _check_even(width, height, encoding)
-    rows = _rows(height * 3 // 2, width, encoding, step, data)
+    rows = rows_of(height * 3 // 2, width, encoding, step, data)
     return _converted(rows, _YUV420[encoding]), "bgr"
 
 
-def _rows(
+def rows_of(
     height: int, row_bytes: int, encoding: str, step: int, data: bytes | memoryview | NDArray[np.uint8]
 ) -> NDArray[np.uint8]:
-    """`data` as a read-only uint8 [height, row_bytes] view without the padding."""
+    """`data` as a read-only uint8 [height, row_bytes] view without the padding.
+
+    Args:
+        height: rows.
+        row_bytes: bytes of a row that hold pixels.
+        encoding: for messages.
+        step: bytes from one row to the next.
+        data: step * height bytes.
+
+    Raises:
+        ImageError: the numbers contradict each other.
+    """
     flat: NDArray[np.uint8] = np.frombuffer(data, dtype=np.uint8)
     if step < row_bytes:
         raise ImageError(

@@ -24,6 +24,7 @@ from seg_perception.sim.world import World
 
 START_NS = 1_700_000_000 * 10**9  # stamp of the first image of every drive
 _TRACK = 125.0  # m of street that a drive may use
+_LIDAR_OVER_CAMERA = 0.3  # m
 _STEP = 1e-3  # s, for numerical derivatives of the path
 
 
@@ -169,6 +170,12 @@ class Drive:
     def base_from_optical(self) -> Transform:
         """Pose of the camera on the robot."""
         return mount_to_base_from_optical(*self.robot.mount)
+
+    @property
+    def base_from_lidar(self) -> Transform:
+        """Pose of the LiDAR on it: upright, over the camera."""
+        x, y, z, *_ = self.robot.mount
+        return Transform.from_xyz_rpy(x, y, z + _LIDAR_OVER_CAMERA, 0.0, 0.0, 0.0)
 
     def odom_from_base(self, stamp_ns: int) -> Transform:
         """Pose of the robot at a stamp; also defined a little before and after the drive."""

@@ -17,10 +17,12 @@ from seg_perception.bags.messages import ros2_types
 from seg_perception.errors import RecordingError
 from seg_perception.geometry.transforms import Transform
 from seg_perception.sim.drive import Drive, DriveFrame, Scenario
+from seg_perception.sim.lidar import SCANNER, scan
 
 ODOM, BASE, OPTICAL = "odom", "base_link", "camera_optical_frame"
 IMAGE, JPEG, CAMERA_INFO = "/camera/image_raw", "/camera/image_raw/compressed", "/camera/camera_info"
 TF, TF_STATIC, ODOMETRY = "/tf", "/tf_static", "/odom"
+DEPTH, POINTS, LIDAR = "/camera/aligned_depth_to_color/image_raw", "/lidar/points", "lidar"
 TRUE_LABELS, TRUE_DEPTH = "/truth/labels", "/truth/depth"
 
 _TYPES = {
@@ -30,12 +32,15 @@ _TYPES = {
     TF: "tf2_msgs/msg/TFMessage",
     TF_STATIC: "tf2_msgs/msg/TFMessage",
     ODOMETRY: "nav_msgs/msg/Odometry",
+    DEPTH: "sensor_msgs/msg/Image",
+    POINTS: "sensor_msgs/msg/PointCloud2",
     TRUE_LABELS: "sensor_msgs/msg/Image",
     TRUE_DEPTH: "sensor_msgs/msg/Image",
 }
 _STORAGE = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
 _POSE_RATE = 50  # Hz; 100 Hz where the camera is faster than 25 Hz
 _JPEG_QUALITY = 92
+_DEPTH_REACH = 20.0  # m
 _ENDLESS = QosTime(2147483647, 4294967295)
 # What tf2 asks of /tf_static: with it `ros2 bag play` delivers the one message to late subscribers, too.
 _LATCHED = Qos(
@@ -64,6 +69,8 @@ def write_drive(
     storage: Literal["mcap", "sqlite3"] = "mcap",
     compressed: bool = False,
     truth: bool = False,
+    depth: bool = False,
+    points: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Render a drive and write it as a rosbag2.
@@ -76,6 +83,8 @@ def write_drive(
         scenario: the drive.
         storage: "mcap" or "sqlite3".
         compressed: JPEG images on /camera/image_raw/compressed instead of raw ones.
+        depth: also depth images (16UC1, mm, 0 for none), as a RealSense aligns them with its colour image.
+        points: also /lidar/points, a turn of a LiDAR with each image, and its place on the robot.
         truth: also /truth/labels (mono8, class index) and /truth/depth (32FC1, m, inf for the sky).
         progress: called with (done, all) after each image.
 
@@ -84,7 +93,9 @@ def write_drive(
     """
     drive = Drive(scenario)
     types = ros2_types()
-    image_topics = [JPEG if compressed else IMAGE, CAMERA_INFO] + ([TRUE_LABELS, TRUE_DEPTH] if truth else [])
+    image_topics = [JPEG if compressed else IMAGE, CAMERA_INFO]
+    for wanted, topics in ((truth, (TRUE_LABELS, TRUE_DEPTH)), (depth, (DEPTH,)), (points, (POINTS,))):
+        image_topics += topics if wanted else ()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with Writer(path, version=9, storage_plugin=_STORAGE[storage]) as writer:
@@ -108,13 +119,15 @@ def _in_order(drive: Drive, image_topics: list[str], progress: Callable[[int, in
     stamps = drive.scenario.stamps_ns
     step = 10**9 // (_POSE_RATE if drive.scenario.fps <= 0.5 * _POSE_RATE else 2 * _POSE_RATE)
     pose_stamp = stamps[0] - step
-    mount = _transform(pose_stamp, BASE, OPTICAL, drive.base_from_optical)
-    yield _Entry(TF_STATIC, pose_stamp, _make("tf2_msgs/msg/TFMessage", transforms=[mount]))
+    mounts = [_transform(pose_stamp, BASE, OPTICAL, drive.base_from_optical)]
+    if POINTS in image_topics:
+        mounts.append(_transform(pose_stamp, BASE, LIDAR, drive.base_from_lidar))
+    yield _Entry(TF_STATIC, pose_stamp, _make("tf2_msgs/msg/TFMessage", transforms=mounts))
     for frame in drive.frames(progress):
         while pose_stamp <= frame.stamp_ns:
             yield from _pose_entries(drive, pose_stamp)
             pose_stamp += step
-        yield from _image_entries(drive.scenario, frame, image_topics)
+        yield from _image_entries(drive, frame, image_topics)
     yield from _pose_entries(drive, max(pose_stamp, stamps[-1] + 1))
 
 
@@ -149,11 +162,11 @@ def _pose_entries(drive: Drive, stamp_ns: int) -> Iterator[_Entry]:
     yield _Entry(ODOMETRY, stamp_ns, odometry)
 
 
-def _image_entries(scenario: Scenario, frame: DriveFrame, topics: list[str]) -> Iterator[_Entry]:
+def _image_entries(drive: Drive, frame: DriveFrame, topics: list[str]) -> Iterator[_Entry]:
     header = _header(frame.stamp_ns, OPTICAL)
     for topic in topics:
         if topic == CAMERA_INFO:
-            content = _camera_info(header, scenario)
+            content = _camera_info(header, drive.scenario)
         elif topic == JPEG:
             _, data = cv2.imencode(
                 ".jpg", cv2.cvtColor(frame.view.rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
@@ -163,6 +176,11 @@ def _image_entries(scenario: Scenario, frame: DriveFrame, topics: list[str]) -> 
             content = _image(header, frame.view.rgb, "rgb8")
         elif topic == TRUE_LABELS:
             content = _image(header, frame.view.labels, "mono8")
+        elif topic == DEPTH:
+            content = _image(header, _millimetres(frame.view.depth), "16UC1")
+        elif topic == POINTS:
+            xyz = scan(frame.world, SCANNER, frame.odom_from_base @ drive.base_from_lidar)
+            content = _cloud(_header(frame.stamp_ns, LIDAR), xyz)
         else:
             content = _image(header, frame.view.depth, "32FC1")
         yield _Entry(topic, frame.stamp_ns, content)
@@ -214,6 +232,33 @@ def _image(header: object, pixels: NDArray[Any], encoding: str) -> object:
         is_bigendian=0,
         step=flat.size // height,
         data=flat,
+    )
+
+
+def _millimetres(depth: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """Depth in m as a depth camera gives it: whole mm, 0 beyond its reach."""
+    return np.where(depth < _DEPTH_REACH, np.rint(1e3 * np.minimum(depth, _DEPTH_REACH)), 0).astype(np.uint16)
+
+
+def _cloud(header: object, xyz: NDArray[np.float32]) -> object:
+    """Points [N, 3] as most drivers lay them out: x, y, z and 4 bytes to spare."""
+    padded = np.zeros((len(xyz), 4), np.float32)
+    padded[:, :3] = xyz
+    fields = [
+        _make("sensor_msgs/msg/PointField", name=name, offset=4 * index, datatype=7, count=1)
+        for index, name in enumerate("xyz")
+    ]
+    return _make(
+        _TYPES[POINTS],
+        header=header,
+        height=1,
+        width=len(xyz),
+        fields=fields,
+        is_bigendian=False,
+        point_step=16,
+        row_step=16 * len(xyz),
+        data=padded.view(np.uint8).reshape(-1),
+        is_dense=True,
     )
 
 

@@ -34,10 +34,10 @@ I8 = NDArray[np.int8]
 
 @dataclass(frozen=True)
 class RayTable:
-    """The rays of a camera and the bounds of its tiles; made once per camera.
+    """The rays of a camera, or of a LiDAR, and the bounds of its tiles; made once per sensor.
 
     Attributes:
-        rays: float32 [H, W, 3], unit, optical frame.
+        rays: float32 [H, W, 3], unit, in the sensor's frame: a camera's optical one.
         valid: bool [H, W], pixels that have a ray.
         pixel_angle: median angle between neighbouring rays, rad.
         tile_axis: float64 [ty, tx, 3], middle ray of each tile.
@@ -57,10 +57,15 @@ class RayTable:
     def of(cls, camera: Camera) -> RayTable:
         """Compute the table for every pixel centre of `camera`."""
         columns, rows = np.meshgrid(np.arange(camera.width, dtype=float), np.arange(camera.height, dtype=float))
-        rays, valid = camera.rays(np.stack([columns, rows], axis=-1))
+        return cls.of_rays(*camera.rays(np.stack([columns, rows], axis=-1)))
+
+    @classmethod
+    def of_rays(cls, rays: NDArray[np.float64], valid: NDArray[np.bool_]) -> RayTable:
+        """Compute the table for rays float64 [H, W, 3], neighbours in it being neighbours in space."""
+        height, width = valid.shape
         rays = np.where(valid[..., None], rays, (0.0, 0.0, 1.0))
-        down, across = -(-camera.height // _TILE), -(-camera.width // _TILE)
-        padding = ((0, down * _TILE - camera.height), (0, across * _TILE - camera.width), (0, 0))
+        down, across = -(-height // _TILE), -(-width // _TILE)
+        padding = ((0, down * _TILE - height), (0, across * _TILE - width), (0, 0))
         tiles = np.pad(rays, padding, mode="edge").reshape(down, _TILE, across, _TILE, 3).swapaxes(1, 2)
         tiles = tiles.reshape(down, across, _TILE * _TILE, 3)
         axis = tiles.mean(axis=2)

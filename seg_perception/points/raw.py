@@ -1,0 +1,83 @@
+"""sensor_msgs/PointCloud2 content -> coordinates. Plain values in, numpy out: recordings and the ROS node share it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seg_perception.errors import PointsError
+
+# sensor_msgs/PointField's constants: INT8 is 1, FLOAT64 is 8.
+_TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
+_AXES = ("x", "y", "z")
+
+
+def decode_points(
+    height: int,
+    width: int,
+    fields: Iterable[Any],
+    is_bigendian: bool,
+    point_step: int,
+    row_step: int,
+    data: bytes | memoryview | NDArray[np.uint8],
+) -> NDArray[np.float32]:
+    """The coordinates of a sensor_msgs/PointCloud2, whatever else its points hold, organised or not.
+
+    Args:
+        height: rows of points; 1 in a cloud that is not organised.
+        width: points in a row.
+        fields: objects with the `name`, `offset`, `datatype` and `count` of a sensor_msgs/PointField.
+        is_bigendian: byte order of the values.
+        point_step: bytes from one point to the next.
+        row_step: bytes from one row to the next.
+        data: row_step * height bytes; any flat buffer of bytes.
+
+    Returns:
+        float32 [height * width, 3], x, y, z in m, as they are: not finite where the sensor says so.
+
+    Raises:
+        PointsError: x, y or z is missing, or numbers contradict each other.
+    """
+    known = {field.name: field for field in fields}
+    missing = [axis for axis in _AXES if axis not in known]
+    if missing:
+        listed = ", ".join(known) or "none"
+        raise PointsError(f"a point cloud has no field {missing[0]} (its fields: {listed}); publish x, y and z.")
+    formats = []
+    for axis in _AXES:
+        field = known[axis]
+        code = _TYPES.get(field.datatype)
+        if code is None or field.count > 1:  # PCL writes 1; some drivers leave 0
+            raise PointsError(
+                f"field {axis} of a point cloud has datatype {field.datatype} and count {field.count}; one number of a "
+                "type that sensor_msgs/PointField names is needed."
+            )
+        if field.offset + np.dtype(code).itemsize > point_step:
+            raise PointsError(
+                f"field {axis} of a point cloud ends at byte {field.offset + np.dtype(code).itemsize} of a point, but "
+                f"its points take {point_step}; check its publisher."
+            )
+        formats.append((">" if is_bigendian else "<") + code)
+    flat: NDArray[np.uint8] = np.frombuffer(data, dtype=np.uint8)
+    if height < 0 or width < 0 or row_step < width * point_step or flat.size < row_step * height:
+        raise PointsError(
+            f"a point cloud of {width}x{height} points of {point_step} bytes, with rows of {row_step}, cannot lie in "
+            f"{flat.size} bytes; check its publisher."
+        )
+    layout = np.dtype(
+        {
+            "names": list(_AXES),
+            "formats": formats,
+            "offsets": [known[axis].offset for axis in _AXES],
+            "itemsize": point_step,
+        }
+    )
+    rows = np.ndarray((height, width), layout, flat, strides=(row_step, point_step))
+    xyz = np.empty((height * width, 3), np.float32)
+    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes inf, which is no point
+        for column, axis in enumerate(_AXES):
+            xyz[:, column] = rows[axis].ravel()
+    return xyz

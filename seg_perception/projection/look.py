@@ -1,0 +1,84 @@
+"""What every projection has in common: places in the image to ask about, and evidence for cells in return."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seg_perception.costmap.raster import Raster
+from seg_perception.geometry.ground import PolarPlaces, nearest_samples
+from seg_perception.geometry.transforms import Transform
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What one image says about the ground, as `EvidenceGrid.add` takes it.
+
+    Attributes:
+        centres: float64 [M, 2], (x, y) in odom of the cells it is about, m.
+        probabilities: float32 [M, K], or [M, K + 1] where heights were measured.
+        weights: float32 [M], 0..1.
+    """
+
+    centres: NDArray[np.float64]
+    probabilities: NDArray[np.float32]
+    weights: NDArray[np.float32]
+
+
+class Look(Protocol):
+    """One image's view of the ground."""
+
+    @property
+    def cells(self) -> NDArray[np.float32]:
+        """Where the image is asked for classes, [S, 2], -1..1 as the network's `cells` input has it."""
+
+    def evidence(
+        self,
+        probabilities: NDArray[np.float32],
+        standing: NDArray[np.bool_],
+        raster: Raster,
+        odom_from_footprint: Transform,
+    ) -> Evidence:
+        """What the answers mean for the cells of a raster.
+
+        Args:
+            probabilities: float32 [S, K], the answers.
+            standing: bool [K], classes that rise from the ground.
+            raster: where cells are wanted.
+            odom_from_footprint: pose of the robot at the image's stamp.
+        """
+
+
+def cells_in_view(
+    raster: Raster, odom_from_footprint: Transform, places: PolarPlaces, seen: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Centres [M, 2] in odom of the cells that have a seen place next to them, and that place's flat index [M].
+
+    Cells ask for places, not places for cells: far out, where bearings spread wider than a cell, none is left out.
+
+    Args:
+        raster: cells are taken from it.
+        odom_from_footprint: pose of the robot.
+        places: bearings x ranges.
+        seen: bool [B * R].
+    """
+    rotation, translation = odom_from_footprint.rotation[:2, :2], odom_from_footprint.translation[:2]
+    in_odom = places.points.reshape(-1, 2)[seen] @ rotation.T + translation
+    if in_odom.size == 0:
+        return in_odom, np.zeros(0, np.intp)
+    resolution = raster.resolution
+    first = np.floor(in_odom.min(axis=0) / resolution).astype(int) - 1
+    last = np.ceil(in_odom.max(axis=0) / resolution).astype(int) + 1
+    col = np.arange(max(first[0], raster.first_col), min(last[0], raster.first_col + raster.cols))
+    row = np.arange(max(first[1], raster.first_row), min(last[1], raster.first_row + raster.rows))
+    block = np.empty((row.size, col.size, 2))
+    block[..., 0] = (col + 0.5) * resolution
+    block[..., 1] = ((row + 0.5) * resolution)[:, np.newaxis]
+    centres = block.reshape(-1, 2)
+    in_footprint = (centres - translation) @ rotation
+    nearest = nearest_samples(places, in_footprint)
+    chosen = np.flatnonzero((nearest >= 0) & seen[nearest])
+    return centres[chosen], nearest[chosen]

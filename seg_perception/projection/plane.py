@@ -1,0 +1,57 @@
+"""Flat ground: what an image shows lies where its line of sight meets the plane that the robot stands on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seg_perception.costmap.raster import Raster
+from seg_perception.geometry.camera import Camera
+from seg_perception.geometry.ground import (
+    GroundSamples,
+    GroundSettings,
+    normalised_cells,
+    sample_ground,
+    visibility,
+)
+from seg_perception.geometry.transforms import Transform
+from seg_perception.projection.look import Evidence, cells_in_view
+
+
+@dataclass(frozen=True, eq=False)
+class PlaneLook:
+    """A `Look` at flat ground.
+
+    Attributes:
+        cells: float32 [S, 2], see `Look`.
+        samples: where on the ground they are.
+        settings: of the ground.
+    """
+
+    cells: NDArray[np.float32]
+    samples: GroundSamples
+    settings: GroundSettings
+
+    @classmethod
+    def at(cls, camera: Camera, footprint_from_optical: Transform, settings: GroundSettings) -> PlaneLook:
+        """Spread samples over the ground in view; raises GeometryError as `sample_ground` does."""
+        samples = sample_ground(camera, footprint_from_optical, settings)
+        # Pixels outside the image move to its edge: the engine wants finite cells, and `visibility` masks them anyway.
+        inside = np.clip(samples.pixels, -0.5, np.array([camera.width, camera.height]) - 0.5)
+        return cls(normalised_cells(inside, camera.width, camera.height).reshape(-1, 2), samples, settings)
+
+    def evidence(  # noqa: D102 - see Look
+        self,
+        probabilities: NDArray[np.float32],
+        standing: NDArray[np.bool_],
+        raster: Raster,
+        odom_from_footprint: Transform,
+    ) -> Evidence:
+        samples = self.samples
+        by_bearing = probabilities.reshape(*samples.in_image.shape, -1)
+        seen = visibility(by_bearing, standing, samples.in_image, samples.ranges, self.settings)
+        weights = (seen * samples.weight).ravel()
+        centres, nearest = cells_in_view(raster, odom_from_footprint, samples, weights > 0)
+        return Evidence(centres, probabilities[nearest], weights[nearest])
