@@ -14,7 +14,7 @@ import pytest
 from seg_perception.bags.truth import labelled_points, truth_from_costmap, truth_from_points
 from seg_perception.cli import main
 from seg_perception.costmap.raster import Raster
-from seg_perception.errors import RecordingError
+from seg_perception.errors import PointsError
 from seg_perception.geometry.camera import Camera
 from seg_perception.geometry.transforms import Transform
 from seg_perception.risk.cost_matrix import CostMatrix
@@ -83,11 +83,11 @@ def test_points_are_read_from_any_layout_of_fields(big: bool) -> None:
     cloud = SimpleNamespace(
         fields=fields, is_bigendian=big, point_step=26, row_step=80, height=2, width=3, data=data.ravel()
     )
-    xyz, labels = labelled_points(cloud, "bag")
+    xyz, labels = labelled_points(cloud)
     assert xyz[:, 0].tolist() == [0, 1, 2, 3, 5] and labels.tolist() == [0, 1, 2, 3, 1]
     cloud.fields = fields[1:]
-    with pytest.raises(RecordingError, match=r"bag: the points have no label \(fields: z, x, y\)"):
-        labelled_points(cloud, "bag")
+    with pytest.raises(PointsError, match=r"has no field label \(its fields: z, x, y\); publish x, y, z and label"):
+        labelled_points(cloud)
 
 
 def test_a_cell_costs_what_the_dearest_of_its_points_costs(matrix: CostMatrix) -> None:

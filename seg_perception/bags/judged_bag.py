@@ -7,7 +7,7 @@ from collections.abc import Callable
 from seg_perception.bags.recording import Recording
 from seg_perception.bags.truth import TruthSource
 from seg_perception.config import PipelineSettings
-from seg_perception.errors import GeometryError, RecordingError
+from seg_perception.errors import GeometryError, PointsError, RecordingError
 from seg_perception.evaluation.costmap import Rules
 from seg_perception.evaluation.costmap_run import CostmapRun
 from seg_perception.evaluation.paths import Body
@@ -54,7 +54,7 @@ def judge_bag(
             try:
                 result = pipeline.process(item)
                 true = truth.at(item.stamp_ns, result.raster, item.odom_from_base, round(max_age_s * 1e9))
-            except GeometryError as error:
+            except (GeometryError, PointsError) as error:
                 first_problem = first_problem or f" The first problem: {error}"
                 true = None
             if true is not None:

@@ -12,20 +12,20 @@ from numpy.typing import NDArray
 
 from seg_perception.bags.bag import Bag
 from seg_perception.bags.poses import TF, TF_STATIC
+from seg_perception.bags.ranging import CLOUD
 from seg_perception.costmap.nav2 import decode_costs
 from seg_perception.costmap.raster import Raster
 from seg_perception.errors import GeometryError, RecordingError
 from seg_perception.evaluation.costmap import Truth
 from seg_perception.geometry.links import rigid, stamp_of, transform_links
 from seg_perception.geometry.transforms import Transform, TransformBuffer
+from seg_perception.points.raw import decode_fields
 from seg_perception.risk.cost_matrix import LETHAL_COST, CostMatrix
 
-COSTMAP_TYPE, CLOUD_TYPE = "nav_msgs/msg/OccupancyGrid", "sensor_msgs/msg/PointCloud2"
+COSTMAP_TYPE = "nav_msgs/msg/OccupancyGrid"
 _LABEL_FIELDS = ("label", "class", "class_id", "semantic")
 _CLEARANCE = 2.2  # m above the robot's ground; what hangs higher is no obstacle (sim.world.CLEARANCE)
 _BELOW = 1.0  # m below it; what lies deeper is an echo from nowhere
-# sensor_msgs/msg/PointField: INT8 = 1 ... FLOAT64 = 8.
-_TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +52,8 @@ class TruthSource:
         self._bag = Bag(path)
         self._topic, self._odom, self._matrix = topic, odom_frame, matrix
         kind = self._bag.types.get(topic)
-        if kind not in (COSTMAP_TYPE, CLOUD_TYPE):
-            fit = ", ".join(self._bag.topics_of(COSTMAP_TYPE, CLOUD_TYPE)) or "none"
+        if kind not in (COSTMAP_TYPE, CLOUD):
+            fit = ", ".join(self._bag.topics_of(COSTMAP_TYPE, CLOUD)) or "none"
             self._bag.close()
             raise RecordingError(
                 f"{path}: {topic} holds {kind or 'nothing'} (topics with costmaps or point clouds: {fit}); "
@@ -77,6 +77,7 @@ class TruthSource:
 
         Raises:
             GeometryError: no transform leads from the truth's frame to odom.
+            PointsError: the truth is a point cloud that cannot be read.
         """
         while self._next is not None and self._next.stamp_ns <= stamp_ns:
             self._before, self._next = self._next, next(self._messages, None)
@@ -90,7 +91,7 @@ class TruthSource:
         )
         if self._is_costmap:
             return truth_from_costmap(nearest.message, odom_from_frame, raster)
-        xyz, labels = labelled_points(nearest.message, f"{self._bag.path}, topic {self._topic}")
+        xyz, labels = labelled_points(nearest.message)
         return truth_from_points(odom_from_frame.apply(xyz), labels, float(base.translation[2]), raster, self._matrix)
 
     def close(self) -> None:
@@ -136,40 +137,30 @@ def truth_from_costmap(message: Any, odom_from_frame: Transform, raster: Raster)
     return Truth(costs, known, known & (costs >= LETHAL_COST))
 
 
-def labelled_points(message: Any, where: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+def labelled_points(message: Any) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Places float64 [N, 3] (m, in the cloud's frame) and class indices int64 [N] of a sensor_msgs/PointCloud2.
 
     Args:
         message: with fields x, y, z and one of label, class, class_id, semantic, of any types and in any order.
-        where: bag and topic, for messages.
 
     Raises:
-        RecordingError: a field is missing.
+        PointsError: a field is missing, or numbers contradict each other.
     """
-    by_name = {field.name: field for field in message.fields}
-    label = next((name for name in _LABEL_FIELDS if name in by_name), None)
-    missing = [name for name in "xyz" if name not in by_name] + ([] if label else ["label"])
-    if label is None or missing:
-        raise RecordingError(
-            f"{where}: the points have no {', '.join(missing)} (fields: {', '.join(by_name)}); give a cloud with x, y, "
-            f"z and one of {', '.join(_LABEL_FIELDS)}."
-        )
-    order = ">" if message.is_bigendian else "<"
-    names = [*"xyz", label]
-    layout = np.dtype(
-        {
-            "names": names,
-            "formats": [order + _TYPES[by_name[name].datatype] for name in names],
-            "offsets": [by_name[name].offset for name in names],
-            "itemsize": message.point_step,
-        }
+    names = {field.name for field in message.fields}
+    label = next((name for name in _LABEL_FIELDS if name in names), _LABEL_FIELDS[0])
+    *axes, labels = decode_fields(
+        ("x", "y", "z", label),
+        message.height,
+        message.width,
+        message.fields,
+        bool(message.is_bigendian),
+        message.point_step,
+        message.row_step,
+        message.data,
     )
-    data = np.asarray(message.data, np.uint8)
-    rows = data.reshape(message.height, -1)[:, : message.width * message.point_step] if message.height else data
-    points = np.ascontiguousarray(rows).reshape(-1).view(layout)
-    xyz = np.stack([points[name].astype(np.float64) for name in "xyz"], axis=-1)
+    xyz = np.stack(axes, axis=-1).astype(np.float64)
     finite = np.isfinite(xyz).all(axis=1)
-    return xyz[finite], points[label][finite].astype(np.int64)
+    return xyz[finite], labels[finite].astype(np.int64)
 
 
 def truth_from_points(

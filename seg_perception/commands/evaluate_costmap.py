@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     drives.add_argument("--seeds", type=positive, default=3, help="worlds, each driven with each condition")
     drives.add_argument("--conditions", nargs="+", metavar="NAME", help="some of them only (default: all)")
     drives.add_argument("--true-labels", action="store_true", help="the true labels in place of the network's")
+    drives.add_argument("--depth", action="store_true", help="the camera measures depth, too")
     bag = parser.add_argument_group("a recording with its own truth")
     bag.add_argument("--recording", help="bag with images and poses")
     bag.add_argument("--truth-topic", help="OccupancyGrid, or PointCloud2 with class labels, taken as truth")
@@ -94,7 +95,8 @@ def _of_drives(arguments: argparse.Namespace, settings: PipelineSettings, rules:
     check_classes(engine.card.classes, engine.card.name)
     path = arguments.matrix or find(f"config/cost_matrices/{_SHIPPED[arguments.robot]}.yaml")
     matrix = CostMatrix.load(path, engine.card.classes)
-    standard = Standard(robot=arguments.robot, seeds=tuple(range(1, arguments.seeds + 1)))
+    seeds = tuple(range(1, arguments.seeds + 1))
+    standard = Standard(robot=arguments.robot, seeds=seeds, depth=arguments.depth)
     figures = {}
     with Bar("driving") as progress:
         for place, name in enumerate(names):

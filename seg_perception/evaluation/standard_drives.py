@@ -14,7 +14,7 @@ from seg_perception.costmap.raster import Raster
 from seg_perception.evaluation.costmap import Rules, Truth
 from seg_perception.evaluation.costmap_run import CostmapRun
 from seg_perception.evaluation.paths import Body
-from seg_perception.frame import Frame
+from seg_perception.frame import DepthImage, Frame
 from seg_perception.geometry.camera import Camera
 from seg_perception.geometry.transforms import Transform
 from seg_perception.inference.engine import Engine
@@ -38,12 +38,14 @@ class Standard:
         seconds: length of a drive.
         fps: images per second.
         seeds: worlds, each driven once with each fault.
+        depth: whether the camera also measures depth, exactly.
     """
 
     robot: str = "pavement"
     seconds: float = 8.0
     fps: float = 4.0
     seeds: tuple[int, ...] = (1, 2, 3)
+    depth: bool = False
 
     @property
     def body(self) -> Body:
@@ -139,7 +141,9 @@ def _frames(
         view = render(world, camera, fault.seen_from(true, drive.base_from_optical), frame=number)
         labels = np.repeat(view.labels[..., np.newaxis], 3, axis=-1)
         image = labels if true_labels else fault.spoil(view.rgb, seed)
-        yield number, Frame(stamp_ns, image, "rgb", camera, told, drive.base_from_optical, "camera"), world, true
+        mount = drive.base_from_optical
+        depth = DepthImage(stamp_ns, view.depth, told @ mount) if standard.depth else None
+        yield number, Frame(stamp_ns, image, "rgb", camera, told, mount, "camera", depth), world, true
 
 
 def standard_camera(width: int, height: int) -> Camera:
