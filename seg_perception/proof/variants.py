@@ -107,7 +107,8 @@ def fixed_costs(grid: EvidenceGrid, matrix: CostMatrix) -> tuple[NDArray[np.floa
     Returns:
         As `EvidenceGrid.costs`: a cell is known by the same rule.
     """
-    votes = np.where(matrix.ignore[:, np.newaxis, np.newaxis], np.float32(0), grid.evidence)
+    of_classes = grid.evidence[: len(matrix.classes)]  # what is measured, beyond them, has no label
+    votes = np.where(matrix.ignore[:, np.newaxis, np.newaxis], np.float32(0), of_classes)
     known = votes.sum(axis=0) >= np.float32(grid.settings.min_evidence)
     costs: NDArray[np.float32] = matrix.traverse[votes.argmax(axis=0)]
     costs = np.where(costs >= matrix.lethal_at, np.float32(LETHAL_COST), costs)
