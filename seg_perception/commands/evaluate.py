@@ -1,4 +1,7 @@
-"""seg-perception evaluate: how good a network is, on the validation data of a plan and under a cost matrix."""
+"""seg-perception evaluate: how good a network is, on the validation data of a plan and under a cost matrix.
+
+With --costmap it judges costmaps; what follows is for `evaluate_costmap`.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from seg_perception.commands import evaluate_costmap
 from seg_perception.commands.common import Bar, Commands, positive
 from seg_perception.errors import ConfigError
 from seg_perception.resources import find
@@ -17,9 +21,12 @@ from seg_perception.resources import find
 
 def register(commands: Commands) -> None:
     """Add the command."""
-    evaluate = commands.add_parser("evaluate", help="judge a network on labelled images")
-    evaluate.add_argument("plan", type=Path, help="the training YAML, for its validation data")
-    evaluate.add_argument("model", type=Path, help="ONNX file with its card beside it")
+    evaluate = commands.add_parser("evaluate", help="judge a network on labelled images, or costmaps")
+    evaluate.add_argument("plan", type=Path, nargs="?", help="the training YAML, for its validation data")
+    evaluate.add_argument("model", type=Path, nargs="?", help="ONNX file with its card beside it")
+    evaluate.add_argument(
+        "--costmap", nargs=argparse.REMAINDER, help="judge costmaps instead; 'evaluate --costmap --help' tells how"
+    )
     evaluate.add_argument("--data", type=Path, help="folder that dataset paths start from (default: the plan's)")
     evaluate.add_argument("--matrix", type=Path, help="cost matrix YAML (default: the shipped road_car.yaml)")
     evaluate.add_argument(
@@ -51,6 +58,11 @@ def _tolerance(text: str) -> Any:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
+    if arguments.costmap is not None:
+        evaluate_costmap.run(arguments.costmap, arguments.command_line)
+        return
+    if arguments.model is None:
+        raise ConfigError("evaluate needs a training plan and a model, or --costmap; 'evaluate --help' tells more.")
     from seg_perception.bags.tally import versions
     from seg_perception.evaluation.boundary import DEFAULT_TOLERANCE
     from seg_perception.evaluation.summary import table

@@ -39,6 +39,11 @@ def register(commands: Commands) -> None:
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that say what a recording is and how to read it; `source_options` takes them."""
     parser.add_argument("input", help="rosbag2, .mcap, .db3, ROS 1 .bag, video, image, image folder or quoted glob")
+    add_reading_arguments(parser)
+
+
+def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say how to read a recording."""
     parser.add_argument("--camera", type=Path, help="ROS calibration YAML; outranks recorded CameraInfo")
     parser.add_argument(
         "--mount", type=float, nargs=6, metavar=("X", "Y", "Z", "ROLL", "PITCH", "YAW"),

@@ -52,3 +52,19 @@ def encode_costs(costs: NDArray[np.floating[Any]], known: NDArray[np.bool_]) -> 
     """
     whole = np.clip(np.ceil(costs), 0.0, LETHAL_COST)
     return _OCCUPANCY[np.where(known & ~np.isnan(whole), whole, UNKNOWN_COST).astype(np.uint8)]
+
+
+def decode_costs(values: NDArray[np.int8]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """What nav2's static layer reads from an OccupancyGrid, without `trinary_costmap` and tracking unknown space.
+
+    Args:
+        values: int8 [...], of our costmaps or anyone's. 99 is read as Lyrical does, the dearer of the two readings.
+
+    Returns:
+        Costs float32 [...] in nav2 units, 255 where unknown; and known bool [...].
+    """
+    whole = values.astype(np.int32)
+    costs = np.where((whole < 0) | (whole >= 100), int(LETHAL_COST), whole * int(LETHAL_COST) // 100)
+    costs = np.where(whole == 99, int(LETHAL_COST) - 1, costs)
+    known = whole != OccupancyValues.UNKNOWN
+    return np.where(known, costs, UNKNOWN_COST).astype(np.float32), known

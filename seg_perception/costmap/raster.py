@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 @dataclass(frozen=True)
 class Raster:
@@ -27,3 +30,9 @@ class Raster:
     def origin(self) -> tuple[float, float]:
         """Least corner (x, y) of the block in odom, m: whole multiples of the resolution."""
         return self.first_col * self.resolution, self.first_row * self.resolution
+
+    def centres(self) -> NDArray[np.float64]:
+        """Middles (x, y) of the cells in odom, float64 [rows, cols, 2], m."""
+        x = (self.first_col + np.arange(self.cols) + 0.5) * self.resolution
+        y = (self.first_row + np.arange(self.rows) + 0.5) * self.resolution
+        return np.stack(np.meshgrid(x, y), axis=-1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,23 +41,51 @@ def decode_points(
     Raises:
         PointsError: x, y or z is missing, or numbers contradict each other.
     """
+    axes = decode_fields(_AXES, height, width, fields, is_bigendian, point_step, row_step, data)
+    xyz = np.empty((height * width, 3), np.float32)
+    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes inf, which is no point
+        for column, values in enumerate(axes):
+            xyz[:, column] = values
+    return xyz
+
+
+def decode_fields(
+    names: Sequence[str],
+    height: int,
+    width: int,
+    fields: Iterable[Any],
+    is_bigendian: bool,
+    point_step: int,
+    row_step: int,
+    data: bytes | memoryview | NDArray[np.uint8],
+) -> list[NDArray[Any]]:
+    """Some fields of a sensor_msgs/PointCloud2, each [height * width] in the type that it has there.
+
+    Args:
+        names: of the fields.
+        height: and all that follows as for `decode_points`.
+
+    Raises:
+        PointsError: a field is missing, or numbers contradict each other.
+    """
     known = {field.name: field for field in fields}
-    missing = [axis for axis in _AXES if axis not in known]
+    missing = [name for name in names if name not in known]
     if missing:
         listed = ", ".join(known) or "none"
-        raise PointsError(f"a point cloud has no field {missing[0]} (its fields: {listed}); publish x, y and z.")
+        wanted = f"{', '.join(names[:-1])} and {names[-1]}"
+        raise PointsError(f"a point cloud has no field {missing[0]} (its fields: {listed}); publish {wanted}.")
     formats = []
-    for axis in _AXES:
-        field = known[axis]
+    for name in names:
+        field = known[name]
         code = _TYPES.get(field.datatype)
         if code is None or field.count > 1:  # PCL writes 1; some drivers leave 0
             raise PointsError(
-                f"field {axis} of a point cloud has datatype {field.datatype} and count {field.count}; one number of a "
+                f"field {name} of a point cloud has datatype {field.datatype} and count {field.count}; one number of a "
                 "type that sensor_msgs/PointField names is needed."
             )
         if field.offset + np.dtype(code).itemsize > point_step:
             raise PointsError(
-                f"field {axis} of a point cloud ends at byte {field.offset + np.dtype(code).itemsize} of a point, but "
+                f"field {name} of a point cloud ends at byte {field.offset + np.dtype(code).itemsize} of a point, but "
                 f"its points take {point_step}; check its publisher."
             )
         formats.append((">" if is_bigendian else "<") + code)
@@ -67,17 +95,7 @@ def decode_points(
             f"a point cloud of {width}x{height} points of {point_step} bytes, with rows of {row_step}, cannot lie in "
             f"{flat.size} bytes; check its publisher."
         )
-    layout = np.dtype(
-        {
-            "names": list(_AXES),
-            "formats": formats,
-            "offsets": [known[axis].offset for axis in _AXES],
-            "itemsize": point_step,
-        }
-    )
+    offsets = [known[name].offset for name in names]
+    layout = np.dtype({"names": list(names), "formats": formats, "offsets": offsets, "itemsize": point_step})
     rows = np.ndarray((height, width), layout, flat, strides=(row_step, point_step))
-    xyz = np.empty((height * width, 3), np.float32)
-    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes inf, which is no point
-        for column, axis in enumerate(_AXES):
-            xyz[:, column] = rows[axis].ravel()
-    return xyz
+    return [rows[name].ravel() for name in names]

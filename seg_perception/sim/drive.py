@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -13,6 +13,7 @@ import numpy as np
 from seg_perception.errors import ConfigError
 from seg_perception.geometry.camera import Camera
 from seg_perception.geometry.transforms import Transform, mount_to_base_from_optical
+from seg_perception.sim.conditions import Conditions
 from seg_perception.sim.people import person
 from seg_perception.sim.render import RenderedView, render
 from seg_perception.sim.solids import Solid, placed
@@ -65,6 +66,8 @@ class Scenario:
         fps: images per second.
         robot: "car" or "pavement".
         vibration: whether roll and pitch of the base shake (told in odom_from_base, so perception can know it).
+        conditions: light and weather; None for what the seed draws.
+        crowd: people beside the robot's strip, more than the seed draws.
 
     Raises:
         ConfigError: a value makes no drive.
@@ -76,6 +79,8 @@ class Scenario:
     fps: float = 10.0
     robot: Literal["car", "pavement"] = "car"
     vibration: bool = True
+    conditions: Conditions | None = None
+    crowd: int = 0
 
     def __post_init__(self) -> None:
         if not 0.0 < self.duration <= 600.0 or not 0.0 < self.fps <= 100.0:
@@ -212,7 +217,8 @@ class Drive:
         own = (middle - self.robot.half_width - self.robot.sway, middle + self.robot.half_width + self.robot.sway)
         oncoming = (-0.5 * street.right.road - 1.1, -0.5 * street.right.road + 1.1)
         world = furnished(rng, street, town, (own, oncoming))
-        return world, tuple(self._movers(rng, street, own[0]))
+        movers = (*self._movers(rng, street, own[0]), *self._crowd(own))
+        return replace(world, conditions=self.scenario.conditions or world.conditions), movers
 
     def _lane_middle(self, street: Street) -> float:
         side = street.left
@@ -244,6 +250,15 @@ class Drive:
         # Crosses in time to be seen and to be gone before the robot comes.
         s = 18.0 + self.robot.speed * 4.5
         yield Mover("person", seed(), s, -far.road - 0.5, 0.05, 1.5 if not self.robot.on_pavement else 0.5)
+
+    def _crowd(self, own: tuple[float, float]) -> Iterator[Mover]:
+        """People who walk along the strip on both sides of it, within 3 m."""
+        rng = np.random.default_rng([self.scenario.seed, 8])
+        for _ in range(self.scenario.crowd):
+            side = float(rng.uniform(0.4, 3.0))
+            d = own[0] - side if rng.random() < 0.5 else own[1] + side
+            speed = float(rng.choice([-1.0, 1.0]) * rng.uniform(0.8, 1.6))
+            yield Mover("person", int(rng.integers(1 << 30)), float(rng.uniform(3.0, 40.0)), d, speed)
 
     def _position(self, time: float) -> tuple[float, float]:
         """x, y in odom (m) at a time (s): along the lane with a varying speed, wandering a little to the sides."""

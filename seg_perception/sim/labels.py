@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
+
+from seg_perception.errors import ModelError
 
 NO_LABEL = 255
 
@@ -38,3 +41,20 @@ CLASS_NAMES: tuple[str, ...] = (
     "Bicyclist",
     "Grass",
 )
+
+
+def check_classes(classes: Sequence[str], name: str) -> None:
+    """Check that a network knows the simulator's classes: only those have a true cost there.
+
+    Args:
+        classes: of the network `name`.
+        name: for the message.
+
+    Raises:
+        ModelError: they are others, or in another order.
+    """
+    if tuple(classes) != CLASS_NAMES:
+        raise ModelError(
+            f"the network '{name}' has the classes {', '.join(classes)}, but the simulator's world is made of "
+            f"{', '.join(CLASS_NAMES)}; judge it by a recording with its own truth instead."
+        )

@@ -1,0 +1,153 @@
+"""The standard drives: one simulated street after the other, each with one thing that goes wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seg_perception.config import PipelineSettings
+from seg_perception.costmap.raster import Raster
+from seg_perception.evaluation.costmap import Rules, Truth
+from seg_perception.evaluation.costmap_run import CostmapRun
+from seg_perception.evaluation.paths import Body
+from seg_perception.frame import DepthImage, Frame
+from seg_perception.geometry.camera import Camera
+from seg_perception.geometry.transforms import Transform
+from seg_perception.inference.engine import Engine
+from seg_perception.pipeline import Pipeline, field_of_view
+from seg_perception.risk.cost_matrix import CostMatrix
+from seg_perception.sim.drive import ROBOTS, START_NS, Drive, Scenario
+from seg_perception.sim.faults import Fault, Odometry, told_from_true
+from seg_perception.sim.render import render
+from seg_perception.sim.world import World
+
+WARM_UP = 5  # images that fill the grid before anything is judged
+_JUDGE_EVERY = 3  # images; those in between look almost the same
+
+
+@dataclass(frozen=True)
+class Standard:
+    """How the standard drives are driven.
+
+    Attributes:
+        robot: "car" or "pavement".
+        seconds: length of a drive.
+        fps: images per second.
+        seeds: worlds, each driven once with each fault.
+        depth: whether the camera also measures depth, exactly.
+    """
+
+    robot: str = "pavement"
+    seconds: float = 8.0
+    fps: float = 4.0
+    seeds: tuple[int, ...] = (1, 2, 3)
+    depth: bool = False
+
+    @property
+    def body(self) -> Body:
+        """The robot for planning: within the strip that the world keeps free for it."""
+        radius = 0.8 * ROBOTS[self.robot].half_width
+        return Body(radius=radius, inflation_radius=radius + 0.75)
+
+
+def judge_drives(
+    fault: Fault,
+    standard: Standard,
+    engine: Engine,
+    matrix: CostMatrix,
+    settings: PipelineSettings,
+    rules: Rules,
+    true_labels: bool = False,
+    progress: Callable[[], None] | None = None,
+) -> CostmapRun:
+    """Drive all seeds with a fault and judge every third costmap against the simulator's exact one.
+
+    Args:
+        fault: what goes wrong, and the robot is not told.
+        standard: robot, length and seeds.
+        engine: opened with `graph_spec(settings, "rgb")`.
+        matrix: costs for its classes, which are the simulator's.
+        settings: of the pipeline.
+        rules: bands and tolerance.
+        true_labels: show the engine, a `LabelEngine`, the true labels instead of pictures.
+        progress: called after each drive.
+    """
+    run = CostmapRun(rules, standard.body)
+    for seed in standard.seeds:
+        pipeline = Pipeline(engine, matrix, settings)
+        for number, frame, world, true in _frames(fault, standard, seed, engine, true_labels):
+            result = pipeline.process(frame)
+            if number >= WARM_UP and number % _JUDGE_EVERY == 0:
+                odom_from_true = told_from_true(frame.odom_from_base, true)
+                truth = truth_of(world, result.raster, odom_from_true, matrix)
+                run.add(result, truth, field_of_view(result, settings))
+        if progress is not None:
+            progress()
+    return run
+
+
+def truth_of(world: World, raster: Raster, odom_from_true: Transform, matrix: CostMatrix) -> Truth:
+    """The simulator's exact map on the cells of a costmap.
+
+    Args:
+        world: as it is at the costmap's stamp.
+        raster: cells in the robot's odom.
+        odom_from_true: where the robot's odometry has come to lie against the world.
+        matrix: costs for the simulator's classes.
+    """
+    classes = _true_classes(world, raster, odom_from_true)
+    return Truth(matrix.traverse[classes], np.ones(classes.shape, np.bool_), matrix.standing[classes])
+
+
+def _true_classes(world: World, raster: Raster, odom_from_true: Transform) -> NDArray[np.uint8]:
+    if np.array_equal(odom_from_true.rotation, np.eye(3)) and not odom_from_true.translation.any():
+        return world.true_classes(raster.origin, raster.resolution, raster.rows, raster.cols)
+    centres = np.insert(raster.centres(), 2, 0.0, axis=-1)
+    true = odom_from_true.inverse().apply(centres)[..., :2]
+    first = np.floor(true.min(axis=(0, 1)) / raster.resolution)
+    col, row = np.moveaxis((np.floor(true / raster.resolution) - first).astype(np.intp), -1, 0)
+    origin = (float(first[0] * raster.resolution), float(first[1] * raster.resolution))
+    classes = world.true_classes(origin, raster.resolution, int(row.max()) + 1, int(col.max()) + 1)
+    under: NDArray[np.uint8] = classes[row, col]
+    return under
+
+
+def _frames(
+    fault: Fault, standard: Standard, seed: int, engine: Engine, true_labels: bool
+) -> Iterator[tuple[int, Frame, World, Transform]]:
+    """Number, frame as the robot is told it, world and true pose, of the images that arrive."""
+    camera = standard_camera(engine.card.width, engine.card.height)
+    scenario = Scenario(
+        camera,
+        seed=seed,
+        duration=standard.seconds,
+        fps=standard.fps,
+        robot=standard.robot,  # type: ignore[arg-type]  # checked by Scenario
+        conditions=fault.weather(seed),
+        crowd=fault.crowd,
+    )
+    drive = Drive(scenario)
+    odometry = Odometry(drive.odom_from_base(START_NS), fault)
+    for number, stamp_ns in enumerate(scenario.stamps_ns):
+        true = drive.odom_from_base(stamp_ns)
+        told = odometry.tell(true)
+        if not fault.arrives(number, seed):
+            continue
+        world = drive.world(stamp_ns)
+        view = render(world, camera, fault.seen_from(true, drive.base_from_optical), frame=number)
+        labels = np.repeat(view.labels[..., np.newaxis], 3, axis=-1)
+        image = labels if true_labels else fault.spoil(view.rgb, seed)
+        mount = drive.base_from_optical
+        depth = DepthImage(stamp_ns, view.depth, told @ mount) if standard.depth else None
+        yield number, Frame(stamp_ns, image, "rgb", camera, told, mount, "camera", depth), world, true
+
+
+def standard_camera(width: int, height: int) -> Camera:
+    """62° across, at the network's size: its pixels are judged, not a scaler's."""
+    focal = width / (2 * math.tan(math.radians(62.0) / 2))
+    k = [focal, 0, (width - 1) / 2, 0, focal, (height - 1) / 2, 0, 0, 1]
+    return Camera.from_fields(width, height, "plumb_bob", k, [])
