@@ -20,6 +20,8 @@ from seg_perception.ros.launch_support import camera_topics, dds_environment, gi
 ARGUMENTS = [
     DeclareLaunchArgument("camera", default_value="/camera", description="namespace of the camera's topics"),
     DeclareLaunchArgument("image_topic", default_value="image_raw", description="images, below camera or absolute"),
+    DeclareLaunchArgument("depth_topic", default_value="", description="aligned depth, below camera or absolute"),
+    DeclareLaunchArgument("points_topic", default_value="", description="point cloud (default: the node's own points)"),
     DeclareLaunchArgument("odometry_topic", default_value="/odom", description="used where tf2_ros is not installed"),
     DeclareLaunchArgument("params", default_value=share_file("config/perception.yaml"), description="parameter file"),
     DeclareLaunchArgument("model", default_value="", description="ONNX file (default: the parameter file's)"),
@@ -57,7 +59,8 @@ def _start(context):
             {"use_sim_time": argument("use_sim_time").lower() == "true"},
         ],
         remappings=[
-            *camera_topics(argument("camera"), argument("image_topic")),
+            *camera_topics(argument("camera"), image=argument("image_topic"), depth=argument("depth_topic")),
+            *given(points=argument("points_topic")).items(),
             ("odometry", argument("odometry_topic")),
         ],
         ros_arguments=["--log-level", argument("log_level")],

@@ -12,7 +12,18 @@ from launch_ros.actions import Node
 from seg_perception.ros.launch_support import share_file
 
 # Handed on to perception.launch.py, which describes them.
-HANDED_ON = ("camera", "image_topic", "odometry_topic", "params", "model", "matrix", "image_transport", "log_level")
+HANDED_ON = (
+    "camera",
+    "image_topic",
+    "depth_topic",
+    "points_topic",
+    "odometry_topic",
+    "params",
+    "model",
+    "matrix",
+    "image_transport",
+    "log_level",
+)
 DEFAULTS = {
     "camera": "/camera",
     "image_topic": "image_raw",

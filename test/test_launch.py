@@ -88,7 +88,8 @@ def test_arguments_reach_the_node() -> None:
     _, actions = execute(
         "perception.launch.py", camera="/front/", image_topic="image_rect", model="/m.onnx", backend="onnx_cpu",
         precision="fp16", matrix="/c.yaml", image_transport="compressed", namespace="robot1", use_sim_time="true",
-        log_level="debug", dds_profile="false", odometry_topic="/wheel/odom",
+        log_level="debug", dds_profile="false", odometry_topic="/wheel/odom", depth_topic="aligned_depth",
+        points_topic="/lidar/points",
     )  # fmt: skip
     node = one(actions, made.LifecycleNode)
     _, overrides, time = node.named["parameters"]
@@ -101,7 +102,12 @@ def test_arguments_reach_the_node() -> None:
     }
     assert set(overrides) <= set(PARAMETERS)
     assert time == {"use_sim_time": True} and node.named["namespace"] == "robot1"
-    assert dict(node.named["remappings"]) == {"image": "/front/image_rect", "odometry": "/wheel/odom"}
+    assert dict(node.named["remappings"]) == {
+        "image": "/front/image_rect",
+        "depth": "/front/aligned_depth",
+        "points": "/lidar/points",
+        "odometry": "/wheel/odom",
+    }
     assert node.named["additional_env"] == {}
 
 
@@ -188,7 +194,7 @@ def test_the_profiles_hold_several_large_images() -> None:
 
 def test_small_helpers() -> None:
     assert given(model="", cost_matrix="/c.yaml") == {"cost_matrix": "/c.yaml"}
-    assert camera_topics("/camera", "/elsewhere/image") == [("image", "/elsewhere/image")]
+    assert camera_topics("/camera", image="/elsewhere/image", depth="") == [("image", "/elsewhere/image")]
     base, ours = Path(find("config/nav2_costmap.yaml")), Path(find("config/nav2_costmap.yaml"))
     assert yaml.safe_load(Path(merged_parameters(base, ours)).read_text()) == yaml.safe_load(base.read_text())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+import zlib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -115,6 +116,12 @@ def compressed_depth(values: np.ndarray, a: float = 0.0, b: float = 0.0) -> byte
     return struct.pack("<iff", 1, a, b) + cv2.imencode(".png", values.astype(np.uint16))[1].tobytes()
 
 
+def png_size(width: int, height: int) -> bytes:
+    """The beginning of a PNG's first chunk with its checksum, which covers it (PNG specification, 11.2.2)."""
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 16, 0, 0, 0, 0)
+    return chunk + struct.pack(">I", zlib.crc32(chunk))
+
+
 def test_compressed_depth_is_read_back_as_it_was_quantised() -> None:
     millimetres = np.rint(METRES * 1000)
     metres = decode_compressed_depth("16UC1; compressedDepth png", compressed_depth(millimetres))
@@ -129,6 +136,7 @@ def test_compressed_depth_is_read_back_as_it_was_quantised() -> None:
         ("16UC1; compressedDepth rvl", b"\0" * 40),
         ("16UC1; compressedDepth png", b""),
         ("bgr8; jpeg compressed bgr8", compressed_depth(millimetres)),
+        ("16UC1; compressedDepth png", compressed_depth(millimetres).replace(png_size(3, 2), png_size(10**5, 10**5))),
     ):
         with pytest.raises(ImageError, match="does not hold depth"):
             decode_compressed_depth(image_format, data)

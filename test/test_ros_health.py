@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from seg_perception.ros.engine_keeper import WELL, EngineState
-from seg_perception.ros.health import Health
+from seg_perception.ros.health import Health, Refusal
 from seg_perception.ros.settings import settings_of
 from seg_perception.ros.status import Cause, Level, Status, stale_cause, status_of
 from seg_perception.ros.status_stamps import stamp_problem
@@ -33,7 +33,8 @@ class Camera:
 class Drive:
     """A node on a clock driven by hand, active from second 100 on."""
 
-    def __init__(self) -> None:
+    def __init__(self, mode: str = "auto") -> None:
+        self.settings = settings_of({"projection.mode": mode})
         self.now = 100.0
         self.health = Health()
         self.health.activated(self.now)
@@ -50,11 +51,18 @@ class Drive:
             elif reason is not None:
                 self.health.result(self.now, {"total": 40.0})
 
+    def project(self, projection: str, *refusals: Refusal, count: int = 1) -> None:
+        """So many results, projected one way for these reasons."""
+        for _ in range(count):
+            self.health.projected(projection, refusals)
+            self.go(1 / 16)
+
     def cause(self) -> Cause | None:
         return stale_cause(self.health.figures(self.now), self.camera, STALE_AFTER)
 
     def status(self) -> Status:
-        return status_of(self.health.figures(self.now), self.camera, self.engine, "urban on the CPU", "tf", SETTINGS)
+        figures = self.health.figures(self.now)
+        return status_of(figures, self.camera, self.engine, "urban on the CPU", "tf", self.settings)
 
 
 def test_nothing_is_stale_while_results_come() -> None:
@@ -217,6 +225,54 @@ def test_a_healthy_node_says_so_with_its_figures() -> None:
     }
     assert expected.items() <= status.values.items()
     assert float(status.values["total p99, ms"]) == pytest.approx(40, rel=0.01)
+
+
+NO_POINTS, NO_DEPTH = Refusal("no point cloud", "none."), Refusal("no depth image", "none.")
+GROUNDLESS = Refusal("depth image shows no ground", "check where the camera is.")
+LATE = Refusal("point cloud of another time than the image", "/points: 0.3 s before it.")
+
+
+def test_how_images_are_projected_is_said_and_counted_and_a_robot_without_depth_is_well() -> None:
+    drive = Drive()
+    drive.project("depth", NO_POINTS, count=30)
+    drive.project("plane", NO_POINTS, NO_DEPTH, count=10)
+    status = drive.status()
+    assert status.level == Level.OK
+    assert (
+        status.message == "16.0 images/s in, 16.0 results/s out, projected by plane (no point cloud, no depth image)."
+    )
+    expected = {
+        "projection": "plane (no point cloud, no depth image)",
+        "projected by depth": "30",
+        "projected by plane": "10",
+        "refused: no point cloud": "40",
+        "refused: no depth image": "10",
+    }
+    assert expected.items() <= status.values.items()
+
+
+@pytest.mark.parametrize(
+    ("mode", "refusal", "level"),
+    [
+        ("auto", NO_DEPTH, Level.OK),
+        ("auto", GROUNDLESS, Level.OK),
+        ("auto", LATE, Level.WARN),
+        ("points", LATE, Level.WARN),
+        ("depth", GROUNDLESS, Level.WARN),
+    ],
+)
+def test_a_projection_that_falls_short_is_a_warning_if_asked_for_and_with_auto_if_its_sensor_delivers(
+    mode: str, refusal: Refusal, level: Level
+) -> None:
+    drive = Drive(mode)
+    drive.project("plane", count=95)
+    drive.project("plane", refusal, count=5)
+    assert drive.status().level == Level.OK, "one in twenty"
+    drive.project("plane", refusal, count=25)
+    status = drive.status()
+    assert status.level == level
+    said = f"of the latest 100 results, 30 could not be projected as projection.mode '{mode}' wants: {refusal.detail}"
+    assert (status.message == said) == (level == Level.WARN)
 
 
 def test_a_stale_node_is_an_error_with_the_cause_and_recovers_by_itself() -> None:

@@ -195,6 +195,21 @@ def test_odometry_whose_frames_are_left_out_or_have_a_slash_is_taken(
     assert graph.source.lookup(SECOND, "camera", 2.0)[0].translation[0] == 1.0
 
 
+def test_without_tf_a_sensor_is_placed_where_the_camera_or_the_base_is(start: Callable[..., Graph]) -> None:
+    graph = start()
+    publisher = graph.odometry()
+    publisher.publish(odometry(SECOND, 1.0))
+    publisher.publish(odometry(2 * SECOND, 2.0))
+    between = SECOND + SECOND // 2
+    odom_from_base, base_from_optical = graph.source.lookup(between, "camera", 2.0)
+    on_base = graph.source.sensor(between, "base_link", "camera", 2.0)
+    np.testing.assert_allclose(on_base.translation, [1.5, 0, 0], atol=1e-9)
+    at_camera = graph.source.sensor(between, "camera", "camera", 2.0)
+    np.testing.assert_array_equal(at_camera.translation, (odom_from_base @ base_from_optical).translation)
+    with pytest.raises(GeometryError, match=r"frame_id is 'lidar', and odometry tells only where .*; publish it in"):
+        graph.source.sensor(between, "lidar", "camera", 2.0)
+
+
 def test_after_a_reset_the_past_is_forgotten(start: Callable[..., Graph]) -> None:
     graph = start()
     publisher = graph.odometry()
@@ -335,6 +350,22 @@ def test_a_mount_by_parameter_outranks_that_of_tf(start: Callable[..., Graph]) -
     odom_from_base, base_from_optical = graph.source.lookup(SECOND, "camera", 3.0)
     assert odom_from_base.translation[0] == 1.0
     np.testing.assert_allclose(base_from_optical.translation, MOUNT[:3], atol=1e-12)
+
+
+def test_tf_places_a_sensor_at_its_own_stamp_and_the_mount_the_camera(start: Callable[..., Graph]) -> None:
+    tf2_ros = pytest.importorskip("tf2_ros", reason="tf2_ros is not installed; it comes with a ROS distribution")
+    graph = start(pose_source="tf")
+    fixed = [transform("base_link", "lidar", 0, at(0.5)), transform("base_link", "camera", 0, at(9.0))]
+    tf2_ros.StaticTransformBroadcaster(graph.teller).sendTransform(fixed)
+    moving = tf2_ros.TransformBroadcaster(graph.teller)
+    for second in (1, 2):
+        moving.sendTransform(transform("odom", "base_link", second * SECOND, at(float(second))))
+    lidar = graph.source.sensor(SECOND + SECOND // 4, "lidar", "camera", 3.0)
+    np.testing.assert_allclose(lidar.translation, [1.75, 0, 0], atol=1e-9)
+    camera = graph.source.sensor(SECOND + SECOND // 4, "camera", "camera", 3.0)
+    np.testing.assert_allclose(camera.translation, [1.25 + MOUNT[0], 0, MOUNT[2]], atol=1e-9)
+    with pytest.raises(GeometryError, match=r"no transform from 'radar' to 'odom' after 0\.1 s"):
+        graph.source.sensor(SECOND, "radar", "camera", 0.1)
 
 
 def test_poses_that_are_closed_leave_nothing_on_the_node(tf: tuple[Graph, Any, Any]) -> None:

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 import yaml
 
+from seg_perception.config import PipelineSettings
 from seg_perception.costmap.grid import GridSettings
 from seg_perception.errors import ConfigError
 from seg_perception.geometry.ground import GroundSettings
+from seg_perception.geometry.projection_settings import ProjectionSettings
 from seg_perception.geometry.transforms import mount_to_base_from_optical
 from seg_perception.resources import find
 from seg_perception.risk.cost_matrix import CostMatrix
@@ -39,6 +41,7 @@ def test_without_any_parameter_the_node_runs_what_the_package_ships() -> None:
     assert (settings.alpha, settings.lethal_at, settings.cost_overrides) == (None, None, ())
     assert settings.pipeline.ground == GroundSettings()
     assert settings.pipeline.grid == GridSettings()
+    assert settings.pipeline.projection == ProjectionSettings()
     assert (settings.costmap_rate, settings.stale_after, settings.stale_cost) == (5.0, 1.0, "unknown")
 
 
@@ -47,15 +50,21 @@ def test_every_parameter_reaches_the_settings() -> None:
         "model": "/m.onnx", "model_card": "/c.yaml", "backend": "onnx_cpu", "precision": "fp16", "threads": 3,
         "cost_matrix": "/costs.yaml", "cost_overrides": ["traverse.Grass: 90"],
         "risk.alpha": 0.5, "risk.lethal_at": 200.0,
-        "image_transport": "compressed", "image_reliability": "reliable", "pose_source": "odometry",
+        "image_transport": "compressed", "image_reliability": "reliable", "depth_transport": "compressedDepth",
+        "pose_source": "odometry",
         "odom_frame": "map", "base_frame": "base_footprint",
         "mount": array.array("d", [0.3, 0.1, 1.2, 0.01, 0.2, 0.03]),
         "ground.resolution": 0.2, "ground.min_range": 1.5, "ground.max_range": 25.0, "ground.max_samples": 5000,
         "ground.attitude_error": 0.01, "ground.standing_threshold": 0.6, "ground.standing_depth": 0.5,
+        "projection.mode": "depth", "projection.robot_height": 1.5, "projection.max_step": 0.1,
+        "projection.max_slope": 0.3, "projection.max_gap": 0.5, "projection.min_points": 4,
+        "projection.max_points": 9000, "projection.height_noise": 0.04, "projection.depth_error": 0.003,
+        "projection.points_error": 0.03, "projection.max_time_difference": 0.1,
         "grid.width": 30.0, "grid.height": 40.0, "grid.resolution": 0.2, "grid.half_life": 3.0,
         "grid.prior_strength": 0.02, "grid.min_evidence": 0.3,
         "costmap_rate": 4.0, "expected_cost_encoding": "32FC1",
         "max_image_age": 2.0, "max_image_lead": 0.2, "transform_timeout": 0.3,
+        "ranging_timeout": 0.1,
         "stale_after": 1.5, "stale_cost": "lethal",
     }  # fmt: skip
     assert given.keys() == PARAMETERS.keys()
@@ -64,6 +73,9 @@ def test_every_parameter_reaches_the_settings() -> None:
         assert getattr(settings, field.name) != getattr(untouched, field.name), field.name
     assert settings.pipeline.ground == GroundSettings(0.2, 1.5, 25.0, 5000, 0.01, 0.6, 0.5)
     assert settings.pipeline.grid == GridSettings(30.0, 40.0, 0.2, 3.0, 0.02, 0.3)
+    assert settings.pipeline.projection == ProjectionSettings(
+        "depth", 1.5, 0.1, 0.3, 0.5, 4, 9000, 0.04, 0.003, 0.03, 0.1
+    )
     assert (settings.model, settings.card, settings.cost_matrix) == tuple(
         map(Path, ("/m.onnx", "/c.yaml", "/costs.yaml"))
     )
@@ -73,13 +85,11 @@ def test_every_parameter_reaches_the_settings() -> None:
     np.testing.assert_array_equal(settings.mount.translation, [0.3, 0.1, 1.2])
 
 
-def test_every_setting_of_ground_and_grid_is_a_parameter_with_the_same_default() -> None:
-    for prefix, settings in (("ground", GroundSettings()), ("grid", GridSettings())):
+def test_every_setting_of_the_pipeline_is_a_parameter_with_the_same_default() -> None:
+    for section in fields(PipelineSettings):
+        settings = getattr(PipelineSettings(), section.name)
         for field in fields(settings):
-            entry = PARAMETERS[f"{prefix}.{field.name}"]
-            default = getattr(settings, field.name)
-            assert entry.default == default
-            assert entry.low <= default <= entry.high
+            assert PARAMETERS[f"{section.name}.{field.name}"].default == getattr(settings, field.name)
 
 
 def test_every_number_has_a_range_that_holds_its_default_and_every_parameter_a_sentence() -> None:
@@ -141,6 +151,10 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "too few samples": (
         {"ground.max_samples": 100}, "ground.max_samples is 100; give at least 192, for two bearings.",
+    ),
+    "a robot lower than a step": (
+        {"projection.robot_height": 0.05},
+        "projection.robot_height is 0.05 m; give more than max_step, 0.06 m.",
     ),
     "a grid of too many cells": (
         {"grid.width": 500.0, "grid.height": 500.0},

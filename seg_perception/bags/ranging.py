@@ -14,8 +14,8 @@ from seg_perception.bags.recording import SourceOptions
 from seg_perception.errors import GeometryError, ImageError, PointsError, RecordingError
 from seg_perception.frame import DepthImage, PointCloud
 from seg_perception.geometry.links import stamp_of
-from seg_perception.images.depth import decode_compressed_depth, decode_depth
-from seg_perception.points.raw import decode_points
+from seg_perception.images.depth import depth_of
+from seg_perception.points.raw import points_of
 
 CLOUD = "sensor_msgs/msg/PointCloud2"
 # How drivers name depth that is aligned with the colour image (RealSense; OpenNI, ZED and Azure Kinect). Any other
@@ -133,22 +133,8 @@ class Ranging:
 
     def _depth(self, stamp_ns: int, message: Any) -> DepthImage:
         odom_from_base, base_from_optical = self.poses.at(stamp_ns)
-        if hasattr(message, "format"):
-            metres = decode_compressed_depth(message.format, message.data)
-        else:
-            big = bool(message.is_bigendian)
-            metres = decode_depth(message.height, message.width, message.encoding, big, message.step, message.data)
-        return DepthImage(stamp_ns, metres, odom_from_base @ base_from_optical)
+        return DepthImage(stamp_ns, depth_of(message), odom_from_base @ base_from_optical)
 
     def _points(self, stamp_ns: int, message: Any) -> PointCloud:
         odom_from_sensor = self.poses.sensor_at(message.header.frame_id, stamp_ns)
-        xyz = decode_points(
-            message.height,
-            message.width,
-            message.fields,
-            bool(message.is_bigendian),
-            message.point_step,
-            message.row_step,
-            message.data,
-        )
-        return PointCloud(stamp_ns, xyz, odom_from_sensor)
+        return PointCloud(stamp_ns, points_of(message), odom_from_sensor)

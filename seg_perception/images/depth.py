@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,6 +21,25 @@ DEPTH_ENCODINGS = tuple(_BYTES)
 
 # compressed_depth_image_transport writes before the PNG what quantised it: which way, and two parameters.
 _HEADER = struct.Struct("<iff")
+
+
+def depth_of(message: Any) -> NDArray[np.float32]:
+    """The depth in a sensor_msgs Image, or in a CompressedImage of compressed_depth_image_transport.
+
+    Args:
+        message: of a recording or of ROS; only field names matter.
+
+    Returns:
+        float32 [height, width], m; 0 or not finite where nothing was measured.
+
+    Raises:
+        ImageError: it holds no depth that can be read.
+    """
+    if hasattr(message, "format"):
+        return decode_compressed_depth(message.format, message.data)
+    return decode_depth(
+        message.height, message.width, message.encoding, bool(message.is_bigendian), message.step, message.data
+    )
 
 
 def decode_depth(
@@ -69,7 +89,10 @@ def decode_compressed_depth(image_format: str, data: bytes | memoryview | NDArra
     """
     encoding = image_format.partition(";")[0].strip()
     content = np.frombuffer(data, dtype=np.uint8)
-    picture = cv2.imdecode(content[_HEADER.size :], cv2.IMREAD_UNCHANGED) if content.size > _HEADER.size else None
+    try:
+        picture = cv2.imdecode(content[_HEADER.size :], cv2.IMREAD_UNCHANGED) if content.size > _HEADER.size else None
+    except cv2.error:  # such as a size beyond all bounds
+        picture = None
     if encoding not in _BYTES or picture is None or picture.dtype != np.uint16 or picture.ndim != 2:
         raise ImageError(
             f"format '{image_format}' does not hold depth as a PNG of 16 bits; record the raw depth image."

@@ -15,6 +15,26 @@ _TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"
 _AXES = ("x", "y", "z")
 
 
+def points_of(message: Any) -> NDArray[np.float32]:
+    """The coordinates of a sensor_msgs/PointCloud2, of a recording or of ROS; only field names matter.
+
+    Returns:
+        float32 [N, 3], as `decode_points` gives them.
+
+    Raises:
+        PointsError: see `decode_points`.
+    """
+    return decode_points(
+        message.height,
+        message.width,
+        message.fields,
+        bool(message.is_bigendian),
+        message.point_step,
+        message.row_step,
+        message.data,
+    )
+
+
 def decode_points(
     height: int,
     width: int,

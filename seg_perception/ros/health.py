@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from seg_perception.latency import Durations
@@ -15,6 +15,19 @@ RATE_WINDOW = 5.0
 _LATENCY_WINDOW = 10.0  # s; figures of a minute ago say nothing about now
 _MOST_LATENCIES = 300
 _MOST_OUTCOMES = 100
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why an image could not be projected with what a sensor measured.
+
+    Attributes:
+        reason: a few words, the same for all of a kind, for counting.
+        detail: one sentence about this one.
+    """
+
+    reason: str
+    detail: str
 
 
 @dataclass(frozen=True)
@@ -32,8 +45,11 @@ class Figures:
         result_rate: of those, Hz, lately.
         silent: time without a result, s; 0 while the node is not active.
         drops: reason → number of images.
-        details: reason → the sentence of its latest drop.
+        details: reason → the sentence of its latest drop or refusal.
         recent: for the latest images that were worked on, in order, the reason of the drop; "" for a result.
+        projections: what told where things are → number of results.
+        refusals: reason why a better projection was not used → number of results.
+        recent_projections: for the latest results, in order, the projection and the reasons against better ones.
         busy: how long the image in the network has been there, s; None if none is.
         latencies: stage → ms, of each of the latest results.
     """
@@ -50,6 +66,9 @@ class Figures:
     drops: Mapping[str, int]
     details: Mapping[str, str]
     recent: tuple[str, ...]
+    projections: Mapping[str, int]
+    refusals: Mapping[str, int]
+    recent_projections: tuple[tuple[str, tuple[str, ...]], ...]
     busy: float | None
     latencies: tuple[Mapping[str, float], ...]
 
@@ -111,6 +130,22 @@ class Health:
             self._details[reason] = detail
             self._recent.append(reason)
 
+    def projected(self, projection: str, refusals: Iterable[Refusal]) -> None:
+        """An image has been projected.
+
+        Args:
+            projection: what told where things are.
+            refusals: why better ones were not used.
+        """
+        with self._lock:
+            self._projections[projection] += 1
+            reasons = []
+            for refusal in refusals:
+                self._refusals[refusal.reason] += 1
+                self._details[refusal.reason] = refusal.detail
+                reasons.append(refusal.reason)
+            self._recent_projections.append((projection, tuple(reasons)))
+
     def result(self, now: float, milliseconds: Mapping[str, float]) -> None:
         """An image has become a published result.
 
@@ -152,6 +187,9 @@ class Health:
                 drops=dict(self._drops),
                 details=dict(self._details),
                 recent=tuple(self._recent),
+                projections=dict(self._projections),
+                refusals=dict(self._refusals),
+                recent_projections=tuple(self._recent_projections),
                 busy=None if self._busy_since is None else now - self._busy_since,
                 latencies=tuple(stages for at, stages in latest if now - at <= _LATENCY_WINDOW),
             )
@@ -164,6 +202,9 @@ class Health:
         self._drops: Counter[str] = Counter()
         self._details: dict[str, str] = {}
         self._recent: deque[str] = deque(maxlen=_MOST_OUTCOMES)
+        self._projections: Counter[str] = Counter()
+        self._refusals: Counter[str] = Counter()
+        self._recent_projections: deque[tuple[str, tuple[str, ...]]] = deque(maxlen=_MOST_OUTCOMES)
         self._busy_since = None
 
 

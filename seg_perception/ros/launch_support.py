@@ -38,19 +38,22 @@ def dds_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def given(**parameters: str) -> dict[str, str]:
-    """The parameters that are not empty: an argument that nobody gave must not outrank the parameter file."""
+    """Parameters or remappings that are not empty: an argument that nobody gave must not outrank what there is."""
     return {name: value for name, value in parameters.items() if value}
 
 
-def camera_topics(camera: str, image_topic: str) -> list[tuple[str, str]]:
-    """Remappings of the node's `image`; its `camera_info` is found beside the images.
+def camera_topics(camera: str, **topics: str) -> list[tuple[str, str]]:
+    """Remappings of the node's topics that the camera publishes; `camera_info` is found beside the images.
 
     Args:
         camera: namespace of the camera, such as /camera.
-        image_topic: name of the topic there, or an absolute one.
+        topics: name in the node → name of the topic there, or an absolute one; empty ones are left as they are.
     """
-    topic = image_topic if image_topic.startswith("/") else f"{camera.rstrip('/')}/{image_topic}"
-    return [("image", topic)]
+    return [
+        (name, topic if topic.startswith("/") else f"{camera.rstrip('/')}/{topic}")
+        for name, topic in topics.items()
+        if topic
+    ]
 
 
 def merged_parameters(base: Path, ours: Path) -> str:

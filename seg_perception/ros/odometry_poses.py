@@ -56,6 +56,16 @@ class OdometryPoses:
             raise GeometryError(f"{topic}: no odometry has come yet; check that it is published, and the remapping.")
         raise GeometryError(f"{topic}, waited {timeout:g} s: {missing}")
 
+    def sensor(self, stamp_ns: int, frame: str, optical_frame: str, timeout: float) -> Transform:
+        """See `PoseSource.sensor`; without tf, only the camera's place and the base are known."""
+        if frame not in (optical_frame, self._base):
+            raise GeometryError(
+                f"its frame_id is '{frame}', and odometry tells only where '{self._base}' and the camera "
+                f"('{optical_frame}') are; publish it in one of these frames, or let poses come from tf."
+            )
+        odom_from_base, base_from_optical = self.lookup(stamp_ns, optical_frame, timeout)
+        return odom_from_base if frame == self._base else odom_from_base @ base_from_optical
+
     def describe(self) -> str:
         """One line for diagnostics."""
         return f"{self._subscription.topic_name}, '{self._odom}' to '{self._base}'; mount by parameter"

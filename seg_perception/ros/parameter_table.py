@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 from seg_perception.costmap.grid import GridSettings
 from seg_perception.errors import ConfigError
 from seg_perception.geometry.ground import GroundSettings
+from seg_perception.geometry.projection_settings import ProjectionMode, ProjectionSettings
 from seg_perception.inference.choices import BACKENDS
 from seg_perception.model_card import PRECISIONS
 from seg_perception.yamlfile import did_you_mean
@@ -107,6 +108,20 @@ _GROUND = {
     "standing_depth": (0.01, 5.0, "How far behind its foot a standing thing is marked, m."),
 }  # fmt: skip
 
+# The same for each number of ProjectionSettings.
+_PROJECTION = {
+    "robot_height": (0.05, 20.0, "What hangs higher than this over the ground does not block, m."),
+    "max_step": (0.001, 1.0, "A step, up or down, that the robot drives over, m."),
+    "max_slope": (0.01, 0.78, "Steepest ground that the robot drives on, rad."),
+    "max_gap": (0.01, 5.0, "Unmeasured stretch between two pieces of seen ground that counts as seen, m."),
+    "min_points": (1, 100, "So many points next to each other make an obstacle or a hole."),
+    "max_points": (1000, 2_000_000, "Most points of a depth image; more pixels are thinned out."),
+    "height_noise": (0.001, 0.5, "How far measured ground may lie off its slope, m."),
+    "depth_error": (1e-5, 0.1, "Times the depth squared it is the standard deviation of depth, 1/m."),
+    "points_error": (0.001, 0.5, "Standard deviation of a point's distance, m."),
+    "max_time_difference": (0.001, 1.0, "Between the image and what was measured, s; beyond that it is refused."),
+}
+
 # The same for each field of GridSettings.
 _GRID = {
     "width": (1.0, 500.0, "Extent along x of the odom frame, m."),
@@ -122,14 +137,15 @@ _FIXED = ("ground.max_samples", "grid.width", "grid.height", "grid.resolution")
 
 
 def _of_settings(
-    prefix: str, settings: GroundSettings | GridSettings, table: Mapping[str, tuple[float, float, str]]
+    prefix: str,
+    settings: GroundSettings | ProjectionSettings | GridSettings,
+    table: Mapping[str, tuple[float, float, str]],
 ) -> tuple[NodeParameter, ...]:
-    """One parameter per field, with the field's own default."""
+    """One parameter per field in the table, with the field's own default."""
     parameters = []
-    for field in fields(settings):
-        name, default = f"{prefix}.{field.name}", getattr(settings, field.name)
+    for field, (low, high, description) in table.items():
+        name, default = f"{prefix}.{field}", getattr(settings, field)
         kind: Kind = "integer" if isinstance(default, int) else "double"
-        low, high, description = table[field.name]
         parameters.append(NodeParameter(name, kind, default, description, low, high, read_only=name in _FIXED))
     return tuple(parameters)
 
@@ -185,6 +201,10 @@ GROUPS = (
                 "QoS of the image subscription; auto is best effort until announced images do not arrive.",
                 choices=("auto", "best_effort", "reliable"), read_only=True,
             ),
+            NodeParameter(
+                "depth_transport", "string", "raw", "Whether to take `depth` or `depth/compressedDepth`.",
+                choices=("raw", "compressedDepth"), read_only=True,
+            ),
         ),
     ),
     Group(
@@ -204,6 +224,17 @@ GROUPS = (
         ),
     ),
     Group("Ground: where the image is asked about it", _of_settings("ground", GroundSettings(), _GROUND)),
+    Group(
+        "Projection: where the things in an image are; see docs/projection.md",
+        (
+            NodeParameter(
+                "projection.mode", "string", "auto",
+                "auto takes for each image points, else depth, else flat ground; any other takes that one only.",
+                choices=get_args(ProjectionMode), read_only=True,
+            ),
+            *_of_settings("projection", ProjectionSettings(), _PROJECTION),
+        ),
+    ),
     Group("Grid: what the costmap remembers", _of_settings("grid", GridSettings(), _GRID)),
     Group(
         "Outputs",
@@ -227,6 +258,10 @@ GROUPS = (
             ),
             NodeParameter(
                 "transform_timeout", "double", 0.2, "Longest wait for the transform at an image's stamp, s.", 0.0, 5.0
+            ),
+            NodeParameter(
+                "ranging_timeout", "double", 0.05,
+                "Longest wait for depth and points of an image's time, and for their transforms, s.", 0.0, 1.0,
             ),
             NodeParameter(
                 "stale_after", "double", 1.0, "Without a result for this long the costmap is blanked, s.", 0.1, 60.0

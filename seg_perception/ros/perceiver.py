@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from seg_perception.errors import GeometryError, ImageError, ModelError
+from seg_perception.errors import GeometryError, ImageError, ModelError, ProjectionError
 from seg_perception.frame import Frame
 from seg_perception.geometry.camera import Camera
 from seg_perception.geometry.links import stamp_of
@@ -21,6 +21,7 @@ from seg_perception.ros.camera_input import CameraInput
 from seg_perception.ros.engine_keeper import EngineFailedError
 from seg_perception.ros.loaded import Loaded
 from seg_perception.ros.poses import PoseSource
+from seg_perception.ros.ranging_input import Ranging, RangingInput
 from seg_perception.ros.settings import NodeSettings
 from seg_perception.ros.status_stamps import stamp_problem
 
@@ -59,6 +60,7 @@ class Perceiver:
         loaded: Loaded,
         camera: CameraInput,
         poses: PoseSource,
+        ranging: RangingInput,
         now_ns: Callable[[], int],
         say: Callable[[str], None],
     ) -> None:
@@ -68,6 +70,7 @@ class Perceiver:
             loaded: pipeline, which only the worker's thread may use from here on, publishers, and health.
             camera: for the intrinsics.
             poses: for odom and mount at an image's stamp.
+            ranging: for depth and points of an image's time.
             now_ns: the node's clock.
             say: logs a warning.
         """
@@ -78,6 +81,7 @@ class Perceiver:
         self._health = loaded.health
         self._camera = camera
         self._poses = poses
+        self._ranging = ranging
         self._now_ns = now_ns
         self._say = say
         self._orders = threading.Lock()
@@ -143,9 +147,21 @@ class Perceiver:
         except GeometryError as error:
             raise _Dropped("no transform", str(error)) from None
         laps.lap("transform")
-        frame = Frame(stamp_ns, decoded.pixels, decoded.order, camera, odom_from_base, base_from_optical, frame_id)
+        ranging = self._ranging.at(stamp_ns, frame_id, self._settings)
+        laps.lap("ranging")
+        frame = Frame(
+            stamp_ns,
+            decoded.pixels,
+            decoded.order,
+            camera,
+            odom_from_base,
+            base_from_optical,
+            frame_id,
+            ranging.depth,
+            ranging.points,
+        )
         self._check_motion(frame)
-        result = self._run(frame)
+        result = self._run(frame, ranging)
         laps.add(result.timings_ms)
         if time.monotonic() - arrival.received > self._settings.stale_after:
             raise _Dropped("took too long", f"an image took more than stale_after, {self._settings.stale_after:g} s.")
@@ -154,6 +170,7 @@ class Perceiver:
         self._outputs.publish(message.header, (camera.width, camera.height), result, self._settings)
         laps.lap("publish")
         milliseconds = laps.until(self._now_ns(), stamp_ns)
+        self._health.projected(result.projection, [ranging.explain(reason) for reason in result.refused])
         self._health.result(time.monotonic(), milliseconds)
         self._outputs.publish_latency(stamp_ns, milliseconds)
 
@@ -181,10 +198,13 @@ class Perceiver:
         if moved > _ODOMETRY_NOISE + _FASTEST * (frame.stamp_ns - self._last.stamp_ns) / 1e9:
             self._forget(f"the robot jumped {moved:.3g} m in odom")
 
-    def _run(self, frame: Frame) -> Result:
+    def _run(self, frame: Frame, ranging: Ranging) -> Result:
         self._health.engine_began(time.monotonic())
         try:
             return self._pipeline.process(frame)
+        except ProjectionError as error:
+            refusal = ranging.explain(error.reason)
+            raise _Dropped(refusal.reason, refusal.detail) from None
         except GeometryError as error:
             raise _Dropped("no ground in view", str(error)) from None
         except EngineFailedError as error:

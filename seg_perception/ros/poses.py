@@ -27,6 +27,19 @@ class PoseSource(Protocol):
             GeometryError: not known at this stamp; one sentence says what lacks.
         """
 
+    def sensor(self, stamp_ns: int, frame: str, optical_frame: str, timeout: float) -> Transform:
+        """odom_from_sensor at a stamp; waits for what is still on its way.
+
+        Args:
+            stamp_ns: of what the sensor measured, nanoseconds.
+            frame: its frame_id.
+            optical_frame: frame_id of the images, which is where `lookup` says.
+            timeout: longest wait, s of the steady clock.
+
+        Raises:
+            GeometryError: not known at this stamp; one sentence says what lacks.
+        """
+
     def describe(self) -> str:
         """One line for diagnostics."""
 

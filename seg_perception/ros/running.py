@@ -13,6 +13,7 @@ from seg_perception.ros.camera_input import CameraInput, CameraState
 from seg_perception.ros.loaded import Loaded
 from seg_perception.ros.perceiver import Arrival, Perceiver
 from seg_perception.ros.poses import open_poses
+from seg_perception.ros.ranging_input import RangingInput
 from seg_perception.ros.status import Cause, stale_cause
 from seg_perception.ros.worker import Worker
 
@@ -52,7 +53,8 @@ class Running:
         except ConfigError:
             self._poses.close()
             raise
-        self._perceiver = Perceiver(loaded, self._camera, self._poses, self._now_ns, self._log.warning)
+        self._ranging = RangingInput(node, settings, self._poses)
+        self._perceiver = Perceiver(loaded, self._camera, self._poses, self._ranging, self._now_ns, self._log.warning)
         self._worker = Worker(self._perceiver.process, "perception")
         loaded.outputs.announce(loaded.matrix, self._now_ns())
         loaded.health.activated(time.monotonic())
@@ -82,6 +84,7 @@ class Running:
         self._camera.close()
         if not self._worker.stop(_STOP_TIMEOUT):
             self._log.error("the engine has not answered in time; it is left behind.")
+        self._ranging.close()
         self._poses.close()
         self._loaded.health.deactivated()
         if self._loaded.costmap.blank(self._loaded.settings):
@@ -113,6 +116,7 @@ class Running:
     def _clock_jumped(self, jump: Any) -> None:
         self._worker.clear()
         self._poses.reset()
+        self._ranging.reset()
         seconds = jump.delta.nanoseconds / 1e9
         how = f"was set by {seconds:+.3g} s" if seconds else "was changed for another"
         self._perceiver.reset(f"the node's clock {how}")

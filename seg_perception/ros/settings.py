@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 from seg_perception.config import PipelineSettings
 from seg_perception.costmap.grid import GridSettings
 from seg_perception.geometry.ground import GroundSettings
+from seg_perception.geometry.projection_settings import ProjectionSettings
 from seg_perception.geometry.transforms import Transform, mount_to_base_from_optical
 from seg_perception.inference.choices import Backend
 from seg_perception.model_card import Precision
@@ -18,7 +19,7 @@ from seg_perception.risk.cost_matrix import CostMatrix, read_changes
 from seg_perception.ros.parameter_table import PARAMETERS
 from seg_perception.yamlfile import Section
 
-_Settings = TypeVar("_Settings", GroundSettings, GridSettings)
+_Settings = TypeVar("_Settings", GroundSettings, GridSettings, ProjectionSettings)
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,10 @@ class NodeSettings:
         cost_overrides: single costs that replace those of the file.
         alpha: risk level; None for the file's.
         lethal_at: risk from which on a cell is lethal, nav2 units; None for the file's.
-        pipeline: ground and grid.
+        pipeline: ground, projection and grid.
         image_transport: which image topic to take.
         image_reliability: QoS of its subscription.
+        depth_transport: which depth topic to take.
         pose_source: where poses come from.
         odom_frame: the fixed frame (REP-105).
         base_frame: the robot's frame (REP-105).
@@ -47,6 +49,7 @@ class NodeSettings:
         max_image_age: older images are dropped, s.
         max_image_lead: images further in the future are dropped, s.
         transform_timeout: longest wait for a transform, s.
+        ranging_timeout: longest wait for depth, points and their transforms, s.
         stale_after: time without a result after which the costmap is blanked, s.
         stale_cost: what the field of view becomes then.
     """
@@ -63,6 +66,7 @@ class NodeSettings:
     pipeline: PipelineSettings
     image_transport: Literal["raw", "compressed"]
     image_reliability: Literal["auto", "best_effort", "reliable"]
+    depth_transport: Literal["raw", "compressedDepth"]
     pose_source: Literal["auto", "tf", "odometry"]
     odom_frame: str
     base_frame: str
@@ -72,6 +76,7 @@ class NodeSettings:
     max_image_age: float
     max_image_lead: float
     transform_timeout: float
+    ranging_timeout: float
     stale_after: float
     stale_cost: Literal["unknown", "lethal"]
 
@@ -108,15 +113,20 @@ def settings_of(values: Mapping[str, Any]) -> NodeSettings:
         cost_overrides=checked["cost_overrides"],
         alpha=_unless_negative(checked["risk.alpha"]),
         lethal_at=_unless_negative(checked["risk.lethal_at"]),
-        pipeline=PipelineSettings(_fields(GroundSettings, "ground", checked), _fields(GridSettings, "grid", checked)),
+        pipeline=PipelineSettings(
+            ground=_fields(GroundSettings, "ground", checked),
+            grid=_fields(GridSettings, "grid", checked),
+            projection=_fields(ProjectionSettings, "projection", checked),
+        ),
         mount=_mount(checked["mount"]),
         **{name: checked[name] for name in _TAKEN_AS_THEY_ARE},
     )
 
 
 _TAKEN_AS_THEY_ARE = (
-    "image_transport", "image_reliability", "pose_source", "odom_frame", "base_frame", "costmap_rate",
-    "expected_cost_encoding", "max_image_age", "max_image_lead", "transform_timeout", "stale_after", "stale_cost",
+    "image_transport", "image_reliability", "depth_transport", "pose_source", "odom_frame", "base_frame",
+    "costmap_rate", "expected_cost_encoding", "max_image_age", "max_image_lead", "transform_timeout",
+    "ranging_timeout", "stale_after", "stale_cost",
 )  # fmt: skip
 
 

@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol
 
+from seg_perception.projection import choose
 from seg_perception.ros.engine_keeper import EngineState
 from seg_perception.ros.health import Figures
 from seg_perception.ros.settings import NodeSettings
 
 _MANY_DROPS = 0.1  # of the latest images
 _FEW_IMAGES = 20  # too few to speak of a share
+# What a robot without such a sensor, or with one that does not see the ground, has all the time.
+_EXPECTED = {choose.NO_POINTS, choose.NO_DEPTH, choose.POINTS_NO_GROUND, choose.DEPTH_NO_GROUND}
 _SLOW = 0.8  # of the rate that could be reached
 
 
@@ -142,7 +145,9 @@ def status_of(
     warnings = _warnings(figures, camera, engine, settings)
     if warnings:
         return Status(Level.WARN, " ".join(warnings), values)
-    return Status(Level.OK, f"{figures.image_rate:.1f} images/s in, {figures.result_rate:.1f} results/s out.", values)
+    rates = f"{figures.image_rate:.1f} images/s in, {figures.result_rate:.1f} results/s out"
+    projected = f", projected by {_latest_projection(figures)}" if figures.recent_projections else ""
+    return Status(Level.OK, f"{rates}{projected}.", values)
 
 
 def _no_images(figures: Figures, camera: CameraView) -> Cause:
@@ -152,6 +157,28 @@ def _no_images(figures: Figures, camera: CameraView) -> Cause:
         )
     problem = camera.problem or "check whether the camera itself delivers images."
     return Cause("no images", f"{camera.topic} has a publisher, but for {figures.quiet:.1f} s no image came; {problem}")
+
+
+def _latest_projection(figures: Figures) -> str:
+    projection, reasons = figures.recent_projections[-1]
+    return f"{projection} ({', '.join(reasons)})" if reasons else projection
+
+
+def _projection_warnings(figures: Figures, settings: NodeSettings) -> list[str]:
+    """What falls short of the projection that was asked for; with "auto", of a sensor that delivers."""
+    mode, recent = settings.pipeline.projection.mode, figures.recent_projections
+    refused = Counter(
+        reason for _, reasons in recent for reason in reasons if mode != "auto" or reason not in _EXPECTED
+    )
+    if len(recent) < _FEW_IMAGES or not refused:
+        return []
+    reason, count = refused.most_common(1)[0]
+    if count < _MANY_DROPS * len(recent):
+        return []
+    return [
+        f"of the latest {len(recent)} results, {count} could not be projected as projection.mode '{mode}' wants: "
+        f"{figures.details[reason]}"
+    ]
 
 
 def _warnings(figures: Figures, camera: CameraView, engine: EngineState, settings: NodeSettings) -> list[str]:
@@ -165,6 +192,7 @@ def _warnings(figures: Figures, camera: CameraView, engine: EngineState, setting
             f"images from {camera.topic} arrive only since they are asked for reliably, which costs latency; give the "
             "camera driver more shared memory (config/dds/fastdds_large_images.xml)."
         )
+    warnings += _projection_warnings(figures, settings)
     lost = [reason for reason in figures.recent if reason]
     possible = min(figures.image_rate, settings.costmap_rate)
     if len(figures.recent) < _FEW_IMAGES:
@@ -198,6 +226,10 @@ def _values(
         "results per second": f"{figures.result_rate:.1f}",
     }
     values |= {f"dropped: {reason}": str(count) for reason, count in sorted(figures.drops.items())}
+    if figures.recent_projections:
+        values["projection"] = _latest_projection(figures)
+    values |= {f"projected by {name}": str(count) for name, count in sorted(figures.projections.items())}
+    values |= {f"refused: {reason}": str(count) for reason, count in sorted(figures.refusals.items())}
     for stage, summary in figures.latency().items():
         values |= {f"{stage} {name}, ms": f"{milliseconds:.1f}" for name, milliseconds in summary.items()}
     return values

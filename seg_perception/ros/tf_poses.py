@@ -48,6 +48,13 @@ class TfPoses:
             )
         return odom_from_base, base_from_optical
 
+    def sensor(self, stamp_ns: int, frame: str, optical_frame: str, timeout: float) -> Transform:
+        """See `PoseSource.sensor`."""
+        if frame == optical_frame:  # which a mount may have put elsewhere than tf does
+            odom_from_base, base_from_optical = self.lookup(stamp_ns, optical_frame, timeout)
+            return odom_from_base @ base_from_optical
+        return self._at(self._odom, frame, stamp_ns, time.monotonic() + timeout, timeout)
+
     def describe(self) -> str:
         """One line for diagnostics."""
         mount = "mount by parameter" if self._mount is not None else "mount from tf"

@@ -8,7 +8,9 @@ from typing import Literal
 _LATEST = "reliable, depth 1"
 _LATCHED = "reliable, transient local, depth 1"
 _IMAGE = "best effort, depth 1; reliable, depth 2, when announced images do not arrive"
+_MEASURED = "best effort, depth 5"
 _IMAGE_TYPE = "sensor_msgs/msg/Image"
+_COMPRESSED_TYPE = "sensor_msgs/msg/CompressedImage"
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Topic:
 TOPICS = (
     Topic("image", _IMAGE_TYPE, "in", _IMAGE, "`image_transport` is raw", "The camera's image."),
     Topic(
-        "image/compressed", "sensor_msgs/msg/CompressedImage", "in", _IMAGE, "`image_transport` is compressed",
+        "image/compressed", _COMPRESSED_TYPE, "in", _IMAGE, "`image_transport` is compressed",
         "The camera's image as JPEG or PNG.",
     ),
     Topic(
@@ -43,8 +45,21 @@ TOPICS = (
         "The camera's calibration; the latest counts.",
     ),
     Topic(
+        "depth", _IMAGE_TYPE, "in", _MEASURED, "`projection.mode` is auto or depth, `depth_transport` is raw",
+        "Depth aligned with the camera's image: 16UC1 in mm, or 32FC1 in m.",
+    ),
+    Topic(
+        "depth/compressedDepth", _COMPRESSED_TYPE, "in", _MEASURED,
+        "`projection.mode` is auto or depth, `depth_transport` is compressedDepth",
+        "The same from compressed_depth_image_transport, as PNG.",
+    ),
+    Topic(
+        "points", "sensor_msgs/msg/PointCloud2", "in", _MEASURED, "`projection.mode` is auto or points",
+        "Points of a LiDAR or a stereo camera; any layout with x, y and z.",
+    ),
+    Topic(
         "/tf", "tf2_msgs/msg/TFMessage", "in", "reliable, depth 100", "poses come from tf",
-        "Poses of robot and camera.",
+        "Poses of robot, camera and point clouds.",
     ),
     Topic(
         "/tf_static", "tf2_msgs/msg/TFMessage", "in", "reliable, transient local, depth 100", "poses come from tf",

@@ -1,0 +1,134 @@
+"""Depth images and point clouds: what was measured next to an image in time, placed where its sensor was then."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sensor_msgs.msg import CompressedImage, Image, PointCloud2
+
+from seg_perception.errors import GeometryError, ImageError, PointsError
+from seg_perception.frame import DepthImage, PointCloud
+from seg_perception.geometry.links import stamp_of
+from seg_perception.geometry.transforms import Transform
+from seg_perception.projection import choose
+from seg_perception.ros.health import Refusal
+from seg_perception.ros.poses import PoseSource
+from seg_perception.ros.ranging_stream import DEPTH_IMAGE, POINT_CLOUD, Stream
+from seg_perception.ros.settings import NodeSettings
+
+
+@dataclass(frozen=True, eq=False)
+class Ranging:
+    """What was measured about the time of an image.
+
+    Attributes:
+        depth: depth image, where one can be used.
+        points: point cloud, likewise.
+        refusals: reason that `choose` gives for its absence → why it is absent.
+    """
+
+    depth: DepthImage | None
+    points: PointCloud | None
+    refusals: Mapping[str, Refusal]
+
+    def explain(self, reason: str) -> Refusal:
+        """What lies behind a reason of `choose`."""
+        known = self.refusals.get(reason)
+        return known or Refusal(reason, f"{reason}; {_MENDS.get(reason, 'check the sensor')}.")
+
+
+_MENDS = {
+    choose.POINTS_NO_GROUND: "check where the transforms put the sensor, and whether it looks at the ground",
+    choose.DEPTH_NO_GROUND: "check where 'mount' or tf puts the camera, and whether it looks at the ground",
+    choose.DEPTH_SHAPE: "let the camera driver align depth with colour",
+}
+
+
+class RangingInput:
+    """Subscriptions to what `projection.mode` asks for, and their latest messages.
+
+    The executor's thread takes messages in, the worker's decodes those that an image needs.
+    """
+
+    def __init__(self, node: Any, settings: NodeSettings, poses: PoseSource) -> None:
+        """Subscribe.
+
+        Args:
+            node: the node; its topics `depth`, or with `/compressedDepth` after it, and `points` are subscribed.
+            settings: `projection.mode` and `depth_transport` are read.
+            poses: for odom and sensor at a message's stamp.
+        """
+        self._poses = poses
+        mode = settings.pipeline.projection.mode
+        is_raw = settings.depth_transport == "raw"
+        depth_topic = node.resolve_topic_name("depth") + ("" if is_raw else "/compressedDepth")
+        self._depth = Stream(node, Image if is_raw else CompressedImage, depth_topic, DEPTH_IMAGE, mode)
+        self._points = Stream(node, PointCloud2, node.resolve_topic_name("points"), POINT_CLOUD, mode)
+
+    def at(self, stamp_ns: int, optical_frame: str, settings: NodeSettings) -> Ranging:
+        """What was measured next to an image; waits for what is still on its way.
+
+        Args:
+            stamp_ns: of the image, nanoseconds.
+            optical_frame: frame_id of the image.
+            settings: `max_time_difference` of the projection and `ranging_timeout` are used.
+        """
+        end = time.monotonic() + settings.ranging_timeout
+        cloud = self._measured(self._points, stamp_ns, optical_frame, settings, end)
+        picture = self._measured(self._depth, stamp_ns, optical_frame, settings, end)
+        refusals = {
+            none: answer
+            for none, answer in ((choose.NO_POINTS, cloud), (choose.NO_DEPTH, picture))
+            if isinstance(answer, Refusal)
+        }
+        return Ranging(
+            depth=None if isinstance(picture, Refusal) else DepthImage(*picture),
+            points=None if isinstance(cloud, Refusal) else PointCloud(*cloud),
+            refusals=refusals,
+        )
+
+    def reset(self) -> None:
+        """Forget what was measured: the clock was set back."""
+        for stream in (self._depth, self._points):
+            stream.forget()
+
+    def close(self) -> None:
+        """Unsubscribe."""
+        for stream in (self._depth, self._points):
+            stream.close()
+
+    def _measured(
+        self, stream: Stream, stamp_ns: int, optical_frame: str, settings: NodeSettings, end: float
+    ) -> tuple[int, NDArray[np.float32], Transform] | Refusal:
+        """(stamp, values, odom_from_sensor) of the message next to an image, or why there is none."""
+        limit = settings.pipeline.projection.max_time_difference
+        message = stream.next_to(stamp_ns, round(limit * 1e9), end)
+        if message is None:
+            return stream.absent()
+        measured_ns = stamp_of(message.header)
+        if abs(measured_ns - stamp_ns) > limit * 1e9:
+            return stream.late((measured_ns - stamp_ns) / 1e9, limit)
+        frame = message.header.frame_id.lstrip("/")
+        if stream is self._depth:
+            if frame and optical_frame and frame != optical_frame:
+                return stream.refused(
+                    "of another frame than the image",
+                    f"its frame_id is '{frame}' and that of the images '{optical_frame}', so it is not aligned with "
+                    "them; remap 'depth' to the aligned depth of the camera driver.",
+                )
+            frame = optical_frame
+        elif not frame:
+            return stream.refused("cannot be placed", "it has no header.frame_id; mend its publisher.")
+        try:
+            values = stream.kind.read(message)
+            timeout = max(end - time.monotonic(), 0.0)
+            return measured_ns, values, self._poses.sensor(measured_ns, frame, optical_frame, timeout)
+        except (ImageError, PointsError) as error:
+            return stream.refused("cannot be decoded", str(error))
+        except GeometryError as error:
+            return stream.refused("cannot be placed", str(error))
