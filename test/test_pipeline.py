@@ -11,7 +11,7 @@ import yaml
 from painted_engine import CLASSES, MATRIX, painted_engine, painted_matrix
 
 from seg_perception.config import PipelineSettings, load_settings
-from seg_perception.costmap.grid import GridSettings
+from seg_perception.costmap.grid_settings import GridSettings
 from seg_perception.errors import ConfigError, GeometryError
 from seg_perception.frame import Frame
 from seg_perception.geometry.camera import Camera
@@ -176,6 +176,9 @@ def test_the_shipped_settings_file_lists_every_setting_with_its_default() -> Non
         ("grid: {resolutoin: 0.1}", "did you mean 'resolution'"),
         ("grid: {half_life: 0}", "pipeline.yaml: grid.half_life is 0"),
         ("ground: {max_samples: 1.5}", "must be a whole number"),
+        ("grid: {half_lives: {Car: -1}}", "pipeline.yaml: grid.half_lives.Car is -1"),
+        ("grid: {half_lives: {Car: soon}}", "key 'grid.half_lives.Car': must be a number"),
+        ("grid: {half_lives: [Car]}", "must be a mapping"),
         ("gird: {}", "did you mean 'grid'"),
         ("projection: {mode: lidar}", "pipeline.yaml: projection.mode is 'lidar'; use one of auto, points"),
         ("projection: {max_slope: 1.2}", "less than 0.785"),
@@ -187,3 +190,39 @@ def test_mistakes_in_settings_name_file_and_key(tmp_path: Path, text: str, sente
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=sentence):
         load_settings(path)
+
+
+def test_half_lives_of_single_classes_come_from_the_file_and_must_fit_the_model(
+    tmp_path: Path, matrix: CostMatrix
+) -> None:
+    path = tmp_path / "pipeline.yaml"
+    path.write_text(
+        "grid: {width: 16, height: 16, half_lives: {Box: 0.5}}\nground: {max_samples: 20000}\n", encoding="utf-8"
+    )
+    settings = load_settings(path)
+    assert settings.grid.half_lives == (("Box", 0.5),)
+    pipelines = [
+        Pipeline(painted_engine(each), matrix, each)
+        for each in (settings, replace(settings, grid=replace(settings.grid, half_lives=())))
+    ]
+    away = Transform.from_xyz_rpy(0, 0, 0, 0, 0, np.pi)
+    known = []
+    for pipeline in pipelines:
+        pipeline.process(_frame(Transform.identity(), (3.0, 3.5, -0.3, 0.3)))
+        later = pipeline.process(_frame(away, None, stamp_ns=25 * 10**8))
+        known.append([_at(later, 2.0, 0.0), _at(later, 3.2, 0.0)])
+    assert known[0][0] == known[1][0] >= 0 and known[0][1] == -1 and known[1][1] == 100, "only the box is forgotten"
+    with pytest.raises(ConfigError, match=r"'box' is no class of the model \(did you mean 'Box'"):
+        pipelines[0].use(matrix, replace(settings, grid=replace(settings.grid, half_lives=(("box", 0.5),))))
+
+
+def test_a_restored_pipeline_goes_on_as_the_one_that_was_saved(matrix: CostMatrix) -> None:
+    settings = replace(SETTINGS, grid=replace(SETTINGS.grid, half_lives=(("Box", 0.5),)))
+    box = (3.0, 3.5, -0.3, 0.3)
+    one, other = (Pipeline(painted_engine(settings), matrix, settings) for _ in range(2))
+    one.process(_frame(Transform.identity(), box))
+    other.restore(one.grid.to_arrays())
+    frames = [_frame(Transform.from_xyz_rpy(0.1 * k, 0, 0, 0, 0, 0), box, 10**9 + k * 10**8) for k in (1, 2, 3)]
+    for frame in frames:
+        assert one.process(frame).costmap.tobytes() == other.process(frame).costmap.tobytes()
+    assert one.grid.evidence.tobytes() == other.grid.evidence.tobytes()

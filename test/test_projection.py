@@ -26,7 +26,7 @@ from ray_scenes import (
 )
 
 from seg_perception.config import PipelineSettings
-from seg_perception.costmap.grid import GridSettings
+from seg_perception.costmap.grid_settings import GridSettings
 from seg_perception.errors import GeometryError, ProjectionError
 from seg_perception.frame import DepthImage, Frame, PointCloud
 from seg_perception.geometry.camera import Camera

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
-from seg_perception.costmap.grid import GridSettings
+from seg_perception.costmap.grid_settings import GridSettings
 from seg_perception.errors import ConfigError
 from seg_perception.geometry.ground import GroundSettings
 from seg_perception.geometry.transforms import mount_to_base_from_optical
@@ -53,7 +53,7 @@ def test_every_parameter_reaches_the_settings() -> None:
         "ground.resolution": 0.2, "ground.min_range": 1.5, "ground.max_range": 25.0, "ground.max_samples": 5000,
         "ground.attitude_error": 0.01, "ground.standing_threshold": 0.6, "ground.standing_depth": 0.5,
         "grid.width": 30.0, "grid.height": 40.0, "grid.resolution": 0.2, "grid.half_life": 3.0,
-        "grid.prior_strength": 0.02, "grid.min_evidence": 0.3,
+        "grid.prior_strength": 0.02, "grid.min_evidence": 0.3, "grid.half_lives": ["Pedestrian: 0.5", "Car: 1"],
         "costmap_rate": 4.0, "expected_cost_encoding": "32FC1",
         "max_image_age": 2.0, "max_image_lead": 0.2, "transform_timeout": 0.3,
         "stale_after": 1.5, "stale_cost": "lethal",
@@ -63,7 +63,7 @@ def test_every_parameter_reaches_the_settings() -> None:
     for field in fields(settings):
         assert getattr(settings, field.name) != getattr(untouched, field.name), field.name
     assert settings.pipeline.ground == GroundSettings(0.2, 1.5, 25.0, 5000, 0.01, 0.6, 0.5)
-    assert settings.pipeline.grid == GridSettings(30.0, 40.0, 0.2, 3.0, 0.02, 0.3)
+    assert settings.pipeline.grid == GridSettings(30.0, 40.0, 0.2, 3.0, 0.02, 0.3, (("Pedestrian", 0.5), ("Car", 1.0)))
     assert (settings.model, settings.card, settings.cost_matrix) == tuple(
         map(Path, ("/m.onnx", "/c.yaml", "/costs.yaml"))
     )
@@ -79,7 +79,7 @@ def test_every_setting_of_ground_and_grid_is_a_parameter_with_the_same_default()
             entry = PARAMETERS[f"{prefix}.{field.name}"]
             default = getattr(settings, field.name)
             assert entry.default == default
-            assert entry.low <= default <= entry.high
+            assert entry.kind == "string array" or entry.low <= default <= entry.high
 
 
 def test_every_number_has_a_range_that_holds_its_default_and_every_parameter_a_sentence() -> None:
@@ -100,8 +100,9 @@ def test_whole_numbers_are_taken_for_numbers() -> None:
     assert settings.mount is not None
 
 
-def test_an_empty_text_in_the_list_of_overrides_stands_for_an_empty_list() -> None:
-    assert settings_of({"cost_overrides": [""]}).cost_overrides == ()
+def test_an_empty_text_in_a_list_of_texts_stands_for_an_empty_list() -> None:
+    settings = settings_of({"cost_overrides": [""], "grid.half_lives": [""]})
+    assert settings.cost_overrides == settings.pipeline.grid.half_lives == ()
 
 
 REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
@@ -152,6 +153,17 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
         "parameter 'cost_overrides': 'traverse.Grass 90' is no cost; write it as 'traverse.CLASS: COST' or "
         "'misclassification.DECISION.TRUTH: COST'.",
     ),
+    "a half-life without its time": (
+        {"grid.half_lives": ["Pedestrian"]},
+        "parameter 'grid.half_lives': 'Pedestrian' is no half-life; write it as 'CLASS: SECONDS'.",
+    ),
+    "a half-life given twice": (
+        {"grid.half_lives": ["Car: 1", "Car: 2"]},
+        "parameter 'grid.half_lives': 'Car' is given twice and only one of them can stand.",
+    ),
+    "a half-life of nothing": (
+        {"grid.half_lives": ["Car: 0"]}, "grid.half_lives.Car is 0.0; give a finite number above 0.",
+    ),
     "an override given twice": (
         {"cost_overrides": ["traverse.Grass: 90", "traverse.Grass: 91"]},
         "parameter 'cost_overrides': 'traverse.Grass' is given twice and only one of them can stand.",
@@ -201,6 +213,12 @@ class TestCostMatrix:
                 {"cost_overrides": ["misclassification.Road.Road: 2"]},
                 "parameter 'cost_overrides', key 'misclassification.Road.Road': is the cost of a right answer, which "
                 "'misclassification.correct' sets to 0; remove this entry or change 'correct'.",
+            ),
+            (
+                {"grid.half_lives": ["Pedestrain: 0.5"]},
+                "grid.half_lives: 'Pedestrain' is no class of the model (did you mean 'Pedestrian'?); it has "
+                + ", ".join(CLASSES)
+                + ".",
             ),
             ({"risk.lethal_at": 0.5}, "parameters, key 'risk.lethal_at': is 0.5, but must lie within 1 to 254."),
             ({"cost_matrix": "/no/such.yaml"}, "/no/such.yaml: no such file; check the path."),

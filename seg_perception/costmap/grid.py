@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from seg_perception.costmap.grid_settings import GridSettings
+from seg_perception.costmap.memory import ClassMemory
 from seg_perception.costmap.nav2 import UNKNOWN_COST
 from seg_perception.costmap.raster import Raster
 from seg_perception.errors import ConfigError, GeometryError
@@ -22,59 +23,12 @@ from seg_perception.risk.measures import cvar
 
 NANOSECONDS = 1e9
 
-MOST_CELLS = 4_000_000
-"""A grid of this many cells takes 200 MB for 12 classes and cannot be updated at camera rate."""
-
 OBSTACLE_COST = 10 * LETHAL_COST
 """Cost of driving over what its measured height says is in the way, whatever its class: lethal from a tenth of the
 evidence, as the shipped matrices have it for people."""
 
 FORGOTTEN = 1e-9
 """Counts below this become exactly 0: halved for ever, they would end as denormal floats, which are slow."""
-
-
-@dataclass(frozen=True)
-class GridSettings:
-    """Size and memory of the grid.
-
-    Attributes:
-        width: extent along x of odom, m; rounded to whole cells.
-        height: extent along y of odom, m; rounded to whole cells.
-        resolution: edge of a cell, m. Not finer than the costmap that reads it, or nav2 leaves cells out.
-        half_life: time after which evidence counts half, s. Short forgets what moved, long keeps what left the view.
-        prior_strength: weight of the prior, which holds every class equally likely, in frames. It pulls thinly
-            observed cells towards the mean traversal cost of all classes.
-        min_evidence: frames of evidence below which a cell is unknown.
-    """
-
-    width: float = 20.0
-    height: float = 20.0
-    resolution: float = 0.1
-    half_life: float = 2.0
-    prior_strength: float = 0.01
-    min_evidence: float = 0.2
-
-    def __post_init__(self) -> None:
-        """Refuse sizes and times that make no grid."""
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not (math.isfinite(value) and value > 0.0):
-                raise ConfigError(f"grid.{field.name} is {value}; give a finite number above 0.")
-        if not 1 <= self.rows * self.cols <= MOST_CELLS:
-            raise ConfigError(
-                f"grid.resolution is {self.resolution} m, which cuts {self.width} m x {self.height} m into "
-                f"{self.rows} x {self.cols} cells; choose it so that there are 1 to {MOST_CELLS} cells."
-            )
-
-    @property
-    def rows(self) -> int:
-        """Number of cells along y."""
-        return round(self.height / self.resolution)
-
-    @property
-    def cols(self) -> int:
-        """Number of cells along x."""
-        return round(self.width / self.resolution)
 
 
 class EvidenceGrid:
@@ -93,9 +47,16 @@ class EvidenceGrid:
         stamp_ns: time of the newest frame seen, nanoseconds.
     """
 
-    def __init__(self, settings: GridSettings, class_count: int) -> None:
-        """Make an empty grid around odom's origin for `class_count` classes."""
+    def __init__(self, settings: GridSettings, class_count: int, memory: ClassMemory | None = None) -> None:
+        """Make an empty grid around odom's origin.
+
+        Args:
+            settings: size and memory.
+            class_count: K.
+            memory: what the settings mean for the classes; None for the same half-life for all.
+        """
         self.settings = settings
+        self._memory = memory or ClassMemory(settings.half_life)
         self.evidence = np.zeros((class_count + 1, settings.rows, settings.cols), dtype=np.float32)
         self.first_row = -(settings.rows // 2)
         self.first_col = -(settings.cols // 2)
@@ -106,8 +67,12 @@ class EvidenceGrid:
         """Where the grid lies now."""
         return Raster(self.first_row, self.first_col, *self.evidence.shape[1:], self.settings.resolution)
 
-    def change(self, settings: GridSettings) -> None:
+    def change(self, settings: GridSettings, memory: ClassMemory) -> None:
         """Remember from now on as these settings say.
+
+        Args:
+            settings: with the same cells.
+            memory: what they mean for the classes.
 
         Raises:
             ConfigError: they ask for other cells.
@@ -119,6 +84,7 @@ class EvidenceGrid:
                 f"of {cells[0]} x {cells[1]} of {cells[2]} m; what was seen does not fit there, so start anew."
             )
         self.settings = settings
+        self._memory = memory
 
     def move_to(self, x: float, y: float) -> None:
         """Centre the grid on a point, in whole cells; cells that come into it are empty.
@@ -151,9 +117,9 @@ class EvidenceGrid:
         """
         if stamp_ns <= self.stamp_ns:
             return
-        self.evidence *= np.float32(self._decay(stamp_ns - self.stamp_ns))
-        half_life_ns = self.settings.half_life * NANOSECONDS
-        if stamp_ns // half_life_ns != self.stamp_ns // half_life_ns:  # once a half-life is soon enough
+        self.evidence *= np.float32(self._memory.left(self.evidence, (stamp_ns - self.stamp_ns) / NANOSECONDS))
+        sweep_ns = self._memory.shortest * NANOSECONDS
+        if stamp_ns // sweep_ns != self.stamp_ns // sweep_ns:  # once a half-life is soon enough
             self.evidence[self.evidence < FORGOTTEN] = 0.0
         self.stamp_ns = stamp_ns
 
@@ -173,7 +139,8 @@ class EvidenceGrid:
         class that an image could tell, so an image without heights cannot say that it is gone.
 
         A frame older than the newest one counts as much as it would have, had it come in time; so the order of frames
-        does not matter. A frame older by more than the half-life means that time was set back (a recording started
+        does not matter (where classes have half-lives of their own, but for what a cell forgets while one frame
+        overtakes the other). A frame older by more than the half-life means that time was set back (a recording started
         again, a simulation was reset): what the grid holds is then of another time, and it starts empty.
 
         Args:
@@ -204,8 +171,8 @@ class EvidenceGrid:
             pairs = slot[:, np.newaxis] * outcomes + np.arange(outcomes)
             sums = np.bincount(pairs.ravel(), mass.ravel(), minlength=cells.size * outcomes).reshape(-1, outcomes)
             mass = sums / np.maximum(np.bincount(slot, weight, minlength=cells.size), 1.0)[:, np.newaxis]
-        look = mass * self._decay(self.stamp_ns - stamp_ns)
-        self.evidence.reshape(self.evidence.shape[0], -1)[:outcomes, cells] += look.T.astype(np.float32)
+        look = mass.T * self._memory.left(mass.T, (self.stamp_ns - stamp_ns) / NANOSECONDS)
+        self.evidence.reshape(self.evidence.shape[0], -1)[:outcomes, cells] += look.astype(np.float32)
 
     def costs(self, matrix: CostMatrix) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Risk of driving over each cell, from the posterior class probabilities.
@@ -244,12 +211,15 @@ class EvidenceGrid:
         }
 
     @classmethod
-    def from_arrays(cls, settings: GridSettings, arrays: Mapping[str, NDArray[Any]]) -> EvidenceGrid:
+    def from_arrays(
+        cls, settings: GridSettings, arrays: Mapping[str, NDArray[Any]], memory: ClassMemory | None = None
+    ) -> EvidenceGrid:
         """The grid that `to_arrays` described.
 
         Args:
             settings: the same settings as then.
             arrays: what `to_arrays` gave, or an opened .npz file of it.
+            memory: the same as then.
 
         Returns:
             A grid that goes on exactly as the saved one would have.
@@ -263,15 +233,11 @@ class EvidenceGrid:
                 f"the saved grid has {evidence.shape[1]} x {evidence.shape[2]} cells and the settings ask for "
                 f"{settings.rows} x {settings.cols}; use the settings it was saved with or start anew."
             )
-        grid = cls(settings, evidence.shape[0] - 1)
+        grid = cls(settings, evidence.shape[0] - 1, memory)
         grid.evidence[:] = evidence
         grid.first_row, grid.first_col = (int(index) for index in arrays["first_cell"])
         grid.stamp_ns = int(arrays["stamp_ns"])
         return grid
-
-    def _decay(self, age_ns: int) -> float:
-        """Share of evidence left after `age_ns` nanoseconds."""
-        return float(0.5 ** (age_ns / NANOSECONDS / self.settings.half_life))
 
 
 def _overlap(shift: int, size: int) -> tuple[slice, slice]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from seg_perception.costmap.grid import GridSettings
+from seg_perception.costmap.grid_settings import GridSettings
 from seg_perception.errors import ConfigError
 from seg_perception.geometry.ground import GroundSettings
 from seg_perception.inference.choices import BACKENDS
@@ -115,10 +115,18 @@ _GRID = {
     "half_life": (0.05, 3600.0, "Time after which evidence counts half, s."),
     "prior_strength": (1e-6, 10.0, 'Frames of "could be anything" mixed into every cell.'),
     "min_evidence": (1e-4, 100.0, "Frames of evidence below which a cell is unknown."),
+    "half_lives": (
+        -math.inf,
+        math.inf,
+        'Half-lives of single classes that have another one, each written as "CLASS: SECONDS".',
+    ),
 }
 
 # The network's graph is built for a number of samples, and the costmap's readers for its size.
 _FIXED = ("ground.max_samples", "grid.width", "grid.height", "grid.resolution")
+
+
+_KINDS: dict[type, Kind] = {int: "integer", float: "double", tuple: "string array"}
 
 
 def _of_settings(
@@ -128,7 +136,7 @@ def _of_settings(
     parameters = []
     for field in fields(settings):
         name, default = f"{prefix}.{field.name}", getattr(settings, field.name)
-        kind: Kind = "integer" if isinstance(default, int) else "double"
+        kind = _KINDS[type(default)]
         low, high, description = table[field.name]
         parameters.append(NodeParameter(name, kind, default, description, low, high, read_only=name in _FIXED))
     return tuple(parameters)

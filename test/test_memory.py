@@ -1,0 +1,160 @@
+"""What the grid forgets and how soon, against closed forms and the rule written out plainly."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from seg_perception.costmap.grid import EvidenceGrid
+from seg_perception.costmap.grid_settings import GridSettings
+from seg_perception.costmap.memory import ClassMemory
+from seg_perception.risk.cost_matrix import CostMatrix
+
+ROAD, PERSON, SKY = range(3)
+SECOND = 1_000_000_000
+HERE = np.array([[0.05, 0.05]])
+CELL = (5, 10)
+SETTINGS = GridSettings(width=2.0, height=1.0, resolution=0.1, half_life=2.0, prior_strength=0.1, min_evidence=0.5)
+MATRIX = CostMatrix(
+    classes=("Road", "Person", "Sky"),
+    misclassification=(1 - np.eye(3)).astype(np.float32),
+    traverse=np.array([0.0, 5080.0, 254.0], dtype=np.float32),
+    standing=np.array([False, True, False]),
+    ignore=np.array([False, False, True]),
+    alpha=0.0,
+    lethal_at=254.0,
+    path=Path("matrix.yaml"),
+)
+
+
+def grid_of(**changes: object) -> EvidenceGrid:
+    settings = GridSettings(**{**vars(SETTINGS), **changes})  # type: ignore[arg-type]
+    return EvidenceGrid(settings, 3, ClassMemory.of(settings, MATRIX))
+
+
+def see(grid: EvidenceGrid, person: float, seconds: float, weight: float = 1.0) -> None:
+    """One look at the cell, which shows road but for a share of person."""
+    probabilities = np.float32([[1.0 - person, person, 0.0]])
+    grid.add(HERE, probabilities, np.float32([weight]), round(seconds * SECOND))
+
+
+def cost(grid: EvidenceGrid) -> float:
+    """Of the cell, 255 where unknown."""
+    return float(grid.costs(MATRIX)[0][CELL])
+
+
+def frames(seed: int, count: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray, int]]:
+    """Looks at every cell, one sample each, at uneven times."""
+    generator = np.random.default_rng(seed)
+    y, x = np.mgrid[-0.45:0.5:0.1, -0.95:1.0:0.1]
+    points = np.stack([x.ravel(), y.ravel()], axis=1)
+    stamps = np.cumsum(generator.integers(SECOND // 50, SECOND, count))
+    return [
+        (
+            points,
+            generator.dirichlet(np.ones(3), len(points)).astype(np.float32),
+            generator.random(len(points)).astype(np.float32),
+            int(stamp),
+        )
+        for stamp in stamps
+    ]
+
+
+def test_with_the_defaults_every_count_is_the_plain_rule_to_the_byte() -> None:
+    """Halve by the half-life, add weight times probability, forget what is next to nothing: no more than that."""
+    grid, plain, last = grid_of(), np.zeros((4, 10, 20), np.float32), 0
+    for points, probabilities, weights, stamp in frames(1, 12):
+        grid.add(points, probabilities, weights, stamp)
+        plain *= np.float32(0.5 ** ((stamp - last) / SECOND / 2.0))
+        if stamp // (2 * SECOND) != last // (2 * SECOND):
+            plain[plain < 1e-9] = 0.0
+        look = (probabilities * weights[:, np.newaxis]).astype(np.float64)
+        plain[:3] += look.T.reshape(3, 10, 20).astype(np.float32)
+        last = stamp
+    assert grid.evidence.tobytes() == plain.tobytes()
+
+
+def test_a_cell_fades_with_the_half_lives_of_what_it_holds() -> None:
+    grid = grid_of(half_lives=(("Person", 0.5),))
+    for person, seconds, left in ((0.0, 2.0, 1 / 2), (1.0, 1.0, 1 / 4), (0.25, 1.0, 2 ** -(0.75 / 2 + 0.25 / 0.5))):
+        grid.evidence[:] = 0.0
+        see(grid, person, grid.stamp_ns / SECOND)
+        grid.advance(grid.stamp_ns + round(seconds * SECOND))
+        np.testing.assert_allclose(
+            grid.evidence[(slice(None), *CELL)], np.array([1 - person, person, 0, 0]) * left, rtol=1e-6
+        )
+    assert grid.evidence.sum() == grid.evidence[(slice(None), *CELL)].sum(), "cells that hold nothing keep nothing"
+
+
+def test_half_lives_that_are_all_the_same_are_one_half_life() -> None:
+    named, plain = grid_of(half_lives=(("Person", 2.0), ("Road", 2.0))), grid_of()
+    for frame in frames(2, 6):
+        named.add(*frame)
+        plain.add(*frame)
+    np.testing.assert_allclose(named.evidence, plain.evidence, rtol=1e-5)
+
+
+def test_ageing_in_many_steps_equals_ageing_in_one_whatever_the_classes() -> None:
+    slow, fast = (grid_of(half_lives=(("Person", 0.3), ("Road", 9.0))) for _ in range(2))
+    for grid in (slow, fast):
+        grid.add(*frames(3, 1)[0][:3], SECOND)
+    for step in range(1, 41):
+        slow.advance(SECOND + step * SECOND // 20)
+    fast.advance(3 * SECOND)
+    np.testing.assert_allclose(slow.evidence, fast.evidence, rtol=1e-4)
+
+
+def test_time_alone_never_makes_a_person_road() -> None:
+    grid = grid_of(half_lives=(("Person", 0.2),))
+    for step in range(20):
+        see(grid, 0.0, 1 + 0.1 * step)
+    for step in range(3):
+        see(grid, 0.9, 3 + 0.1 * step)
+    seen = []
+    for step in range(80):
+        grid.advance(round((3.2 + 0.1 * step) * SECOND))
+        seen.append(cost(grid))
+    assert seen[0] == 254.0 and seen[-1] == 255.0 and set(seen) == {254.0, 255.0}, "lethal, then unknown, never free"
+
+
+def test_a_steady_view_is_remembered_as_it_is_seen() -> None:
+    grid = grid_of(half_lives=(("Person", 0.2),), prior_strength=1e-6)
+    for step in range(100):
+        see(grid, 0.04, 1 + 0.1 * step)
+    assert math.isclose(cost(grid), 0.04 * 5080, rel_tol=1e-3)
+
+
+def test_people_are_forgotten_sooner_than_road_once_road_is_seen() -> None:
+    def frames_until_free(**changes: object) -> int:
+        grid = grid_of(**changes)
+        for step in range(50):
+            see(grid, 1.0, 1 + 0.1 * step)
+        for step in range(200):
+            see(grid, 0.0, 6 + 0.1 * step)
+            if cost(grid) < 254.0:
+                return step + 1
+        raise AssertionError("never")
+
+    assert 2 * frames_until_free(half_lives=(("Person", 0.5),)) < frames_until_free()
+
+
+def test_what_fades_fast_ends_as_exactly_nothing_and_not_as_slow_denormal_numbers() -> None:
+    grid = grid_of(half_life=3600.0, half_lives=(("Person", 0.05),))
+    see(grid, 1.0, 1.0)
+    for step in range(200):
+        grid.advance(SECOND + step * SECOND // 10)
+        left = grid.evidence[grid.evidence > 0.0]
+        assert not left.size or left.min() > np.finfo(np.float32).tiny
+    assert not grid.evidence.any()
+
+
+def test_a_late_frame_of_one_cell_counts_as_if_it_had_come_in_time() -> None:
+    changes = {"half_lives": (("Person", 0.5),)}
+    late, early = grid_of(**changes), grid_of(**changes)
+    late.advance(2 * SECOND)
+    see(late, 0.3, 1.0)
+    see(early, 0.3, 1.0)
+    early.advance(2 * SECOND)
+    np.testing.assert_allclose(late.evidence, early.evidence, rtol=1e-6)
