@@ -158,3 +158,80 @@ def test_a_late_frame_of_one_cell_counts_as_if_it_had_come_in_time() -> None:
     see(early, 0.3, 1.0)
     early.advance(2 * SECOND)
     np.testing.assert_allclose(late.evidence, early.evidence, rtol=1e-6)
+
+
+class TestClearing:
+    """What was seen to stand, and then not to."""
+
+    def test_a_person_who_walks_away_leaves_a_free_cell_after_as_many_frames_as_the_formula_says(self) -> None:
+        decay, clearing, stood = 0.5 ** (0.1 / 2.0), 0.5, 0.0
+        grid = grid_of(clearing=clearing, prior_strength=1e-9)
+        for step in range(30):
+            see(grid, 1.0, 1 + 0.1 * step)
+            stood = stood * decay + 1.0
+        for n in range(1, 10):
+            see(grid, 0.0, 3.9 + 0.1 * n)
+            left, ground = stood * (decay * (1 - clearing)) ** n, (1 - decay**n) / (1 - decay)
+            share = left / (left + ground)
+            expected = 254.0 if share * 5080 >= 254.0 else share * 5080
+            assert math.isclose(cost(grid), expected, rel_tol=1e-4), n
+        assert cost(grid) < 254.0
+
+    def test_one_clear_look_with_clearing_of_one_takes_all(self) -> None:
+        grid = grid_of(clearing=1.0)
+        see(grid, 1.0, 1.0)
+        see(grid, 0.0, 1.1)
+        assert grid.evidence[PERSON].max() == 0.0 and grid.evidence[ROAD].max() > 0.9
+
+    def test_two_half_looks_clear_as_much_as_a_whole_one(self) -> None:
+        half, whole = grid_of(clearing=0.7, half_life=1e6), grid_of(clearing=0.7, half_life=1e6)
+        for grid, looks in ((half, (0.5, 0.5)), (whole, (1.0,))):
+            see(grid, 1.0, 1.0)
+            for number, weight in enumerate(looks, start=1):
+                see(grid, 0.0, 1.0 + number, weight)
+        np.testing.assert_allclose(half.evidence, whole.evidence, rtol=1e-5)
+
+    def test_without_a_look_nothing_is_cleared(self) -> None:
+        clearing, plain = grid_of(clearing=0.9), grid_of()
+        sky, unseen = np.float32([[0.0, 0.0, 1.0]]), np.float32([[1.0, 0.0, 0.0]])
+        for grid in (clearing, plain):
+            see(grid, 1.0, 1.0)
+            grid.add(HERE, unseen, np.float32([0.0]), round(1.1 * SECOND))
+            grid.add(HERE + 0.5, unseen, np.float32([1.0]), round(1.2 * SECOND))
+            grid.add(HERE, np.float32([[math.nan, 0.0, 0.0]]), np.float32([1.0]), round(1.3 * SECOND))
+            grid.add(HERE, sky, np.float32([1.0]), round(1.4 * SECOND))
+            grid.advance(2 * SECOND)
+        assert clearing.evidence[PERSON].tobytes() == plain.evidence[PERSON].tobytes()
+
+    def test_a_steady_view_is_remembered_as_it_is_seen(self) -> None:
+        for person in (0.0, 0.04, 0.3, 0.7):
+            grid = grid_of(clearing=0.8, prior_strength=1e-9)
+            for step in range(60):
+                see(grid, person, 1 + 0.1 * step)
+            total = grid.evidence.sum()
+            assert math.isclose(grid.evidence[PERSON].sum() / total, person, abs_tol=1e-5)
+
+    def test_a_frame_that_comes_late_or_from_the_same_moment_undoes_nothing(self) -> None:
+        for stamp in (1.5, 2.0):
+            clearing, plain = grid_of(clearing=0.9), grid_of()
+            for grid in (clearing, plain):
+                see(grid, 1.0, 2.0)
+                see(grid, 0.0, stamp)
+            assert clearing.evidence.tobytes() == plain.evidence.tobytes()
+
+    def test_an_obstacle_told_by_its_height_goes_when_heights_are_measured_again_and_only_then(self) -> None:
+        grid, road = grid_of(clearing=1.0), np.float32([[1.0, 0.0, 0.0, 0.0]])
+        grid.add(HERE, np.float32([[0.0, 0.3, 0.0, 0.7]]), np.float32([1.0]), SECOND)
+        see(grid, 0.0, 1.1)
+        assert grid.evidence[-1].max() > 0.6 and cost(grid) == 254.0
+        grid.add(HERE, road, np.float32([1.0]), round(1.2 * SECOND))
+        assert grid.evidence[[PERSON, -1]].max() == 0.0 and cost(grid) < 254.0
+
+    def test_several_samples_of_a_cell_clear_as_the_one_look_that_they_are(self) -> None:
+        several, one = grid_of(clearing=0.5), grid_of(clearing=0.5)
+        for grid, count in ((several, 5), (one, 1)):
+            see(grid, 1.0, 1.0)
+            grid.add(
+                np.repeat(HERE, count, axis=0), np.float32([[1, 0, 0]] * count), np.ones(count, np.float32), 2 * SECOND
+            )
+        np.testing.assert_allclose(several.evidence, one.evidence, rtol=1e-6)

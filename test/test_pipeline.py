@@ -179,6 +179,7 @@ def test_the_shipped_settings_file_lists_every_setting_with_its_default() -> Non
         ("grid: {half_lives: {Car: -1}}", "pipeline.yaml: grid.half_lives.Car is -1"),
         ("grid: {half_lives: {Car: soon}}", "key 'grid.half_lives.Car': must be a number"),
         ("grid: {half_lives: [Car]}", "must be a mapping"),
+        ("grid: {clearing: 1.5}", "pipeline.yaml: grid.clearing is 1.5; give a share from 0 to 1"),
         ("gird: {}", "did you mean 'grid'"),
         ("projection: {mode: lidar}", "pipeline.yaml: projection.mode is 'lidar'; use one of auto, points"),
         ("projection: {max_slope: 1.2}", "less than 0.785"),
@@ -226,3 +227,19 @@ def test_a_restored_pipeline_goes_on_as_the_one_that_was_saved(matrix: CostMatri
     for frame in frames:
         assert one.process(frame).costmap.tobytes() == other.process(frame).costmap.tobytes()
     assert one.grid.evidence.tobytes() == other.grid.evidence.tobytes()
+
+
+def test_what_walks_away_is_cleared_where_ground_is_seen_again_and_stays_where_it_is_hidden(matrix: CostMatrix) -> None:
+    far, near = (4.0, 4.3, -0.3, 0.3), (2.0, 2.3, -0.6, 0.6)
+
+    def costs(clearing: float, then: tuple[float, float, float, float] | None) -> list[int]:
+        settings = replace(SETTINGS, grid=replace(SETTINGS.grid, clearing=clearing))
+        pipeline, here = Pipeline(painted_engine(settings), matrix, settings), Transform.identity()
+        boxes = [far] * 10 + [then] * 8
+        results = [pipeline.process(_frame(here, box, 10**9 + k * 10**8)) for k, box in enumerate(boxes)]
+        return [_at(result, 4.15, 0.0) for result in results[9:]]
+
+    gone, hidden = costs(0.6, None), costs(0.6, near)
+    assert gone[0] == 100 and max(gone[-3:]) < 10, "ground is seen there again"
+    assert set(hidden) == {100}, "a box before it hides it"
+    assert set(costs(0.0, None)) == {100}, "time alone takes longer"

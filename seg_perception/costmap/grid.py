@@ -23,6 +23,9 @@ from seg_perception.risk.measures import cvar
 
 NANOSECONDS = 1e9
 
+NEVER = np.iinfo(np.int64).min
+"""Time at which a cell was seen that was not."""
+
 OBSTACLE_COST = 10 * LETHAL_COST
 """Cost of driving over what its measured height says is in the way, whatever its class: lethal from a tenth of the
 evidence, as the shipped matrices have it for people."""
@@ -44,6 +47,8 @@ class EvidenceGrid:
             that only their height gave away: what stands up or drops off and shows a class that does not stand.
         first_row: row of odom's cell raster that is row 0 here.
         first_col: column of odom's cell raster that is column 0 here.
+        seen_ns: int64 [rows, cols], time of the newest frame that showed something of the cell, nanoseconds; NEVER
+            where none did.
         stamp_ns: time of the newest frame seen, nanoseconds.
     """
 
@@ -58,6 +63,7 @@ class EvidenceGrid:
         self.settings = settings
         self._memory = memory or ClassMemory(settings.half_life)
         self.evidence = np.zeros((class_count + 1, settings.rows, settings.cols), dtype=np.float32)
+        self.seen_ns = np.full((settings.rows, settings.cols), NEVER, dtype=np.int64)
         self.first_row = -(settings.rows // 2)
         self.first_col = -(settings.cols // 2)
         self.stamp_ns = 0
@@ -105,9 +111,10 @@ class EvidenceGrid:
             return
         to_rows, from_rows = _overlap(first_row - self.first_row, rows)
         to_cols, from_cols = _overlap(first_col - self.first_col, cols)
-        moved = np.zeros_like(self.evidence)
+        moved, seen_ns = np.zeros_like(self.evidence), np.full_like(self.seen_ns, NEVER)
         moved[:, to_rows, to_cols] = self.evidence[:, from_rows, from_cols]
-        self.evidence, self.first_row, self.first_col = moved, first_row, first_col
+        seen_ns[to_rows, to_cols] = self.seen_ns[from_rows, from_cols]
+        self.evidence, self.seen_ns, self.first_row, self.first_col = moved, seen_ns, first_row, first_col
 
     def advance(self, stamp_ns: int) -> None:
         """Let evidence age to a later time; an earlier one changes nothing.
@@ -135,13 +142,17 @@ class EvidenceGrid:
         The samples of one frame that fall into one cell share the frame's light, blur and pose error, so they are one
         look and not many: a cell gains their weighted mean probability times min(1, sum of weights), at most one count.
 
+        Where the settings ask for clearing, the look first takes away standing things that it shows to have gone
+        (`ClassMemory.clear`), unless a frame as new has shown something of the cell: what that one saw is not undone.
+
         Where heights were not measured (K columns), cells that hold evidence of an obstacle are left alone: it shows no
         class that an image could tell, so an image without heights cannot say that it is gone.
 
         A frame older than the newest one counts as much as it would have, had it come in time; so the order of frames
-        does not matter (where classes have half-lives of their own, but for what a cell forgets while one frame
-        overtakes the other). A frame older by more than the half-life means that time was set back (a recording started
-        again, a simulation was reset): what the grid holds is then of another time, and it starts empty.
+        does not matter. (It does a little where classes have half-lives of their own, for what a cell forgets while one
+        frame overtakes the other, and with clearing, which a late frame does not do.) A frame older by more than the
+        half-life means that time was set back (a recording started again, a simulation was reset): what the grid holds
+        is then of another time, and it starts empty.
 
         Args:
             points: float64 [M, 2], (x, y) in odom, m. Points outside the grid are left out.
@@ -152,6 +163,7 @@ class EvidenceGrid:
         """
         if self.stamp_ns - stamp_ns > self.settings.half_life * NANOSECONDS:
             self.evidence[:] = 0.0
+            self.seen_ns[:] = NEVER
             self.stamp_ns = stamp_ns
         self.advance(stamp_ns)
         outcomes, (rows, cols) = probabilities.shape[1], self.evidence.shape[1:]
@@ -171,8 +183,16 @@ class EvidenceGrid:
             pairs = slot[:, np.newaxis] * outcomes + np.arange(outcomes)
             sums = np.bincount(pairs.ravel(), mass.ravel(), minlength=cells.size * outcomes).reshape(-1, outcomes)
             mass = sums / np.maximum(np.bincount(slot, weight, minlength=cells.size), 1.0)[:, np.newaxis]
+        evidence, seen_ns = self.evidence.reshape(self.evidence.shape[0], -1), self.seen_ns.ravel()
+        if self.settings.clearing:
+            newer = seen_ns[cells] < stamp_ns
+            here, shown = cells[newer], mass[newer]
+            held = evidence[:, here]
+            self._memory.clear(held, shown.T, self.settings.clearing)
+            evidence[:, here] = held
         look = mass.T * self._memory.left(mass.T, (self.stamp_ns - stamp_ns) / NANOSECONDS)
-        self.evidence.reshape(self.evidence.shape[0], -1)[:outcomes, cells] += look.astype(np.float32)
+        evidence[:outcomes, cells] += look.astype(np.float32)
+        seen_ns[cells] = np.maximum(seen_ns[cells], stamp_ns)
 
     def costs(self, matrix: CostMatrix) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Risk of driving over each cell, from the posterior class probabilities.
@@ -206,6 +226,7 @@ class EvidenceGrid:
         """Everything the grid remembers, as arrays that np.savez keeps exactly."""
         return {
             "evidence": self.evidence.copy(),
+            "seen_ns": self.seen_ns.copy(),
             "first_cell": np.array([self.first_row, self.first_col], dtype=np.int64),
             "stamp_ns": np.array(self.stamp_ns, dtype=np.int64),
         }
@@ -234,7 +255,7 @@ class EvidenceGrid:
                 f"{settings.rows} x {settings.cols}; use the settings it was saved with or start anew."
             )
         grid = cls(settings, evidence.shape[0] - 1, memory)
-        grid.evidence[:] = evidence
+        grid.evidence[:], grid.seen_ns[:] = evidence, arrays["seen_ns"]
         grid.first_row, grid.first_col = (int(index) for index in arrays["first_cell"])
         grid.stamp_ns = int(arrays["stamp_ns"])
         return grid

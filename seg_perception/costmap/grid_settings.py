@@ -25,6 +25,8 @@ class GridSettings:
             observed cells towards the mean traversal cost of all classes.
         min_evidence: frames of evidence below which a cell is unknown.
         half_lives: half-lives of single classes that have another one, (name, s) each: people leave, pavement stays.
+        clearing: share of the evidence of standing things that one clear look at ground in their place takes
+            away; 0 leaves it to time.
     """
 
     width: float = 20.0
@@ -34,10 +36,14 @@ class GridSettings:
     prior_strength: float = 0.01
     min_evidence: float = 0.2
     half_lives: tuple[tuple[str, float], ...] = ()
+    clearing: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse sizes and times that make no grid."""
         numbers = {field.name: getattr(self, field.name) for field in fields(self)}
+        clearing = numbers.pop("clearing")
+        if not 0.0 <= clearing <= 1.0:
+            raise ConfigError(f"grid.clearing is {clearing}; give a share from 0 to 1.")
         numbers.update({f"half_lives.{name}": value for name, value in numbers.pop("half_lives")})
         for name, value in numbers.items():
             if not (math.isfinite(value) and value > 0.0):

@@ -1,4 +1,4 @@
-"""How the grid forgets, class by class."""
+"""How the grid forgets, class by class: with time, and where it sees that something has gone."""
 
 from __future__ import annotations
 
@@ -25,10 +25,14 @@ class ClassMemory:
     Attributes:
         half_life: of everything that has none of its own, s.
         own: (class index, half-life in s) of each class that has one.
+        standing: indices of the classes that rise from the ground, and K, that of obstacles told by their height.
+        ground: indices of the classes that do not, the ignored ones left out.
     """
 
     half_life: float
     own: tuple[tuple[int, float], ...] = ()
+    standing: tuple[int, ...] = ()
+    ground: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, settings: GridSettings, matrix: CostMatrix) -> ClassMemory:
@@ -44,7 +48,9 @@ class ClassMemory:
                     f"it has {', '.join(matrix.classes)}."
                 )
         own = tuple((matrix.classes.index(name), half_life) for name, half_life in settings.half_lives)
-        return cls(settings.half_life, own)
+        standing = (*np.flatnonzero(matrix.standing).tolist(), len(matrix.classes))
+        ground = tuple(np.flatnonzero(~matrix.standing & ~matrix.ignore).tolist())
+        return cls(settings.half_life, own, standing, ground)
 
     @property
     def shortest(self) -> float:
@@ -72,3 +78,24 @@ class ClassMemory:
         total = np.maximum(evidence.sum(axis=0), np.finfo(evidence.dtype).tiny)
         left: NDArray[np.floating[Any]] = np.exp2(-seconds * (faster / total + 1 / self.half_life))
         return left
+
+    def clear(self, evidence: NDArray[np.float32], look: NDArray[np.float64], clearing: float) -> None:
+        """Take standing things away where ground is seen in their place; in place, before the look is added.
+
+        Of a look that adds g counts of ground and s of standing things to a cell that holds G and S, s / g G of S is
+        what a view like this one would have left there, and stays. The rest is of something that has gone, or of a
+        mistake: (1 - clearing)^g of it is left. So thin looks clear little, looks at something that stands clear
+        nothing, and a view that stays as it is changes nothing.
+
+        Args:
+            evidence: [K + 1, M], of the cells.
+            look: [K, M] or, where heights were measured, [K + 1, M]: what it adds to each. Without heights, obstacles
+                told by their height are left alone.
+            clearing: 0..1.
+        """
+        standing = [index for index in self.standing if index < len(look)]
+        seen, held = look[list(self.ground)].sum(axis=0), evidence[list(self.ground)].sum(axis=0)
+        stood = evidence[standing].sum(axis=0)
+        agrees = look[standing].sum(axis=0) * held / np.maximum(seen, np.finfo(look.dtype).tiny)
+        gone = np.maximum(1 - agrees / np.maximum(stood, np.finfo(evidence.dtype).tiny), 0)
+        evidence[standing] *= (1 - (1 - (1 - clearing) ** seen) * gone).astype(np.float32)

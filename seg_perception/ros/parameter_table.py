@@ -120,6 +120,7 @@ _GRID = {
         math.inf,
         'Half-lives of single classes that have another one, each written as "CLASS: SECONDS".',
     ),
+    "clearing": (0.0, 1.0, "Share of standing things that one clear look at ground in their place takes away."),
 }
 
 # The network's graph is built for a number of samples, and the costmap's readers for its size.
