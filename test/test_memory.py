@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from seg_perception.costmap.grid import EvidenceGrid
 from seg_perception.costmap.grid_settings import GridSettings
@@ -235,3 +237,63 @@ class TestClearing:
                 np.repeat(HERE, count, axis=0), np.float32([[1, 0, 0]] * count), np.ones(count, np.float32), 2 * SECOND
             )
         np.testing.assert_allclose(several.evidence, one.evidence, rtol=1e-6)
+
+
+class TestDoubt:
+    """Evidence enough, and yet no saying what it is of."""
+
+    CHEAP = replace(MATRIX, traverse=np.array([0.0, 200.0, 254.0], dtype=np.float32))
+
+    @pytest.mark.parametrize("person", [0.0, 0.02, 0.1, 0.3, 0.5])
+    def test_a_cell_is_unknown_exactly_above_the_entropy_worked_out_by_hand(self, person: float) -> None:
+        masses = [(person + 0.05) / 1.1, (1 - person + 0.05) / 1.1]  # one look and a prior of 0.1 for two classes
+        share = -sum(mass * math.log(mass) for mass in masses) / math.log(3)  # Road, Person, obstacle; Sky is ignored
+        for limit, known in ((share - 1e-3, False), (share + 1e-3, True)):
+            grid = grid_of(max_entropy=limit)
+            see(grid, person, 1.0)
+            assert grid.costs(self.CHEAP)[1][CELL] == known
+            assert (grid.costs(self.CHEAP)[0][CELL] == 255.0) == (not known)
+
+    def test_what_is_lethal_stays_lethal_in_doubt(self) -> None:
+        grid = grid_of(max_entropy=0.1)
+        see(grid, 0.5, 1.0)
+        assert cost(grid) == 254.0
+
+    def test_a_limit_of_one_lets_every_doubt_pass(self) -> None:
+        grid = grid_of()
+        grid.evidence[:] = 1.0
+        known = replace(self.CHEAP, traverse=np.zeros(3, np.float32), lethal_at=2000.0)
+        assert grid.costs(known)[1].all()
+
+
+class TestAge:
+    """When each cell was last seen."""
+
+    def test_age_is_the_time_since_a_cell_was_last_seen_wherever_the_grid_has_moved(self) -> None:
+        grid = grid_of()
+        see(grid, 0.0, 1.0)
+        grid.add(HERE + 0.2, np.float32([[1, 0, 0]]), np.float32([0.1]), round(2.5 * SECOND))
+        see(grid, 0.0, 2.0)  # a late frame
+        grid.move_to(0.35, 0.15)
+        grid.advance(4 * SECOND)
+        age, row, col = grid.age(), CELL[0] - 1, CELL[1] - 3
+        assert age[row, col] == 2.0 and age[row + 2, col + 2] == 1.5
+        assert np.isinf(age).sum() == age.size - 2, "all others were never seen"
+
+    def test_what_gives_no_evidence_is_not_seen(self) -> None:
+        grid = grid_of()
+        see(grid, 0.0, 1.0, weight=0.0)
+        grid.add(HERE, np.float32([[math.nan, 0, 0]]), np.float32([1.0]), SECOND)
+        assert np.isinf(grid.age()).all()
+
+    def test_it_starts_anew_when_time_is_set_back(self) -> None:
+        grid = grid_of()
+        see(grid, 0.0, 100.0)
+        grid.add(HERE + 0.2, np.float32([[1, 0, 0]]), np.float32([1.0]), SECOND)
+        assert np.isfinite(grid.age()).sum() == 1 and grid.age().min() == 0.0
+
+    def test_a_saved_grid_keeps_it(self) -> None:
+        grid = grid_of()
+        see(grid, 0.0, 1.0)
+        grid.advance(3 * SECOND)
+        assert EvidenceGrid.from_arrays(SETTINGS, grid.to_arrays()).age().tobytes() == grid.age().tobytes()

@@ -180,6 +180,8 @@ def test_the_shipped_settings_file_lists_every_setting_with_its_default() -> Non
         ("grid: {half_lives: {Car: soon}}", "key 'grid.half_lives.Car': must be a number"),
         ("grid: {half_lives: [Car]}", "must be a mapping"),
         ("grid: {clearing: 1.5}", "pipeline.yaml: grid.clearing is 1.5; give a share from 0 to 1"),
+        ("grid: {max_entropy: 1.5}", "pipeline.yaml: grid.max_entropy is 1.5; give a share up to 1"),
+        ("grid: {max_entropy: 0}", "pipeline.yaml: grid.max_entropy is 0"),
         ("gird: {}", "did you mean 'grid'"),
         ("projection: {mode: lidar}", "pipeline.yaml: projection.mode is 'lidar'; use one of auto, points"),
         ("projection: {max_slope: 1.2}", "less than 0.785"),

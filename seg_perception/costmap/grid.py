@@ -19,7 +19,7 @@ from seg_perception.costmap.nav2 import UNKNOWN_COST
 from seg_perception.costmap.raster import Raster
 from seg_perception.errors import ConfigError, GeometryError
 from seg_perception.risk.cost_matrix import LETHAL_COST, CostMatrix
-from seg_perception.risk.measures import cvar
+from seg_perception.risk.measures import cvar, entropy
 
 NANOSECONDS = 1e9
 
@@ -201,12 +201,15 @@ class EvidenceGrid:
         classes have no part in it: a cell that only ever showed sky has no evidence. Obstacles have no part in the
         prior, since they are measured; their cost is OBSTACLE_COST.
 
+        Doubt about the class is measured by the entropy of the posterior, as a share of that of an even one over all
+        classes not ignored and obstacles. A lethal cell stays lethal in doubt: whichever it is, it is in the way.
+
         Args:
             matrix: traversal costs, risk level, and which classes to ignore.
 
         Returns:
             Costs float32 [rows, cols] in nav2 units, 254 where the risk reaches `matrix.lethal_at` and 255 where
-            unknown; and known bool [rows, cols], True where there is evidence enough.
+            unknown; and known bool [rows, cols], True where there is evidence enough and no more doubt than allowed.
         """
         kept = ~matrix.ignore
         prior = np.float32(self.settings.prior_strength / kept.sum())
@@ -217,10 +220,21 @@ class EvidenceGrid:
         known = total >= np.float32(self.settings.min_evidence + self.settings.prior_strength)
         posterior /= total
         traverse = np.append(matrix.traverse, np.float32(OBSTACLE_COST))
-        risk = cvar(np.moveaxis(posterior, 0, -1), traverse, matrix.alpha)
-        risk[risk >= matrix.lethal_at] = LETHAL_COST
+        by_cell = np.moveaxis(posterior, 0, -1)
+        risk = cvar(by_cell, traverse, matrix.alpha)
+        lethal = risk >= matrix.lethal_at
+        if self.settings.max_entropy < 1.0:
+            known &= lethal | (entropy(by_cell) <= self.settings.max_entropy * math.log(kept.sum() + 1))
+        risk[lethal] = LETHAL_COST
         risk[~known] = UNKNOWN_COST
         return risk, known
+
+    def age(self) -> NDArray[np.float32]:
+        """Time since something of each cell was seen, as of `stamp_ns`: float32 [rows, cols], s; inf where never."""
+        seen = self.seen_ns != NEVER
+        age: NDArray[np.float32] = np.full(seen.shape, np.inf, dtype=np.float32)
+        age[seen] = (self.stamp_ns - self.seen_ns[seen]) / NANOSECONDS
+        return age
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Everything the grid remembers, as arrays that np.savez keeps exactly."""

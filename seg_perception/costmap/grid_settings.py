@@ -27,6 +27,8 @@ class GridSettings:
         half_lives: half-lives of single classes that have another one, (name, s) each: people leave, pavement stays.
         clearing: share of the evidence of standing things that one clear look at ground in their place takes
             away; 0 leaves it to time.
+        max_entropy: doubt about the class above which a cell that is not lethal is unknown: 0 allows certainty alone, 1
+            everything.
     """
 
     width: float = 20.0
@@ -37,6 +39,7 @@ class GridSettings:
     min_evidence: float = 0.2
     half_lives: tuple[tuple[str, float], ...] = ()
     clearing: float = 0.0
+    max_entropy: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse sizes and times that make no grid."""
@@ -48,6 +51,8 @@ class GridSettings:
         for name, value in numbers.items():
             if not (math.isfinite(value) and value > 0.0):
                 raise ConfigError(f"grid.{name} is {value}; give a finite number above 0.")
+        if self.max_entropy > 1.0:
+            raise ConfigError(f"grid.max_entropy is {self.max_entropy}; give a share up to 1.")
         if not 1 <= self.rows * self.cols <= MOST_CELLS:
             raise ConfigError(
                 f"grid.resolution is {self.resolution} m, which cuts {self.width} m x {self.height} m into "

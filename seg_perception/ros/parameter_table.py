@@ -121,6 +121,7 @@ _GRID = {
         'Half-lives of single classes that have another one, each written as "CLASS: SECONDS".',
     ),
     "clearing": (0.0, 1.0, "Share of standing things that one clear look at ground in their place takes away."),
+    "max_entropy": (0.01, 1.0, "Doubt about the class above which a cell that is not lethal is unknown; 1 allows all."),
 }
 
 # The network's graph is built for a number of samples, and the costmap's readers for its size.
