@@ -24,6 +24,7 @@ from seg_perception.geometry.camera import Camera
 from seg_perception.geometry.ground import sample_ground
 from seg_perception.geometry.projection_settings import Projection
 from seg_perception.geometry.transforms import footprint_of
+from seg_perception.images.quality import image_weight
 from seg_perception.images.scaled import at_network_size
 from seg_perception.inference.engine import Engine, EngineOutput
 from seg_perception.inference.graph import GraphSpec
@@ -155,7 +156,7 @@ class Pipeline:
         output = self._engine.run(image[np.newaxis], self._costs, cells)
         clock.lap("network and risk")
 
-        self._fuse(frame, chosen.look, output.cell_probabilities[0, :used])
+        self._fuse(frame, chosen.look, output.cell_probabilities[0, :used], image)
         clock.lap("fuse")
 
         costs, known = self.grid.costs(self._matrix)
@@ -165,13 +166,15 @@ class Pipeline:
             frame, image, camera, output, costmap, self.grid.raster, clock.laps, chosen.projection, chosen.refused
         )
 
-    def _fuse(self, frame: Frame, look: Look, probabilities: NDArray[np.float32]) -> None:
+    def _fuse(self, frame: Frame, look: Look, probabilities: NDArray[np.float32], image: NDArray[np.uint8]) -> None:
         if not self._remember:
             self.forget()
         odom_from_footprint = footprint_of(frame.odom_from_base)
         x, y, _ = odom_from_footprint.translation
         self.grid.move_to(float(x), float(y))
-        seen = look.evidence(probabilities, self._matrix.standing, self.grid.raster, odom_from_footprint)
+        grid = self._settings.grid
+        weight = image_weight(image, grid.full_sharpness, grid.full_exposure)
+        seen = look.evidence(probabilities, self._matrix.standing, self.grid.raster, odom_from_footprint, weight)
         self.grid.add(seen.centres, seen.probabilities, seen.weights, frame.stamp_ns)
 
 

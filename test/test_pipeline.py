@@ -18,6 +18,7 @@ from seg_perception.geometry.camera import Camera
 from seg_perception.geometry.ground import GroundSettings
 from seg_perception.geometry.projection_settings import ProjectionSettings
 from seg_perception.geometry.transforms import Transform, mount_to_base_from_optical
+from seg_perception.images.quality import sharpness
 from seg_perception.pipeline import STAGES, Pipeline, field_of_view
 from seg_perception.risk.cost_matrix import CostMatrix
 
@@ -182,6 +183,8 @@ def test_the_shipped_settings_file_lists_every_setting_with_its_default() -> Non
         ("grid: {clearing: 1.5}", "pipeline.yaml: grid.clearing is 1.5; give a share from 0 to 1"),
         ("grid: {max_entropy: 1.5}", "pipeline.yaml: grid.max_entropy is 1.5; give a share up to 1"),
         ("grid: {max_entropy: 0}", "pipeline.yaml: grid.max_entropy is 0"),
+        ("grid: {full_exposure: 2}", "pipeline.yaml: grid.full_exposure is 2.0; give a share from 0 to 1"),
+        ("grid: {full_sharpness: -1}", "pipeline.yaml: grid.full_sharpness is -1"),
         ("gird: {}", "did you mean 'grid'"),
         ("projection: {mode: lidar}", "pipeline.yaml: projection.mode is 'lidar'; use one of auto, points"),
         ("projection: {max_slope: 1.2}", "less than 0.785"),
@@ -245,3 +248,19 @@ def test_what_walks_away_is_cleared_where_ground_is_seen_again_and_stays_where_i
     assert gone[0] == 100 and max(gone[-3:]) < 10, "ground is seen there again"
     assert set(hidden) == {100}, "a box before it hides it"
     assert set(costs(0.0, None)) == {100}, "time alone takes longer"
+
+
+def test_an_image_that_says_little_counts_little_and_a_covered_lens_nothing(matrix: CostMatrix) -> None:
+    frame = _frame(Transform.identity(), (3.0, 3.5, -0.3, 0.3))  # the picture is next to black and next to even
+    plain = Pipeline(painted_engine(SETTINGS), matrix, SETTINGS)
+    plain.process(frame)
+    full = 4 * sharpness(frame.image)
+    dull = Pipeline(painted_engine(SETTINGS), matrix, _with_grid(full_sharpness=full))
+    dull.process(frame)
+    np.testing.assert_allclose(dull.grid.evidence, plain.grid.evidence / 4, rtol=1e-5)
+    covered = Pipeline(painted_engine(SETTINGS), matrix, _with_grid(full_exposure=0.5)).process(frame)
+    assert (covered.costmap == -1).all()
+
+
+def _with_grid(**changes: float) -> PipelineSettings:
+    return replace(SETTINGS, grid=replace(SETTINGS.grid, **changes))

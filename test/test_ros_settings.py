@@ -54,7 +54,8 @@ def test_every_parameter_reaches_the_settings() -> None:
         "ground.attitude_error": 0.01, "ground.standing_threshold": 0.6, "ground.standing_depth": 0.5,
         "grid.width": 30.0, "grid.height": 40.0, "grid.resolution": 0.2, "grid.half_life": 3.0,
         "grid.prior_strength": 0.02, "grid.min_evidence": 0.3, "grid.half_lives": ["Pedestrian: 0.5", "Car: 1"],
-        "grid.clearing": 0.5, "grid.max_entropy": 0.4,
+        "grid.clearing": 0.5, "grid.max_entropy": 0.4, "grid.full_sharpness": 100.0,
+        "grid.full_exposure": 0.5,
         "costmap_rate": 4.0, "expected_cost_encoding": "32FC1",
         "max_image_age": 2.0, "max_image_lead": 0.2, "transform_timeout": 0.3,
         "stale_after": 1.5, "stale_cost": "lethal",
@@ -65,7 +66,7 @@ def test_every_parameter_reaches_the_settings() -> None:
         assert getattr(settings, field.name) != getattr(untouched, field.name), field.name
     assert settings.pipeline.ground == GroundSettings(0.2, 1.5, 25.0, 5000, 0.01, 0.6, 0.5)
     assert settings.pipeline.grid == GridSettings(
-        30.0, 40.0, 0.2, 3.0, 0.02, 0.3, (("Pedestrian", 0.5), ("Car", 1.0)), 0.5, 0.4
+        30.0, 40.0, 0.2, 3.0, 0.02, 0.3, (("Pedestrian", 0.5), ("Car", 1.0)), 0.5, 0.4, 100.0, 0.5
     )
     assert (settings.model, settings.card, settings.cost_matrix) == tuple(
         map(Path, ("/m.onnx", "/c.yaml", "/costs.yaml"))

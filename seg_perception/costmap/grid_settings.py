@@ -29,6 +29,8 @@ class GridSettings:
             away; 0 leaves it to time.
         max_entropy: doubt about the class above which a cell that is not lethal is unknown: 0 allows certainty alone, 1
             everything.
+        full_sharpness: variance of the Laplacian from which an image counts fully, less of it less; 0 does not look.
+        full_exposure: share of pixels neither black nor white from which an image counts fully; 0 does not look.
     """
 
     width: float = 20.0
@@ -40,13 +42,18 @@ class GridSettings:
     half_lives: tuple[tuple[str, float], ...] = ()
     clearing: float = 0.0
     max_entropy: float = 1.0
+    full_sharpness: float = 0.0
+    full_exposure: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse sizes and times that make no grid."""
         numbers = {field.name: getattr(self, field.name) for field in fields(self)}
-        clearing = numbers.pop("clearing")
-        if not 0.0 <= clearing <= 1.0:
-            raise ConfigError(f"grid.clearing is {clearing}; give a share from 0 to 1.")
+        full_sharpness = numbers.pop("full_sharpness")
+        if not 0.0 <= full_sharpness < math.inf:
+            raise ConfigError(f"grid.full_sharpness is {full_sharpness}; give a finite number from 0.")
+        for name in ("clearing", "full_exposure"):
+            if not 0.0 <= (share := numbers.pop(name)) <= 1.0:
+                raise ConfigError(f"grid.{name} is {share}; give a share from 0 to 1.")
         numbers.update({f"half_lives.{name}": value for name, value in numbers.pop("half_lives")})
         for name, value in numbers.items():
             if not (math.isfinite(value) and value > 0.0):

@@ -122,6 +122,12 @@ _GRID = {
     ),
     "clearing": (0.0, 1.0, "Share of standing things that one clear look at ground in their place takes away."),
     "max_entropy": (0.01, 1.0, "Doubt about the class above which a cell that is not lethal is unknown; 1 allows all."),
+    "full_sharpness": (0.0, 1e6, "Variance of the Laplacian from which an image counts fully; 0 does not look."),
+    "full_exposure": (
+        0.0,
+        1.0,
+        "Share of pixels neither black nor white from which an image counts fully; 0 does not look.",
+    ),
 }
 
 # The network's graph is built for a number of samples, and the costmap's readers for its size.
