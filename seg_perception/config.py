@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from seg_perception.costmap.grid import GridSettings
+from seg_perception.costmap.grid_settings import GridSettings
 from seg_perception.errors import ConfigError
 from seg_perception.geometry.ground import GroundSettings
 from seg_perception.geometry.projection_settings import ProjectionSettings
@@ -60,8 +60,13 @@ def _read(top: Section, key: str, defaults: _Settings) -> _Settings:
         raise ConfigError(f"{top.path}: {error}") from None
 
 
+def _by_name(section: Section) -> tuple[tuple[str, float], ...]:
+    return tuple((str(name), section.number(name)) for name in section)
+
+
 _READERS: dict[type, Callable[[Section, str], Any]] = {
     str: Section.text,
     int: lambda section, key: section.integer(key, 1, 10**9),
     float: Section.number,
+    tuple: lambda section, key: _by_name(section.section(key)),
 }

@@ -6,14 +6,16 @@ Every door (bag replayer, ROS 2 node, simulator) hands `Frame`s to a `Pipeline` 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seg_perception.config import PipelineSettings
 from seg_perception.costmap.grid import EvidenceGrid
+from seg_perception.costmap.memory import ClassMemory
 from seg_perception.costmap.nav2 import OccupancyValues, encode_costs
 from seg_perception.costmap.raster import Raster
 from seg_perception.errors import ConfigError, GeometryError
@@ -22,6 +24,7 @@ from seg_perception.geometry.camera import Camera
 from seg_perception.geometry.ground import sample_ground
 from seg_perception.geometry.projection_settings import Projection
 from seg_perception.geometry.transforms import footprint_of
+from seg_perception.images.quality import image_weight
 from seg_perception.images.scaled import at_network_size
 from seg_perception.inference.engine import Engine, EngineOutput
 from seg_perception.inference.graph import GraphSpec
@@ -101,21 +104,31 @@ class Pipeline:
             settings: with the same number of ground samples and a grid of the same cells.
 
         Raises:
-            ConfigError: the number of samples or the cells differ.
+            ConfigError: the number of samples or the cells differ, or the settings name a class that there is not.
         """
         if settings.ground.max_samples != self._engine.spec.cells:
             raise ConfigError(
                 f"ground.max_samples is {settings.ground.max_samples}, but the engine was opened for "
                 f"{self._engine.spec.cells}; open it anew."
             )
-        self.grid.change(settings.grid)
+        memory = ClassMemory.of(settings.grid, matrix)
+        self.grid.change(settings.grid, memory)
+        self._memory = memory
         self._matrix = matrix
         self._settings = settings
         self._costs = matrix.stacked_rows()
 
     def forget(self) -> None:
         """Empty the grid, because time or the robot has jumped."""
-        self.grid = EvidenceGrid(self._settings.grid, len(self._matrix.classes))
+        self.grid = EvidenceGrid(self._settings.grid, len(self._matrix.classes), self._memory)
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Go on with the grid that `grid.to_arrays` of a pipeline with the same settings and matrix described.
+
+        Raises:
+            ConfigError: it has another size.
+        """
+        self.grid = EvidenceGrid.from_arrays(self._settings.grid, arrays, self._memory)
 
     def process(self, frame: Frame) -> Result:
         """Run every stage on one frame.
@@ -143,7 +156,7 @@ class Pipeline:
         output = self._engine.run(image[np.newaxis], self._costs, cells)
         clock.lap("network and risk")
 
-        self._fuse(frame, chosen.look, output.cell_probabilities[0, :used])
+        self._fuse(frame, chosen.look, output.cell_probabilities[0, :used], image)
         clock.lap("fuse")
 
         costs, known = self.grid.costs(self._matrix)
@@ -153,13 +166,15 @@ class Pipeline:
             frame, image, camera, output, costmap, self.grid.raster, clock.laps, chosen.projection, chosen.refused
         )
 
-    def _fuse(self, frame: Frame, look: Look, probabilities: NDArray[np.float32]) -> None:
+    def _fuse(self, frame: Frame, look: Look, probabilities: NDArray[np.float32], image: NDArray[np.uint8]) -> None:
         if not self._remember:
             self.forget()
         odom_from_footprint = footprint_of(frame.odom_from_base)
         x, y, _ = odom_from_footprint.translation
         self.grid.move_to(float(x), float(y))
-        seen = look.evidence(probabilities, self._matrix.standing, self.grid.raster, odom_from_footprint)
+        grid = self._settings.grid
+        weight = image_weight(image, grid.full_sharpness, grid.full_exposure)
+        seen = look.evidence(probabilities, self._matrix.standing, self.grid.raster, odom_from_footprint, weight)
         self.grid.add(seen.centres, seen.probabilities, seen.weights, frame.stamp_ns)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from seg_perception.risk.measures import bayes_decision, bayes_risk, cvar, expected_cost
+from seg_perception.risk.measures import bayes_decision, bayes_risk, cvar, entropy, expected_cost
 
 # The worked example: a pixel that is probably road, maybe pavement, possibly a pedestrian.
 ROAD, PAVEMENT, PEDESTRIAN = range(3)
@@ -151,3 +152,11 @@ def test_equal_costs_leave_no_risk_beyond_that_cost() -> None:
 def test_an_alpha_outside_zero_to_one_is_refused(alpha: float) -> None:
     with pytest.raises(ValueError, match="alpha"):
         cvar(POSTERIOR, np.ones(3), alpha)
+
+
+def test_entropy_is_that_of_shannon_s_formula_and_classes_without_mass_have_no_part_in_it() -> None:
+    even = [np.array([1 / n] * n + [0.0] * (12 - n)) for n in (1, 2, 3, 12)]
+    np.testing.assert_allclose(entropy(np.array(even)), np.log([1, 2, 3, 12]), atol=1e-12)
+    by_hand = -(0.58 * math.log(0.58) + 0.27 * math.log(0.27) + 0.15 * math.log(0.15))
+    assert entropy(POSTERIOR) == pytest.approx(by_hand)
+    assert entropy(POSTERIOR.astype(np.float32)).dtype == np.float32

@@ -11,13 +11,14 @@ import yaml
 from painted_engine import CLASSES, MATRIX, painted_engine, painted_matrix
 
 from seg_perception.config import PipelineSettings, load_settings
-from seg_perception.costmap.grid import GridSettings
+from seg_perception.costmap.grid_settings import GridSettings
 from seg_perception.errors import ConfigError, GeometryError
 from seg_perception.frame import Frame
 from seg_perception.geometry.camera import Camera
 from seg_perception.geometry.ground import GroundSettings
 from seg_perception.geometry.projection_settings import ProjectionSettings
 from seg_perception.geometry.transforms import Transform, mount_to_base_from_optical
+from seg_perception.images.quality import sharpness
 from seg_perception.pipeline import STAGES, Pipeline, field_of_view
 from seg_perception.risk.cost_matrix import CostMatrix
 
@@ -176,6 +177,14 @@ def test_the_shipped_settings_file_lists_every_setting_with_its_default() -> Non
         ("grid: {resolutoin: 0.1}", "did you mean 'resolution'"),
         ("grid: {half_life: 0}", "pipeline.yaml: grid.half_life is 0"),
         ("ground: {max_samples: 1.5}", "must be a whole number"),
+        ("grid: {half_lives: {Car: -1}}", "pipeline.yaml: grid.half_lives.Car is -1"),
+        ("grid: {half_lives: {Car: soon}}", "key 'grid.half_lives.Car': must be a number"),
+        ("grid: {half_lives: [Car]}", "must be a mapping"),
+        ("grid: {clearing: 1.5}", "pipeline.yaml: grid.clearing is 1.5; give a share from 0 to 1"),
+        ("grid: {max_entropy: 1.5}", "pipeline.yaml: grid.max_entropy is 1.5; give a share up to 1"),
+        ("grid: {max_entropy: 0}", "pipeline.yaml: grid.max_entropy is 0"),
+        ("grid: {full_exposure: 2}", "pipeline.yaml: grid.full_exposure is 2.0; give a share from 0 to 1"),
+        ("grid: {full_sharpness: -1}", "pipeline.yaml: grid.full_sharpness is -1"),
         ("gird: {}", "did you mean 'grid'"),
         ("projection: {mode: lidar}", "pipeline.yaml: projection.mode is 'lidar'; use one of auto, points"),
         ("projection: {max_slope: 1.2}", "less than 0.785"),
@@ -187,3 +196,71 @@ def test_mistakes_in_settings_name_file_and_key(tmp_path: Path, text: str, sente
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=sentence):
         load_settings(path)
+
+
+def test_half_lives_of_single_classes_come_from_the_file_and_must_fit_the_model(
+    tmp_path: Path, matrix: CostMatrix
+) -> None:
+    path = tmp_path / "pipeline.yaml"
+    path.write_text(
+        "grid: {width: 16, height: 16, half_lives: {Box: 0.5}}\nground: {max_samples: 20000}\n", encoding="utf-8"
+    )
+    settings = load_settings(path)
+    assert settings.grid.half_lives == (("Box", 0.5),)
+    pipelines = [
+        Pipeline(painted_engine(each), matrix, each)
+        for each in (settings, replace(settings, grid=replace(settings.grid, half_lives=())))
+    ]
+    away = Transform.from_xyz_rpy(0, 0, 0, 0, 0, np.pi)
+    known = []
+    for pipeline in pipelines:
+        pipeline.process(_frame(Transform.identity(), (3.0, 3.5, -0.3, 0.3)))
+        later = pipeline.process(_frame(away, None, stamp_ns=25 * 10**8))
+        known.append([_at(later, 2.0, 0.0), _at(later, 3.2, 0.0)])
+    assert known[0][0] == known[1][0] >= 0 and known[0][1] == -1 and known[1][1] == 100, "only the box is forgotten"
+    with pytest.raises(ConfigError, match=r"'box' is no class of the model \(did you mean 'Box'"):
+        pipelines[0].use(matrix, replace(settings, grid=replace(settings.grid, half_lives=(("box", 0.5),))))
+
+
+def test_a_restored_pipeline_goes_on_as_the_one_that_was_saved(matrix: CostMatrix) -> None:
+    settings = replace(SETTINGS, grid=replace(SETTINGS.grid, half_lives=(("Box", 0.5),)))
+    box = (3.0, 3.5, -0.3, 0.3)
+    one, other = (Pipeline(painted_engine(settings), matrix, settings) for _ in range(2))
+    one.process(_frame(Transform.identity(), box))
+    other.restore(one.grid.to_arrays())
+    frames = [_frame(Transform.from_xyz_rpy(0.1 * k, 0, 0, 0, 0, 0), box, 10**9 + k * 10**8) for k in (1, 2, 3)]
+    for frame in frames:
+        assert one.process(frame).costmap.tobytes() == other.process(frame).costmap.tobytes()
+    assert one.grid.evidence.tobytes() == other.grid.evidence.tobytes()
+
+
+def test_what_walks_away_is_cleared_where_ground_is_seen_again_and_stays_where_it_is_hidden(matrix: CostMatrix) -> None:
+    far, near = (4.0, 4.3, -0.3, 0.3), (2.0, 2.3, -0.6, 0.6)
+
+    def costs(clearing: float, then: tuple[float, float, float, float] | None) -> list[int]:
+        settings = replace(SETTINGS, grid=replace(SETTINGS.grid, clearing=clearing))
+        pipeline, here = Pipeline(painted_engine(settings), matrix, settings), Transform.identity()
+        boxes = [far] * 10 + [then] * 8
+        results = [pipeline.process(_frame(here, box, 10**9 + k * 10**8)) for k, box in enumerate(boxes)]
+        return [_at(result, 4.15, 0.0) for result in results[9:]]
+
+    gone, hidden = costs(0.6, None), costs(0.6, near)
+    assert gone[0] == 100 and max(gone[-3:]) < 10, "ground is seen there again"
+    assert set(hidden) == {100}, "a box before it hides it"
+    assert set(costs(0.0, None)) == {100}, "time alone takes longer"
+
+
+def test_an_image_that_says_little_counts_little_and_a_covered_lens_nothing(matrix: CostMatrix) -> None:
+    frame = _frame(Transform.identity(), (3.0, 3.5, -0.3, 0.3))  # the picture is next to black and next to even
+    plain = Pipeline(painted_engine(SETTINGS), matrix, SETTINGS)
+    plain.process(frame)
+    full = 4 * sharpness(frame.image)
+    dull = Pipeline(painted_engine(SETTINGS), matrix, _with_grid(full_sharpness=full))
+    dull.process(frame)
+    np.testing.assert_allclose(dull.grid.evidence, plain.grid.evidence / 4, rtol=1e-5)
+    covered = Pipeline(painted_engine(SETTINGS), matrix, _with_grid(full_exposure=0.5)).process(frame)
+    assert (covered.costmap == -1).all()
+
+
+def _with_grid(**changes: float) -> PipelineSettings:
+    return replace(SETTINGS, grid=replace(SETTINGS.grid, **changes))

@@ -26,7 +26,7 @@ from ray_scenes import (
 )
 
 from seg_perception.config import PipelineSettings
-from seg_perception.costmap.grid import GridSettings
+from seg_perception.costmap.grid_settings import GridSettings
 from seg_perception.errors import GeometryError, ProjectionError
 from seg_perception.frame import DepthImage, Frame, PointCloud
 from seg_perception.geometry.camera import Camera
@@ -359,3 +359,11 @@ def test_a_camera_that_looks_up_a_slope_needs_no_flat_ground_in_view(see: See) -
     result = see(frame)
     view = field_of_view(result, SETTINGS)
     assert result.projection == "depth" and view.any() and (view == (result.costmap >= 0)).all()
+
+
+def test_what_is_measured_to_stand_does_so_in_an_image_that_shows_nothing(sensor: Sensor, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, grid=replace(SETTINGS.grid, full_exposure=0.5))  # the painted picture is black
+    pipeline = Pipeline(painted_engine(settings), painted_matrix(tmp_path), settings)
+    result = pipeline.process(sensor([ground(), block((5.0, 5.5), (-0.4, 0.4), (0, 1), ROAD)], HERE))
+    assert (cells_within(result, (4.9, 5.1), (-0.3, 0.3)) == 100).any()
+    assert set(np.unique(result.costmap)) == {-1, 100}, "but it says of no ground that it is free"

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import tiny_networks as tiny
 
-from seg_perception.costmap.grid import EvidenceGrid, GridSettings
+from seg_perception.costmap.grid import EvidenceGrid
+from seg_perception.costmap.grid_settings import GridSettings
 from seg_perception.errors import ConfigError, ModelError
 from seg_perception.evaluation.label_engine import LabelEngine
 from seg_perception.evaluation.standard_drives import standard_camera

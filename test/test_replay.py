@@ -14,7 +14,7 @@ from small_bags import HEIGHT, START, WIDTH, drive
 from seg_perception.bags import replay as replay_module
 from seg_perception.bags.result import read_label_info, read_result
 from seg_perception.cli import main
-from seg_perception.costmap.grid import GridSettings
+from seg_perception.costmap.grid_settings import GridSettings
 from seg_perception.geometry.camera import Camera
 
 MATRIX = """

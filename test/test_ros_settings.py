@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from seg_perception.config import PipelineSettings
-from seg_perception.costmap.grid import GridSettings
+from seg_perception.costmap.grid_settings import GridSettings
 from seg_perception.errors import ConfigError
 from seg_perception.geometry.ground import GroundSettings
 from seg_perception.geometry.projection_settings import ProjectionSettings
@@ -61,7 +61,9 @@ def test_every_parameter_reaches_the_settings() -> None:
         "projection.max_points": 9000, "projection.height_noise": 0.04, "projection.depth_error": 0.003,
         "projection.points_error": 0.03, "projection.max_time_difference": 0.1,
         "grid.width": 30.0, "grid.height": 40.0, "grid.resolution": 0.2, "grid.half_life": 3.0,
-        "grid.prior_strength": 0.02, "grid.min_evidence": 0.3,
+        "grid.prior_strength": 0.02, "grid.min_evidence": 0.3, "grid.half_lives": ["Pedestrian: 0.5", "Car: 1"],
+        "grid.clearing": 0.5, "grid.max_entropy": 0.4, "grid.full_sharpness": 100.0,
+        "grid.full_exposure": 0.5,
         "costmap_rate": 4.0, "expected_cost_encoding": "32FC1",
         "max_image_age": 2.0, "max_image_lead": 0.2, "transform_timeout": 0.3,
         "ranging_timeout": 0.1,
@@ -72,7 +74,9 @@ def test_every_parameter_reaches_the_settings() -> None:
     for field in fields(settings):
         assert getattr(settings, field.name) != getattr(untouched, field.name), field.name
     assert settings.pipeline.ground == GroundSettings(0.2, 1.5, 25.0, 5000, 0.01, 0.6, 0.5)
-    assert settings.pipeline.grid == GridSettings(30.0, 40.0, 0.2, 3.0, 0.02, 0.3)
+    assert settings.pipeline.grid == GridSettings(
+        30.0, 40.0, 0.2, 3.0, 0.02, 0.3, (("Pedestrian", 0.5), ("Car", 1.0)), 0.5, 0.4, 100.0, 0.5
+    )
     assert settings.pipeline.projection == ProjectionSettings(
         "depth", 1.5, 0.1, 0.3, 0.5, 4, 9000, 0.04, 0.003, 0.03, 0.1
     )
@@ -110,8 +114,9 @@ def test_whole_numbers_are_taken_for_numbers() -> None:
     assert settings.mount is not None
 
 
-def test_an_empty_text_in_the_list_of_overrides_stands_for_an_empty_list() -> None:
-    assert settings_of({"cost_overrides": [""]}).cost_overrides == ()
+def test_an_empty_text_in_a_list_of_texts_stands_for_an_empty_list() -> None:
+    settings = settings_of({"cost_overrides": [""], "grid.half_lives": [""]})
+    assert settings.cost_overrides == settings.pipeline.grid.half_lives == ()
 
 
 REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
@@ -166,6 +171,17 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
         "parameter 'cost_overrides': 'traverse.Grass 90' is no cost; write it as 'traverse.CLASS: COST' or "
         "'misclassification.DECISION.TRUTH: COST'.",
     ),
+    "a half-life without its time": (
+        {"grid.half_lives": ["Pedestrian"]},
+        "parameter 'grid.half_lives': 'Pedestrian' is no half-life; write it as 'CLASS: SECONDS'.",
+    ),
+    "a half-life given twice": (
+        {"grid.half_lives": ["Car: 1", "Car: 2"]},
+        "parameter 'grid.half_lives': 'Car' is given twice and only one of them can stand.",
+    ),
+    "a half-life of nothing": (
+        {"grid.half_lives": ["Car: 0"]}, "grid.half_lives.Car is 0.0; give a finite number above 0.",
+    ),
     "an override given twice": (
         {"cost_overrides": ["traverse.Grass: 90", "traverse.Grass: 91"]},
         "parameter 'cost_overrides': 'traverse.Grass' is given twice and only one of them can stand.",
@@ -215,6 +231,12 @@ class TestCostMatrix:
                 {"cost_overrides": ["misclassification.Road.Road: 2"]},
                 "parameter 'cost_overrides', key 'misclassification.Road.Road': is the cost of a right answer, which "
                 "'misclassification.correct' sets to 0; remove this entry or change 'correct'.",
+            ),
+            (
+                {"grid.half_lives": ["Pedestrain: 0.5"]},
+                "grid.half_lives: 'Pedestrain' is no class of the model (did you mean 'Pedestrian'?); it has "
+                + ", ".join(CLASSES)
+                + ".",
             ),
             ({"risk.lethal_at": 0.5}, "parameters, key 'risk.lethal_at': is 0.5, but must lie within 1 to 254."),
             ({"cost_matrix": "/no/such.yaml"}, "/no/such.yaml: no such file; check the path."),

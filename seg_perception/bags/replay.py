@@ -19,7 +19,6 @@ from seg_perception.bags.source import open_recording
 from seg_perception.bags.tally import CostmapTally, ProjectionTally, peak_rss_mb, versions
 from seg_perception.bags.writer import ResultWriter
 from seg_perception.config import PipelineSettings
-from seg_perception.costmap.grid import EvidenceGrid
 from seg_perception.errors import GeometryError, ModelError, ProjectionError, RecordingError
 from seg_perception.inference.backends import open_engine
 from seg_perception.inference.choices import Backend
@@ -275,7 +274,7 @@ class _Run:
     def _restore(self) -> int:
         found = Checkpoint.load(self._request.checkpoint, self._fingerprint)
         self._items = found.items
-        self._pipeline.grid = EvidenceGrid.from_arrays(self._request.settings.grid, found.arrays)
+        self._pipeline.restore(found.arrays)
         values = found.values
         self._durations = {name: Durations(dict(counts)) for name, counts in values["durations"].items()}
         self._dropped = Counter(values["dropped"])

@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from seg_perception.costmap.grid_settings import GridSettings
+from seg_perception.costmap.memory import ClassMemory
 from seg_perception.costmap.nav2 import UNKNOWN_COST
 from seg_perception.costmap.raster import Raster
 from seg_perception.errors import ConfigError, GeometryError
 from seg_perception.risk.cost_matrix import LETHAL_COST, CostMatrix
-from seg_perception.risk.measures import cvar
+from seg_perception.risk.measures import cvar, entropy
 
 NANOSECONDS = 1e9
 
-MOST_CELLS = 4_000_000
-"""A grid of this many cells takes 200 MB for 12 classes and cannot be updated at camera rate."""
+NEVER = np.iinfo(np.int64).min
+"""Time at which a cell was seen that was not."""
 
 OBSTACLE_COST = 10 * LETHAL_COST
 """Cost of driving over what its measured height says is in the way, whatever its class: lethal from a tenth of the
@@ -31,50 +32,6 @@ evidence, as the shipped matrices have it for people."""
 
 FORGOTTEN = 1e-9
 """Counts below this become exactly 0: halved for ever, they would end as denormal floats, which are slow."""
-
-
-@dataclass(frozen=True)
-class GridSettings:
-    """Size and memory of the grid.
-
-    Attributes:
-        width: extent along x of odom, m; rounded to whole cells.
-        height: extent along y of odom, m; rounded to whole cells.
-        resolution: edge of a cell, m. Not finer than the costmap that reads it, or nav2 leaves cells out.
-        half_life: time after which evidence counts half, s. Short forgets what moved, long keeps what left the view.
-        prior_strength: weight of the prior, which holds every class equally likely, in frames. It pulls thinly
-            observed cells towards the mean traversal cost of all classes.
-        min_evidence: frames of evidence below which a cell is unknown.
-    """
-
-    width: float = 20.0
-    height: float = 20.0
-    resolution: float = 0.1
-    half_life: float = 2.0
-    prior_strength: float = 0.01
-    min_evidence: float = 0.2
-
-    def __post_init__(self) -> None:
-        """Refuse sizes and times that make no grid."""
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not (math.isfinite(value) and value > 0.0):
-                raise ConfigError(f"grid.{field.name} is {value}; give a finite number above 0.")
-        if not 1 <= self.rows * self.cols <= MOST_CELLS:
-            raise ConfigError(
-                f"grid.resolution is {self.resolution} m, which cuts {self.width} m x {self.height} m into "
-                f"{self.rows} x {self.cols} cells; choose it so that there are 1 to {MOST_CELLS} cells."
-            )
-
-    @property
-    def rows(self) -> int:
-        """Number of cells along y."""
-        return round(self.height / self.resolution)
-
-    @property
-    def cols(self) -> int:
-        """Number of cells along x."""
-        return round(self.width / self.resolution)
 
 
 class EvidenceGrid:
@@ -90,13 +47,23 @@ class EvidenceGrid:
             that only their height gave away: what stands up or drops off and shows a class that does not stand.
         first_row: row of odom's cell raster that is row 0 here.
         first_col: column of odom's cell raster that is column 0 here.
+        seen_ns: int64 [rows, cols], time of the newest frame that showed something of the cell, nanoseconds; NEVER
+            where none did.
         stamp_ns: time of the newest frame seen, nanoseconds.
     """
 
-    def __init__(self, settings: GridSettings, class_count: int) -> None:
-        """Make an empty grid around odom's origin for `class_count` classes."""
+    def __init__(self, settings: GridSettings, class_count: int, memory: ClassMemory | None = None) -> None:
+        """Make an empty grid around odom's origin.
+
+        Args:
+            settings: size and memory.
+            class_count: K.
+            memory: what the settings mean for the classes; None for the same half-life for all.
+        """
         self.settings = settings
+        self._memory = memory or ClassMemory(settings.half_life)
         self.evidence = np.zeros((class_count + 1, settings.rows, settings.cols), dtype=np.float32)
+        self.seen_ns = np.full((settings.rows, settings.cols), NEVER, dtype=np.int64)
         self.first_row = -(settings.rows // 2)
         self.first_col = -(settings.cols // 2)
         self.stamp_ns = 0
@@ -106,8 +73,12 @@ class EvidenceGrid:
         """Where the grid lies now."""
         return Raster(self.first_row, self.first_col, *self.evidence.shape[1:], self.settings.resolution)
 
-    def change(self, settings: GridSettings) -> None:
+    def change(self, settings: GridSettings, memory: ClassMemory) -> None:
         """Remember from now on as these settings say.
+
+        Args:
+            settings: with the same cells.
+            memory: what they mean for the classes.
 
         Raises:
             ConfigError: they ask for other cells.
@@ -119,6 +90,7 @@ class EvidenceGrid:
                 f"of {cells[0]} x {cells[1]} of {cells[2]} m; what was seen does not fit there, so start anew."
             )
         self.settings = settings
+        self._memory = memory
 
     def move_to(self, x: float, y: float) -> None:
         """Centre the grid on a point, in whole cells; cells that come into it are empty.
@@ -139,9 +111,10 @@ class EvidenceGrid:
             return
         to_rows, from_rows = _overlap(first_row - self.first_row, rows)
         to_cols, from_cols = _overlap(first_col - self.first_col, cols)
-        moved = np.zeros_like(self.evidence)
+        moved, seen_ns = np.zeros_like(self.evidence), np.full_like(self.seen_ns, NEVER)
         moved[:, to_rows, to_cols] = self.evidence[:, from_rows, from_cols]
-        self.evidence, self.first_row, self.first_col = moved, first_row, first_col
+        seen_ns[to_rows, to_cols] = self.seen_ns[from_rows, from_cols]
+        self.evidence, self.seen_ns, self.first_row, self.first_col = moved, seen_ns, first_row, first_col
 
     def advance(self, stamp_ns: int) -> None:
         """Let evidence age to a later time; an earlier one changes nothing.
@@ -151,9 +124,9 @@ class EvidenceGrid:
         """
         if stamp_ns <= self.stamp_ns:
             return
-        self.evidence *= np.float32(self._decay(stamp_ns - self.stamp_ns))
-        half_life_ns = self.settings.half_life * NANOSECONDS
-        if stamp_ns // half_life_ns != self.stamp_ns // half_life_ns:  # once a half-life is soon enough
+        self.evidence *= np.float32(self._memory.left(self.evidence, (stamp_ns - self.stamp_ns) / NANOSECONDS))
+        sweep_ns = self._memory.shortest * NANOSECONDS
+        if stamp_ns // sweep_ns != self.stamp_ns // sweep_ns:  # once a half-life is soon enough
             self.evidence[self.evidence < FORGOTTEN] = 0.0
         self.stamp_ns = stamp_ns
 
@@ -169,12 +142,17 @@ class EvidenceGrid:
         The samples of one frame that fall into one cell share the frame's light, blur and pose error, so they are one
         look and not many: a cell gains their weighted mean probability times min(1, sum of weights), at most one count.
 
+        Where the settings ask for clearing, the look first takes away standing things that it shows to have gone
+        (`ClassMemory.clear`), unless a frame as new has shown something of the cell: what that one saw is not undone.
+
         Where heights were not measured (K columns), cells that hold evidence of an obstacle are left alone: it shows no
         class that an image could tell, so an image without heights cannot say that it is gone.
 
         A frame older than the newest one counts as much as it would have, had it come in time; so the order of frames
-        does not matter. A frame older by more than the half-life means that time was set back (a recording started
-        again, a simulation was reset): what the grid holds is then of another time, and it starts empty.
+        does not matter. (It does a little where classes have half-lives of their own, for what a cell forgets while one
+        frame overtakes the other, and with clearing, which a late frame does not do.) A frame older by more than the
+        half-life means that time was set back (a recording started again, a simulation was reset): what the grid holds
+        is then of another time, and it starts empty.
 
         Args:
             points: float64 [M, 2], (x, y) in odom, m. Points outside the grid are left out.
@@ -185,6 +163,7 @@ class EvidenceGrid:
         """
         if self.stamp_ns - stamp_ns > self.settings.half_life * NANOSECONDS:
             self.evidence[:] = 0.0
+            self.seen_ns[:] = NEVER
             self.stamp_ns = stamp_ns
         self.advance(stamp_ns)
         outcomes, (rows, cols) = probabilities.shape[1], self.evidence.shape[1:]
@@ -204,8 +183,16 @@ class EvidenceGrid:
             pairs = slot[:, np.newaxis] * outcomes + np.arange(outcomes)
             sums = np.bincount(pairs.ravel(), mass.ravel(), minlength=cells.size * outcomes).reshape(-1, outcomes)
             mass = sums / np.maximum(np.bincount(slot, weight, minlength=cells.size), 1.0)[:, np.newaxis]
-        look = mass * self._decay(self.stamp_ns - stamp_ns)
-        self.evidence.reshape(self.evidence.shape[0], -1)[:outcomes, cells] += look.T.astype(np.float32)
+        evidence, seen_ns = self.evidence.reshape(self.evidence.shape[0], -1), self.seen_ns.ravel()
+        if self.settings.clearing:
+            newer = seen_ns[cells] < stamp_ns
+            here, shown = cells[newer], mass[newer]
+            held = evidence[:, here]
+            self._memory.clear(held, shown.T, self.settings.clearing)
+            evidence[:, here] = held
+        look = mass.T * self._memory.left(mass.T, (self.stamp_ns - stamp_ns) / NANOSECONDS)
+        evidence[:outcomes, cells] += look.astype(np.float32)
+        seen_ns[cells] = np.maximum(seen_ns[cells], stamp_ns)
 
     def costs(self, matrix: CostMatrix) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Risk of driving over each cell, from the posterior class probabilities.
@@ -214,12 +201,15 @@ class EvidenceGrid:
         classes have no part in it: a cell that only ever showed sky has no evidence. Obstacles have no part in the
         prior, since they are measured; their cost is OBSTACLE_COST.
 
+        Doubt about the class is measured by the entropy of the posterior, as a share of that of an even one over all
+        classes not ignored and obstacles. A lethal cell stays lethal in doubt: whichever it is, it is in the way.
+
         Args:
             matrix: traversal costs, risk level, and which classes to ignore.
 
         Returns:
             Costs float32 [rows, cols] in nav2 units, 254 where the risk reaches `matrix.lethal_at` and 255 where
-            unknown; and known bool [rows, cols], True where there is evidence enough.
+            unknown; and known bool [rows, cols], True where there is evidence enough and no more doubt than allowed.
         """
         kept = ~matrix.ignore
         prior = np.float32(self.settings.prior_strength / kept.sum())
@@ -230,26 +220,41 @@ class EvidenceGrid:
         known = total >= np.float32(self.settings.min_evidence + self.settings.prior_strength)
         posterior /= total
         traverse = np.append(matrix.traverse, np.float32(OBSTACLE_COST))
-        risk = cvar(np.moveaxis(posterior, 0, -1), traverse, matrix.alpha)
-        risk[risk >= matrix.lethal_at] = LETHAL_COST
+        by_cell = np.moveaxis(posterior, 0, -1)
+        risk = cvar(by_cell, traverse, matrix.alpha)
+        lethal = risk >= matrix.lethal_at
+        if self.settings.max_entropy < 1.0:
+            known &= lethal | (entropy(by_cell) <= self.settings.max_entropy * math.log(kept.sum() + 1))
+        risk[lethal] = LETHAL_COST
         risk[~known] = UNKNOWN_COST
         return risk, known
+
+    def age(self) -> NDArray[np.float32]:
+        """Time since something of each cell was seen, as of `stamp_ns`: float32 [rows, cols], s; inf where never."""
+        seen = self.seen_ns != NEVER
+        age: NDArray[np.float32] = np.full(seen.shape, np.inf, dtype=np.float32)
+        age[seen] = (self.stamp_ns - self.seen_ns[seen]) / NANOSECONDS
+        return age
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Everything the grid remembers, as arrays that np.savez keeps exactly."""
         return {
             "evidence": self.evidence.copy(),
+            "seen_ns": self.seen_ns.copy(),
             "first_cell": np.array([self.first_row, self.first_col], dtype=np.int64),
             "stamp_ns": np.array(self.stamp_ns, dtype=np.int64),
         }
 
     @classmethod
-    def from_arrays(cls, settings: GridSettings, arrays: Mapping[str, NDArray[Any]]) -> EvidenceGrid:
+    def from_arrays(
+        cls, settings: GridSettings, arrays: Mapping[str, NDArray[Any]], memory: ClassMemory | None = None
+    ) -> EvidenceGrid:
         """The grid that `to_arrays` described.
 
         Args:
             settings: the same settings as then.
             arrays: what `to_arrays` gave, or an opened .npz file of it.
+            memory: the same as then.
 
         Returns:
             A grid that goes on exactly as the saved one would have.
@@ -263,15 +268,11 @@ class EvidenceGrid:
                 f"the saved grid has {evidence.shape[1]} x {evidence.shape[2]} cells and the settings ask for "
                 f"{settings.rows} x {settings.cols}; use the settings it was saved with or start anew."
             )
-        grid = cls(settings, evidence.shape[0] - 1)
-        grid.evidence[:] = evidence
+        grid = cls(settings, evidence.shape[0] - 1, memory)
+        grid.evidence[:], grid.seen_ns[:] = evidence, arrays["seen_ns"]
         grid.first_row, grid.first_col = (int(index) for index in arrays["first_cell"])
         grid.stamp_ns = int(arrays["stamp_ns"])
         return grid
-
-    def _decay(self, age_ns: int) -> float:
-        """Share of evidence left after `age_ns` nanoseconds."""
-        return float(0.5 ** (age_ns / NANOSECONDS / self.settings.half_life))
 
 
 def _overlap(shift: int, size: int) -> tuple[slice, slice]:

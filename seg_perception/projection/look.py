@@ -41,6 +41,7 @@ class Look(Protocol):
         standing: NDArray[np.bool_],
         raster: Raster,
         odom_from_footprint: Transform,
+        image_weight: float,
     ) -> Evidence:
         """What the answers mean for the cells of a raster.
 
@@ -49,6 +50,7 @@ class Look(Protocol):
             standing: bool [K], classes that rise from the ground.
             raster: where cells are wanted.
             odom_from_footprint: pose of the robot at the image's stamp.
+            image_weight: how much the image counts, 0..1. What was measured to be in the way is so in any image.
         """
 
 

@@ -59,6 +59,7 @@ class MeasuredLook:
         standing: NDArray[np.bool_],
         raster: Raster,
         odom_from_footprint: Transform,
+        image_weight: float,
     ) -> Evidence:
         kind = self.surface.kind.ravel()
         centres, place = cells_in_view(raster, odom_from_footprint, self.surface, kind != Kind.UNSEEN)
@@ -81,7 +82,7 @@ class MeasuredLook:
         return Evidence(
             centres,
             _outcomes(probabilities, self.sample[place], standing, is_ground),
-            self.surface.weight.ravel()[place],
+            self.surface.weight.ravel()[place] * np.where(is_ground, np.float32(image_weight), np.float32(1)),
         )
 
 

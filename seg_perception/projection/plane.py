@@ -48,10 +48,11 @@ class PlaneLook:
         standing: NDArray[np.bool_],
         raster: Raster,
         odom_from_footprint: Transform,
+        image_weight: float,
     ) -> Evidence:
         samples = self.samples
         by_bearing = probabilities.reshape(*samples.in_image.shape, -1)
         seen = visibility(by_bearing, standing, samples.in_image, samples.ranges, self.settings)
-        weights = (seen * samples.weight).ravel()
+        weights = (seen * samples.weight).ravel() * np.float32(image_weight)
         centres, nearest = cells_in_view(raster, odom_from_footprint, samples, weights > 0)
         return Evidence(centres, probabilities[nearest], weights[nearest])

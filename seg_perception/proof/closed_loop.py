@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_perception.config import PipelineSettings
-from seg_perception.costmap.grid import GridSettings
+from seg_perception.costmap.grid_settings import GridSettings
 from seg_perception.costmap.nav2 import decode_costs, encode_costs
 from seg_perception.costmap.raster import Raster
 from seg_perception.evaluation.paths import Body, best_way, cell_at, clear_footprint, inflate, way_weights

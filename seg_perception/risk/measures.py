@@ -1,4 +1,4 @@
-"""Measures of risk over class probabilities: Bayes risk and decision, expected cost, conditional value at risk.
+"""Measures over class probabilities: Bayes risk and decision, expected cost, conditional value at risk, entropy.
 
 All functions take probabilities [..., K] that sum to 1 over the last axis, keep their dtype and work on any number of
 leading axes at once (pixels, ground samples, grid cells).
@@ -61,6 +61,22 @@ def expected_cost(probabilities: FloatArray, costs: FloatArray) -> FloatArray:
     total = np.zeros(probabilities.shape[:-1], dtype=probabilities.dtype)
     for k in np.flatnonzero(costs):
         total += probabilities[..., k] * probabilities.dtype.type(costs[k])
+    return total
+
+
+def entropy(probabilities: FloatArray) -> FloatArray:
+    """Shannon entropy, in nats: minus the sum over c of p(c|x) ln p(c|x); a class without mass has no part in it.
+
+    Args:
+        probabilities: [..., K], p(c|x).
+
+    Returns:
+        [...], 0 where one class has all the mass, ln K where all have the same.
+    """
+    total = np.zeros(probabilities.shape[:-1], dtype=probabilities.dtype)
+    for k in range(probabilities.shape[-1]):  # class by class, as above
+        mass = probabilities[..., k]
+        total -= mass * np.log(np.maximum(mass, np.finfo(mass.dtype).tiny))
     return total
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from seg_perception.costmap.grid import GridSettings
+from seg_perception.costmap.grid_settings import GridSettings
 from seg_perception.errors import ConfigError
 from seg_perception.geometry.ground import GroundSettings
 from seg_perception.geometry.projection_settings import ProjectionMode, ProjectionSettings
@@ -130,10 +130,26 @@ _GRID = {
     "half_life": (0.05, 3600.0, "Time after which evidence counts half, s."),
     "prior_strength": (1e-6, 10.0, 'Frames of "could be anything" mixed into every cell.'),
     "min_evidence": (1e-4, 100.0, "Frames of evidence below which a cell is unknown."),
+    "half_lives": (
+        -math.inf,
+        math.inf,
+        'Half-lives of single classes that have another one, each written as "CLASS: SECONDS".',
+    ),
+    "clearing": (0.0, 1.0, "Share of standing things that one clear look at ground in their place takes away."),
+    "max_entropy": (0.01, 1.0, "Doubt about the class above which a cell that is not lethal is unknown; 1 allows all."),
+    "full_sharpness": (0.0, 1e6, "Variance of the Laplacian from which an image counts fully; 0 does not look."),
+    "full_exposure": (
+        0.0,
+        1.0,
+        "Share of pixels neither black nor white from which an image counts fully; 0 does not look.",
+    ),
 }
 
 # The network's graph is built for a number of samples, and the costmap's readers for its size.
 _FIXED = ("ground.max_samples", "grid.width", "grid.height", "grid.resolution")
+
+
+_KINDS: dict[type, Kind] = {int: "integer", float: "double", tuple: "string array"}
 
 
 def _of_settings(
@@ -145,7 +161,7 @@ def _of_settings(
     parameters = []
     for field, (low, high, description) in table.items():
         name, default = f"{prefix}.{field}", getattr(settings, field)
-        kind: Kind = "integer" if isinstance(default, int) else "double"
+        kind = _KINDS[type(default)]
         parameters.append(NodeParameter(name, kind, default, description, low, high, read_only=name in _FIXED))
     return tuple(parameters)
 

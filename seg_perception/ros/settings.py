@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from seg_perception.config import PipelineSettings
-from seg_perception.costmap.grid import GridSettings
+from seg_perception.costmap.grid_settings import GridSettings, read_half_lives
+from seg_perception.costmap.memory import ClassMemory
 from seg_perception.geometry.ground import GroundSettings
 from seg_perception.geometry.projection_settings import ProjectionSettings
 from seg_perception.geometry.transforms import Transform, mount_to_base_from_optical
@@ -101,7 +102,9 @@ def settings_of(values: Mapping[str, Any]) -> NodeSettings:
     if checked["odom_frame"] == checked["base_frame"]:
         raise PARAMETERS["base_frame"].error(f"is '{checked['base_frame']}', as odom_frame is; give two frames")
     # [""] is how an empty list is written where a list must have a type.
-    checked["cost_overrides"] = tuple(entry for entry in checked["cost_overrides"] if entry)
+    for name in ("cost_overrides", "grid.half_lives"):
+        checked[name] = tuple(entry for entry in checked[name] if entry)
+    checked["grid.half_lives"] = read_half_lives(checked["grid.half_lives"], "parameter 'grid.half_lives'")
     read_changes(checked["cost_overrides"], "parameter 'cost_overrides'")
     return NodeSettings(
         model=Path(checked["model"]) if checked["model"] else find("models/urban.onnx"),
@@ -134,17 +137,21 @@ def load_matrix(settings: NodeSettings, classes: Sequence[str]) -> CostMatrix:
     """The cost matrix as the parameters want it: the file, single costs changed, and the risk level.
 
     Args:
-        settings: cost_matrix, cost_overrides, alpha and lethal_at are read.
+        settings: cost_matrix, cost_overrides, alpha and lethal_at are read, and checked are the classes that the grid
+            is to remember in a way of their own.
         classes: the model's class names in the model's order.
 
     Raises:
-        ConfigError: the file is wrong, or what replaces its entries is.
+        ConfigError: the file is wrong, or what replaces its entries is, or the grid is told of a class that there is
+            not.
     """
     risk = {"alpha": settings.alpha, "lethal_at": settings.lethal_at}
     given = {"risk": {name: value for name, value in risk.items() if value is not None}}
     matrix = CostMatrix.load(settings.cost_matrix, classes)
     matrix = matrix.changed(read_changes(settings.cost_overrides, "parameter 'cost_overrides'"))
-    return matrix.changed(Section(Path("parameters"), "", given))
+    matrix = matrix.changed(Section(Path("parameters"), "", given))
+    ClassMemory.of(settings.pipeline.grid, matrix)
+    return matrix
 
 
 def _unless_negative(value: float) -> float | None:
