@@ -11,7 +11,7 @@ import shlex  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Sequence  # noqa: E402
 
-from seg_perception.commands import card, compile, demo, doctor, evaluate, play, replay, teach, training  # noqa: E402
+from seg_perception.commands import bench, card, compile, demo, doctor, evaluate, play, replay, teach, training  # noqa: E402
 from seg_perception.errors import SegPerceptionError  # noqa: E402
 
 _USER_ERROR = 2
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="seg-perception", description="Camera images to nav2 costmaps by Bayes risk.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for room in (demo, replay, play, training, teach, evaluate, card, compile, doctor):
+    for room in (demo, replay, play, training, teach, evaluate, bench, card, compile, doctor):
         room.register(commands)
     parsed = parser.parse_args(arguments)
     parsed.command_line = shlex.join(["seg-perception", *(sys.argv[1:] if arguments is None else arguments)])
