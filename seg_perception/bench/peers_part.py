@@ -85,9 +85,10 @@ def compare(
         rounds: how many.
 
     Returns:
-        One row per peer: key, peer (its name) and source; after_network_ms (`timing.figures`) of the peer; pipeline_ms
-        and network_ms of this pipeline; faster (`Estimate`): the peer's time after the network over this pipeline's
-        beside it; whole_frame (`Estimate`): network included on both sides; and agreement, from `agreement`.
+        One row per peer: key, peer (its name), source and lacks; after_network_ms (`timing.figures`) of the peer;
+        pipeline_ms and network_ms of this pipeline, and beside_network_ms, the difference of their medians; faster
+        (`Estimate`): the peer's time after the network over ours beside it; whole_frame (`Estimate`): network included
+        on both sides; and agreement, from `agreement`.
     """
     settings = grid_of(CELLS)
     pipeline = Pipeline(engine, matrix, settings)
@@ -112,14 +113,17 @@ def compare(
     whole, network = times["pipeline"], times["network"]
     costs, known = pipeline.grid.costs(matrix)
     ours = (last[0].output, costs, known)
+    beside = round(float(np.median(whole) - np.median(network)), 3)
     return [
         {
             "key": peer.key,
             "peer": peer.name,
             "source": peer.source,
+            "lacks": peer.lacks,
             "after_network_ms": figures(times[peer.name]),
             "pipeline_ms": figures(whole),
             "network_ms": figures(network),
+            "beside_network_ms": beside,
             "faster": estimate(times_faster, times[peer.name], whole, network).content(),
             "whole_frame": estimate(ratio, times[peer.name] + network, whole).content(),
             "agreement": agreement(*ours, answers[peer.name]),

@@ -27,6 +27,7 @@ class Nav2Tutorial:
     key = "nav2_tutorial"
     name = "nav2 tutorial: softmax and argmax in numpy, aligned cloud, tiles"
     source = "ros-navigation/navigation2_tutorials, kiwicampus/semantic_segmentation_layer"
+    lacks = "expected cost; needs a depth camera"
 
     def __init__(self, classes: int) -> None:
         """Start with an empty tile map for so many classes."""

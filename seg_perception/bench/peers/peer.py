@@ -61,11 +61,19 @@ class Answer:
 
 
 class Peer(Protocol):
-    """Another way from a network's scores to a costmap; `key`, `name` and `source` say whose."""
+    """Another way from a network's scores to a costmap.
+
+    Attributes:
+        key: short name.
+        name: what it does.
+        source: whose it is.
+        lacks: what it leaves out of what this pipeline makes.
+    """
 
     key: str
     name: str
     source: str
+    lacks: str
 
     def process(self, scene: Scene) -> Answer:
         """All that comes after the network, for one frame."""

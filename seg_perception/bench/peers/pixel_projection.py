@@ -21,6 +21,7 @@ class PixelProjection:
     key = "pixel_projection"
     name = "argmax, every pixel projected onto the ground"
     source = "ros-sports/ipm"
+    lacks = "confidence, expected cost, what stands in the way, memory"
 
     def process(self, scene: Scene) -> Answer:
         """See `Peer.process`."""

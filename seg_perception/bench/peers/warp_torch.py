@@ -32,6 +32,7 @@ class WarpTorch:
     key = "warp_torch"
     name = "softmax · cost in PyTorch, warped onto the ground"
     source = "ika-rwth-aachen/Cam2BEV (the warp)"
+    lacks = "labels, confidence, what stands in the way, memory"
 
     def __init__(self, threads: int | None = None) -> None:
         """Load PyTorch.

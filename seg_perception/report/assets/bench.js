@@ -78,20 +78,20 @@ function range(things, longest) {
 
 function fillPeers() {
   const rows = parts.peers ?? [];
-  const longest = Math.max(...rows.flatMap((row) => [row.after_network_ms.p99, row.pipeline_ms.p99]));
-  if (rows.length) keys('peer-keys', { peer: 'peer, after the network', pipeline: 'this pipeline, network included' });
-  const head = ['', '', '#peer p50', '#p95', '#p99', '#faster here', '#95 % interval', '#whole frame'];
+  const longest = Math.max(...rows.flatMap((row) => [row.after_network_ms.p99, row.beside_network_ms]));
+  if (rows.length) keys('peer-keys', { peer: 'peer, after the network', pipeline: 'this pipeline, all but the network' });
+  const head = ['', '', '#peer p50', '#p95', '#p99', '#here', '#faster here', '#95 % interval', '#whole frame'];
   fillTable('peers', head, rows.map((row) => {
-    const { after_network_ms: peer, faster, whole_frame: whole } = row;
-    const chart = range([['peer', peer], ['pipeline', row.pipeline_ms]], longest);
+    const { after_network_ms: peer, beside_network_ms: beside, faster, whole_frame: whole } = row;
+    const chart = range([['peer', peer], ['pipeline', { p50: beside, p99: beside }]], longest);
     return [
-      `${row.peer}; ${nameOf(row)}`, chart, ms(peer.p50), ms(peer.p95), ms(peer.p99), times(faster.value),
+      `${row.peer}; ${nameOf(row)}`, chart, ms(peer.p50), ms(peer.p95), ms(peer.p99), ms(beside), times(faster.value),
       `${times(faster.low)} to ${times(faster.high)}`, times(whole.value),
     ];
   }));
   const told = ['labels', 'confidence', 'expected_cost', 'cells', 'lethal'];
-  fillTable('agreement', ['', 'source', ...told.map((name) => `#${plain(name)}`)], rows.map((row) => [
-    `${row.peer}; ${nameOf(row)}`, row.source, ...told.map((name) => percent(row.agreement[name])),
+  fillTable('agreement', ['', 'source', 'does not make', ...told.map((name) => `#${plain(name)}`)], rows.map((row) => [
+    `${row.peer}; ${nameOf(row)}`, row.source, row.lacks, ...told.map((name) => percent(row.agreement[name])),
   ]));
 }
 
