@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections import defaultdict
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from seg_perception.bench.peers.peer import Scene, full_size, nav2_costs
 from seg_perception.bench.peers.pixel_projection import PixelProjection, ground_points
 from seg_perception.bench.peers.tiles import NONE, TileMemory
 from seg_perception.bench.peers.warp_torch import WarpTorch, pixel_from_cell, warp
-from seg_perception.bench.peers_part import agreement, most_probable
+from seg_perception.bench.peers_part import agreement, all_peers, most_probable
 from seg_perception.costmap.raster import Raster
 from seg_perception.frame import Frame
 from seg_perception.geometry.camera import Camera
@@ -196,6 +197,11 @@ def test_the_cost_image_of_the_warped_peer_is_softmax_times_costs(scene: Scene) 
     expected = np.minimum(np.einsum("khw,k->hw", probabilities, scene.matrix.traverse), 254)
     np.testing.assert_allclose(answer.expected_cost, expected, atol=0.05)
     assert answer.known.any() and not answer.known.all()
+
+
+def test_without_pytorch_the_other_peers_still_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert [peer.key for peer in all_peers(CLASSES, None)] == ["nav2_tutorial", "pixel_projection"]
 
 
 def test_agreement_counts_the_same_answers(scene: Scene) -> None:

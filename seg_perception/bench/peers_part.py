@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from seg_perception.bench.peers.warp_torch import WarpTorch
 from seg_perception.bench.setup import Footage, Progress, Setup, Size, grid_of
 from seg_perception.bench.timing import Task, estimate, figures, interleaved, ratio, timed, times_faster
 from seg_perception.inference.engine import Engine, EngineOutput
-from seg_perception.pipeline import Pipeline, Result
+from seg_perception.pipeline import Pipeline
 from seg_perception.risk.cost_matrix import LETHAL_COST, CostMatrix
 
 SIZES = (Size(480, 360, 12), Size(1024, 512, 19))
@@ -58,12 +59,10 @@ def peers_part(setup: Setup, progress: Progress) -> list[dict[str, Any]]:
 
 
 def all_peers(classes: int, threads: int | None) -> list[Peer]:
-    """Every peer that can run here."""
+    """Every peer that can run here: the one that is written in PyTorch needs it."""
     peers: list[Peer] = [Nav2Tutorial(classes), PixelProjection()]
-    try:
+    with suppress(ImportError):
         peers.append(WarpTorch(threads))
-    except ImportError:
-        print("peers: PyTorch is not installed, so the peer written in it is left out; pip install torch.")
     return peers
 
 
@@ -75,7 +74,7 @@ def most_probable(matrix: CostMatrix) -> CostMatrix:
 def compare(
     engine: Engine, matrix: CostMatrix, footage: Footage, peers: Sequence[Peer], rounds: int
 ) -> list[dict[str, Any]]:
-    """Time peers against this pipeline, in turns, and look at what each says of the last frame.
+    """Time peers against this pipeline, in turns, and look at what each says of its first frame.
 
     Args:
         engine: opened for the default settings, with logits.
@@ -90,29 +89,22 @@ def compare(
         (`Estimate`): the peer's time after the network over ours beside it; whole_frame (`Estimate`): network included
         on both sides; and agreement, from `agreement`.
     """
-    settings = grid_of(CELLS)
-    pipeline = Pipeline(engine, matrix, settings)
+    pipeline = Pipeline(engine, matrix, grid_of(CELLS))
+    first = pipeline.process(footage.at(0)).output
+    ours = (first, *pipeline.grid.costs(matrix))
     scenes = [_scene(pipeline, footage, number, matrix) for number in range(len(footage.frames))]
-    answers: dict[str, Answer] = {}
+    agreements = {peer.key: agreement(*ours, peer.process(scenes[0])) for peer in peers}
 
     def asking(peer: Peer) -> Task:
-        def ask(number: int) -> None:
-            scene = scenes[number % len(scenes)]
-            answers[peer.name] = peer.process(replace(scene, frame=footage.at(number)))
+        return timed(lambda number: peer.process(replace(scenes[number % len(scenes)], frame=footage.at(number))))
 
-        return timed(ask)
-
-    last: list[Result] = []
-
-    def process(number: int) -> None:
-        last[:] = [pipeline.process(footage.at(number))]
-
-    tasks = {"pipeline": timed(process), "network": lambda number: engine.time_network()[0]}
-    tasks |= {peer.name: asking(peer) for peer in peers}
+    tasks = {
+        "pipeline": timed(lambda number: pipeline.process(footage.at(number))),
+        "network": lambda number: engine.time_network()[0],
+        **{peer.key: asking(peer) for peer in peers},
+    }
     times = interleaved(tasks, rounds)
     whole, network = times["pipeline"], times["network"]
-    costs, known = pipeline.grid.costs(matrix)
-    ours = (last[0].output, costs, known)
     beside = round(float(np.median(whole) - np.median(network)), 3)
     return [
         {
@@ -120,13 +112,13 @@ def compare(
             "peer": peer.name,
             "source": peer.source,
             "lacks": peer.lacks,
-            "after_network_ms": figures(times[peer.name]),
+            "after_network_ms": figures(times[peer.key]),
             "pipeline_ms": figures(whole),
             "network_ms": figures(network),
             "beside_network_ms": beside,
-            "faster": estimate(times_faster, times[peer.name], whole, network).content(),
-            "whole_frame": estimate(ratio, times[peer.name] + network, whole).content(),
-            "agreement": agreement(*ours, answers[peer.name]),
+            "faster": estimate(times_faster, times[peer.key], whole, network).content(),
+            "whole_frame": estimate(ratio, times[peer.key] + network, whole).content(),
+            "agreement": agreements[peer.key],
         }
         for peer in peers
     ]

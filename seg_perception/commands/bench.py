@@ -55,6 +55,8 @@ def _bench(arguments: argparse.Namespace) -> None:
     write_bench_page(summary, arguments.out / "bench.html")
     for verdict in verdicts(summary["parts"]):
         print(verdict.line())
+    if "peers" in summary["parts"] and all(row["key"] != "warp_torch" for row in summary["parts"]["peers"]):
+        print("peers: PyTorch is not installed, so the peer that is written in it is left out; pip install torch.")
     print("gpu: not measured; all figures are those of ONNX Runtime on the CPU.")
     for name in ("bench.html", "bench.json"):
         print((arguments.out / name).resolve())
