@@ -95,11 +95,11 @@ function fillPeers() {
   ]));
 }
 
-/** A curve per name over x, from 0 to the largest of each, in a box of 320 x 130. */
-function chart(rows, series, unit) {
-  const svg = shape('svg', { viewBox: '-44 -8 384 166', role: 'img', 'aria-label': unit });
+/** A curve over x, both from 0, in a box of 320 x 130; `write` makes text of a value. */
+function chart(rows, name, colour, write) {
+  const svg = shape('svg', { viewBox: '-44 -8 392 166', role: 'img', 'aria-label': plain(name) });
   const right = Math.max(...rows.map(({ x }) => x));
-  const top = Math.max(...rows.flatMap((row) => series.map(([name]) => row[name])));
+  const top = Math.max(...rows.map((row) => row[name]));
   const text = (x, y, content, anchor) => {
     const element = shape('text', { x, y, 'text-anchor': anchor });
     element.textContent = content;
@@ -108,18 +108,21 @@ function chart(rows, series, unit) {
   svg.append(
     shape('line', { class: 'axis', x1: 0, y1: 130, x2: 320, y2: 130 }),
     shape('line', { class: 'axis', x1: 0, y1: 0, x2: 0, y2: 130 }),
-    text(-4, 133, '0', 'end'), text(-4, 4, figure(top), 'end'), text(-4, 18, unit, 'end'),
-    ...rows.map(({ x, name }) => text((320 * x) / right, 145, name, 'middle')),
+    text(-4, 133, '0', 'end'), text(-4, 4, write(top), 'end'),
   );
-  for (const [name, colour] of series) {
-    const points = rows.map((row) => [(320 * row.x) / right, 130 - (130 * row[name]) / top]);
-    svg.append(shape('polyline', { points: points.map((point) => point.join(',')).join(' '), stroke: COLOURS[colour] }));
-    points.forEach(([cx, cy], i) => {
-      const dot = shape('circle', { cx, cy, r: 3, fill: COLOURS[colour] });
-      dot.append(shape('title', {}));
-      dot.firstChild.textContent = `${plain(name)}: ${figure(rows[i][name])} ${unit}`;
-      svg.append(dot);
-    });
+  const points = rows.map((row) => [(320 * row.x) / right, 130 - (130 * row[name]) / top]);
+  svg.append(shape('polyline', { points: points.map((point) => point.join(',')).join(' '), stroke: COLOURS[colour] }));
+  let free = 400;
+  for (const [i, [cx, cy]] of [...points.entries()].reverse()) {
+    const dot = shape('circle', { cx, cy, r: 3, fill: COLOURS[colour] });
+    dot.append(shape('title', {}));
+    dot.firstChild.textContent = `${rows[i].name}: ${write(rows[i][name])}`;
+    svg.append(dot);
+    const room = 3.2 * rows[i].name.length;
+    if (cx + room < free) {
+      svg.append(text(cx, 145, rows[i].name, 'middle'));
+      free = cx - room - 4;
+    }
   }
   return svg;
 }
@@ -127,11 +130,12 @@ function chart(rows, series, unit) {
 function drawGrowth() {
   for (const [what, rows] of Object.entries(parts.grow ?? {})) {
     const isBag = what === 'bag';
-    const time = isBag ? [['frame_ms', 'pipeline']] : [['network_ms', 'network'], ['pipeline_ms', 'pipeline']];
-    const memory = [[isBag ? 'rss_mb' : 'peak_mb', 'memory']];
+    const by = `by ${GROWN[what]}`;
+    const time = isBag ? chart(rows, 'frame_ms', 'pipeline', ms) : chart(rows, 'around', 'pipeline', percent);
+    const memory = chart(rows, isBag ? 'rss_mb' : 'peak_mb', 'memory', (value) => figure(value, ' MB'));
     byId('growth').append(
-      make('figure', {}, make('h3', {}, `Time by ${GROWN[what]}`), chart(rows, time, 'ms')),
-      make('figure', {}, make('h3', {}, `Memory by ${GROWN[what]}`), chart(rows, memory, 'MB')),
+      make('figure', {}, make('h3', {}, isBag ? `Time of a frame ${by}` : `All but the network ${by}`), time),
+      make('figure', {}, make('h3', {}, `Memory ${by}`), memory),
     );
   }
   byId('grow').hidden = !parts.grow;
