@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
 from pathlib import Path
 
+from seg_perception.bench.choices import PARTS
 from seg_perception.commands.common import Bar, Commands, positive
+from seg_perception.errors import ConfigError
 from seg_perception.resources import find
 
 # Rooms are imported when they are needed, as in the other commands.
@@ -14,14 +17,58 @@ from seg_perception.resources import find
 def register(commands: Commands) -> None:
     """Add the command."""
     bench = commands.add_parser("bench", help="measure what takes a while to measure")
-    what = bench.add_mutually_exclusive_group(required=True)
-    what.add_argument("--risk", action="store_true", help="labels against risk: drives in the simulator")
-    bench.add_argument("--out", type=Path, required=True, help="folder for drives.jsonl and risk.md; again goes on")
-    bench.add_argument("--drives", type=positive, default=204, help="drives of each kind")
-    bench.add_argument("--workers", type=positive, default=1, help="processes")
+    bench.add_argument(
+        "parts", nargs="*", metavar="PART", help=f"what to measure, of {', '.join(PARTS)} (default: all of them)"
+    )
+    bench.add_argument("--quick", action="store_true", help="a few cases only: two minutes instead of twenty")
+    bench.add_argument("--risk", action="store_true", help="labels against risk instead: drives in the simulator")
+    bench.add_argument("--drives", type=positive, default=204, help="with --risk: drives of each kind")
+    bench.add_argument("--workers", type=positive, default=1, help="with --risk: processes")
+    bench.add_argument(
+        "--out", type=Path, default=Path("bench_out"),
+        help="folder for bench.json and bench.html; with --risk for drives.jsonl, where a second run goes on",
+    )  # fmt: skip
     bench.add_argument("--model", type=Path, help="ONNX file with its card beside it (default: the shipped network)")
     bench.add_argument("--matrix", type=Path, help="cost matrix YAML (default: the shipped road_car.yaml)")
-    bench.set_defaults(run=_risk)
+    bench.add_argument("--threads", type=positive, help="CPU threads of the network (default: one per core)")
+    bench.set_defaults(run=_bench)
+
+
+def _bench(arguments: argparse.Namespace) -> None:
+    from seg_perception.bench.bench import run_bench, write_json
+    from seg_perception.bench.goals import verdicts
+    from seg_perception.bench.setup import BenchRequest
+    from seg_perception.report.bench_page import write_bench_page
+
+    if arguments.risk:
+        _risk(arguments)
+        return
+    for part in arguments.parts:
+        if part not in PARTS:
+            raise ConfigError(f"bench {part}: is no part of the bench; name one or more of {', '.join(PARTS)}.")
+    try:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--out {arguments.out}: cannot be made ({error.strerror}); choose another folder.") from None
+    with tempfile.TemporaryDirectory() as folder:
+        request = BenchRequest(
+            model=arguments.model or find("models/urban.onnx"),
+            matrix=arguments.matrix or find("config/cost_matrices/road_car.yaml"),
+            quick=arguments.quick,
+            threads=arguments.threads,
+            folder=Path(folder),
+        )
+        summary = run_bench(request, arguments.parts or PARTS, Bar)
+    summary["command"] = arguments.command_line
+    write_json(summary, arguments.out / "bench.json")
+    write_bench_page(summary, arguments.out / "bench.html")
+    for verdict in verdicts(summary["parts"]):
+        print(verdict.line())
+    if "peers" in summary["parts"] and all(row["key"] != "warp_torch" for row in summary["parts"]["peers"]):
+        print("peers: PyTorch is not installed, so the peer that is written in it is left out; pip install torch.")
+    print("gpu: not measured; all figures are those of ONNX Runtime on the CPU.")
+    for name in ("bench.html", "bench.json"):
+        print((arguments.out / name).resolve())
 
 
 def _risk(arguments: argparse.Namespace) -> None:

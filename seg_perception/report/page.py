@@ -34,6 +34,7 @@ DRIVE = Template(
     ("elements.js", "common.js", "pictures.js", "costmap.js", "charts.js", "tables.js", "player.js"),
 )
 EVALUATION = Template("evaluation.html", ("page.css", "evaluation.css"), ("elements.js", "evaluation.js"))
+BENCH = Template("bench.html", ("page.css", "bench.css"), ("elements.js", "bench.js"))
 
 
 def render(content: Mapping[str, Any], template: Template = DRIVE) -> str:

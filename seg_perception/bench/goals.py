@@ -1,0 +1,102 @@
+"""What the figures of a run are held against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+AROUND = {(480, 360): 0.20, (1024, 512): 0.10}
+"""By image size, the most that everything but the network may cost, as a share of the network's own median."""
+
+GRID = 200
+"""Cells along a side of the grid for which that holds."""
+
+FASTER = {"nav2_tutorial": 8.0, "pixel_projection": 5.0, "warp_torch": 5.0}
+"""By peer: how many times longer it is to take behind the network."""
+
+LABELS = 0.999
+"""The least share of pixels with the same label, where a peer answers the same question."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A figure and its goal.
+
+    Attributes:
+        what: what was measured.
+        figure: value, low and high; all the same where nothing was timed, None where noise leaves no figure.
+        limit: the goal.
+        side: whether it is the most or the least that the figure may be.
+        form: how to write the figure: a share, or how many times.
+    """
+
+    what: str
+    figure: Mapping[str, float | None]
+    limit: float
+    side: Literal["most", "least"]
+    form: Literal["share", "times"]
+
+    @property
+    def met(self) -> bool:
+        """Whether the figure is on the right side of the goal."""
+        value = self.figure["value"]
+        if value is None:
+            return False
+        return value <= self.limit if self.side == "most" else value >= self.limit
+
+    def content(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "what": self.what,
+            "figure": dict(self.figure),
+            "limit": self.limit,
+            "side": self.side,
+            "form": self.form,
+            "met": self.met,
+        }
+
+    def line(self) -> str:
+        """For people."""
+        value, low, high = (self._written(self.figure[name]) for name in ("value", "low", "high"))
+        interval = "" if value == low == high else f" ({low} to {high})"
+        side = "at most" if self.side == "most" else "at least"
+        return (
+            f"{'met   ' if self.met else 'missed'}  {self.what}: {value}{interval}, {side} {self._written(self.limit)}"
+        )
+
+    def _written(self, number: float | None) -> str:
+        if number is None:
+            return "–"
+        return f"{100 * number:.4g} %" if self.form == "share" else f"{number:.3g}×"
+
+
+def verdicts(parts: Mapping[str, Any]) -> list[Verdict]:
+    """The goals that the figures of a run can be held against.
+
+    Args:
+        parts: "frame" and "peers" as their parts give them; either may be missing.
+    """
+    return [*_of_frames(parts.get("frame", ())), *_of_peers(parts.get("peers", ()))]
+
+
+def _of_frames(rows: Any) -> Iterator[Verdict]:
+    for row in rows:
+        limit = AROUND.get((row["width"], row["height"]))
+        if limit is not None and row["cells"] == GRID:
+            yield Verdict(f"all but the network at {case_name(row)}", row["around"], limit, "most", "share")
+
+
+def _of_peers(rows: Any) -> Iterator[Verdict]:
+    for row in rows:
+        name = f"{row['peer']} at {case_name(row)}"
+        yield Verdict(f"faster behind the network than {name}", row["faster"], FASTER[row["key"]], "least", "times")
+        if "labels" in row["agreement"]:
+            share = row["agreement"]["labels"]
+            same = {"value": share, "low": share, "high": share}
+            yield Verdict(f"labels as {name}", same, LABELS, "least", "share")
+
+
+def case_name(row: Mapping[str, Any]) -> str:
+    """Such as "480×360, 12 classes, 200² cells"."""
+    return f"{row['width']}×{row['height']}, {row['classes']} classes, {row['cells']}² cells"

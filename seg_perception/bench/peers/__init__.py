@@ -1,0 +1,1 @@
+"""What people run today, written anew from public sources, so that it can be compared with."""

@@ -1,0 +1,149 @@
+// The page of a bench: goals, frames against their network, peers, and what grows.
+
+// Okabe and Ito's colours, told apart by colour-blind readers too (jfly.uni-koeln.de/color).
+const COLOURS = {
+  resize: '#b8a800', ground: '#cc79a7', network: '#8a8f98', risk: '#d55e00', fuse: '#0072b2', costmap: '#009e73',
+  peer: '#e69f00', pipeline: '#0072b2', memory: '#009e73',
+};
+const GROWN = {
+  image: 'pixels of the image', classes: 'classes', cells: 'cells of the grid', bag: 'frames of a bag, replayed',
+};
+const ms = (value) => figure(value, ' ms');
+const times = (value) => figure(value, '×');
+const written = (value, form) => (typeof value !== 'number' ? '–' : form === 'share' ? percent(value) : times(value));
+const nameOf = ({ width, height, classes, cells }) => `${width}×${height}, ${classes} classes, ${cells}² cells`;
+const { parts } = summary;
+
+function fillHead() {
+  const { name, width, height, classes } = summary.network;
+  byId('title').textContent = `${name}, ${width}×${height}, ${classes} classes`;
+  document.title = `${name} · bench`;
+  const { cores, processor, load } = summary.machine;
+  byId('subtitle').textContent = `${processor}, ${cores} cores, load ${figure(load)} at the start`
+    + (summary.quick ? '; a quick run: few cases, few rounds' : '');
+  const met = summary.goals.filter((goal) => goal.met).length;
+  tile('goals met', summary.goals.length ? `${met} of ${summary.goals.length}` : '–');
+}
+
+function fillGoals() {
+  const rows = summary.goals.map(({ what, figure: { value, low, high }, limit, side, form, met }) => {
+    const verdict = make('span', { class: `verdict ${met ? 'met' : 'missed'}` }, met ? 'met' : 'missed');
+    const interval = low === high ? '' : ` (${written(low, form)} to ${written(high, form)})`;
+    const goal = `${side === 'most' ? 'at most' : 'at least'} ${written(limit, form)}`;
+    return [what, `${written(value, form)}${interval}`, goal, verdict];
+  });
+  fillTable('goals', ['what', '#figure', '#goal', ''], rows);
+}
+
+function keys(id, names) {
+  byId(id).append(...Object.entries(names).map(([name, text]) => withSwatch(COLOURS[name], text)));
+}
+
+/** Stages as one bar, its length in the proportion of `longest`. */
+function stack(stages, longest) {
+  const piece = ([name, value]) => make('i', {
+    style: `width:${(100 * value) / longest}%;background:${COLOURS[name]}`, title: `${name} ${ms(value)}`,
+  });
+  return make('div', { class: 'stack' }, ...Object.entries(stages).map(piece));
+}
+
+const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
+
+function fillFrames() {
+  const rows = parts.frame ?? [];
+  const longest = Math.max(...rows.map(({ stages_ms: stages }) => sum(Object.values(stages))));
+  if (rows.length) keys('stage-keys', Object.fromEntries(Object.keys(rows[0].stages_ms).map((name) => [name, name])));
+  const head = ['', 'where the time goes', '#all but the network', '#95 % interval', '#network p50', '#pipeline p50', '#p95', '#p99', '#spread'];
+  fillTable('frames', head, rows.map((row) => {
+    const { pipeline_ms: pipeline, network_ms: network, around: { value, low, high } } = row;
+    return [
+      nameOf(row), stack(row.stages_ms, longest), percent(value), `${percent(low)} to ${percent(high)}`,
+      ms(network.p50), ms(pipeline.p50), ms(pipeline.p95), ms(pipeline.p99), percent(pipeline.spread),
+    ];
+  }));
+}
+
+/** p50 as a dot and the way to p99 as a line, for several things one below the other. */
+function range(things, longest) {
+  const place = (value) => (100 * value) / longest;
+  const marks = things.flatMap(([name, { p50, p99 }], line) => [
+    make('i', {
+      style: `left:${place(p50)}%;width:${place(p99 - p50)}%;top:${6 + 10 * line}px;background:${COLOURS[name]}`,
+      title: `p50 ${ms(p50)}, p99 ${ms(p99)}`,
+    }),
+    make('b', { style: `left:${place(p50)}%;top:${6 + 10 * line}px;background:${COLOURS[name]}` }),
+  ]);
+  return make('div', { class: 'range' }, ...marks);
+}
+
+function fillPeers() {
+  const rows = parts.peers ?? [];
+  const longest = Math.max(...rows.flatMap((row) => [row.after_network_ms.p99, row.beside_network_ms]));
+  if (rows.length) keys('peer-keys', { peer: 'peer, after the network', pipeline: 'this pipeline, all but the network' });
+  const head = ['', '', '#peer p50', '#p95', '#p99', '#here', '#faster here', '#95 % interval', '#whole frame'];
+  fillTable('peers', head, rows.map((row) => {
+    const { after_network_ms: peer, beside_network_ms: beside, faster, whole_frame: whole } = row;
+    const chart = range([['peer', peer], ['pipeline', { p50: beside, p99: beside }]], longest);
+    return [
+      `${row.peer}; ${nameOf(row)}`, chart, ms(peer.p50), ms(peer.p95), ms(peer.p99), ms(beside), times(faster.value),
+      `${times(faster.low)} to ${times(faster.high)}`, times(whole.value),
+    ];
+  }));
+  const told = ['labels', 'confidence', 'expected_cost', 'cells', 'lethal'];
+  fillTable('agreement', ['', 'source', 'does not make', ...told.map((name) => `#${plain(name)}`)], rows.map((row) => [
+    `${row.peer}; ${nameOf(row)}`, row.source, row.lacks, ...told.map((name) => percent(row.agreement[name])),
+  ]));
+}
+
+/** A curve over x, both from 0, in a box of 320 x 130; `write` makes text of a value. */
+function chart(rows, name, colour, write) {
+  const svg = shape('svg', { viewBox: '-44 -8 392 166', role: 'img', 'aria-label': plain(name) });
+  const right = Math.max(...rows.map(({ x }) => x));
+  const top = Math.max(...rows.map((row) => row[name]));
+  const text = (x, y, content, anchor) => {
+    const element = shape('text', { x, y, 'text-anchor': anchor });
+    element.textContent = content;
+    return element;
+  };
+  svg.append(
+    shape('line', { class: 'axis', x1: 0, y1: 130, x2: 320, y2: 130 }),
+    shape('line', { class: 'axis', x1: 0, y1: 0, x2: 0, y2: 130 }),
+    text(-4, 133, '0', 'end'), text(-4, 4, write(top), 'end'),
+  );
+  const points = rows.map((row) => [(320 * row.x) / right, 130 - (130 * row[name]) / top]);
+  svg.append(shape('polyline', { points: points.map((point) => point.join(',')).join(' '), stroke: COLOURS[colour] }));
+  let free = 400;
+  for (const [i, [cx, cy]] of [...points.entries()].reverse()) {
+    const dot = shape('circle', { cx, cy, r: 3, fill: COLOURS[colour] });
+    dot.append(shape('title', {}));
+    dot.firstChild.textContent = `${rows[i].name}: ${write(rows[i][name])}`;
+    svg.append(dot);
+    const room = 3.2 * rows[i].name.length;
+    if (cx + room < free) {
+      svg.append(text(cx, 145, rows[i].name, 'middle'));
+      free = cx - room - 4;
+    }
+  }
+  return svg;
+}
+
+function drawGrowth() {
+  for (const [what, rows] of Object.entries(parts.grow ?? {})) {
+    const isBag = what === 'bag';
+    const by = `by ${GROWN[what]}`;
+    const time = isBag ? chart(rows, 'frame_ms', 'pipeline', ms) : chart(rows, 'around', 'pipeline', percent);
+    const memory = chart(rows, isBag ? 'rss_mb' : 'peak_mb', 'memory', (value) => figure(value, ' MB'));
+    byId('growth').append(
+      make('figure', {}, make('h3', {}, isBag ? `Time of a frame ${by}` : `All but the network ${by}`), time),
+      make('figure', {}, make('h3', {}, `Memory ${by}`), memory),
+    );
+  }
+  byId('grow').hidden = !parts.grow;
+}
+
+fillHead();
+fillGoals();
+fillFrames();
+fillPeers();
+drawGrowth();
+fillProvenance();
