@@ -171,10 +171,13 @@ class Pipeline:
             self.forget()
         odom_from_footprint = footprint_of(frame.odom_from_base)
         x, y, _ = odom_from_footprint.translation
-        self.grid.move_to(float(x), float(y))
+        # A late frame sees what the grid covered at its time; the grid stays where the newest frame has put it.
+        covered = self.grid.raster_at(float(x), float(y))
+        if not self.grid.is_late(frame.stamp_ns):
+            self.grid.move_to(float(x), float(y))
         grid = self._settings.grid
         weight = image_weight(image, grid.full_sharpness, grid.full_exposure)
-        seen = look.evidence(probabilities, self._matrix.standing, self.grid.raster, odom_from_footprint, weight)
+        seen = look.evidence(probabilities, self._matrix.standing, covered, odom_from_footprint, weight)
         self.grid.add(seen.centres, seen.probabilities, seen.weights, frame.stamp_ns)
 
 
