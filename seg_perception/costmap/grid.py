@@ -131,10 +131,16 @@ class EvidenceGrid:
         Raises:
             GeometryError: the position is not finite.
         """
-        rows, cols = self.evidence.shape[1:]
-        there = self.raster_at(x, y)
-        first_row, first_col = there.first_row, there.first_col
-        if (first_row, first_col) == (self.first_row, self.first_col):
+        self.move_onto(self.raster_at(x, y))
+
+    def move_onto(self, raster: Raster) -> None:
+        """Let the grid lie elsewhere; cells that come into it are empty.
+
+        Args:
+            raster: from `raster_at`.
+        """
+        first_row, first_col, rows, cols = raster.first_row, raster.first_col, raster.rows, raster.cols
+        if raster == self.raster:
             return
         to_rows, from_rows = _overlap(first_row - self.first_row, rows)
         to_cols, from_cols = _overlap(first_col - self.first_col, cols)
@@ -220,6 +226,15 @@ class EvidenceGrid:
         look = mass.T * self._memory.left(mass.T, (self.stamp_ns - stamp_ns) / NANOSECONDS)
         evidence[:outcomes, cells] += look.astype(np.float32)
         seen_ns[cells] = np.maximum(seen_ns[cells], stamp_ns)
+
+    def forget(self, cells: NDArray[np.bool_]) -> None:
+        """Empty single cells.
+
+        Args:
+            cells: bool [rows, cols], those to be emptied.
+        """
+        self.evidence[:, cells] = 0.0
+        self.seen_ns[cells] = NEVER
 
     def costs(self, matrix: CostMatrix) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Risk of driving over each cell, from the posterior class probabilities.
