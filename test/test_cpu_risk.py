@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from test_graph import interpolation
 
 from seg_perception.inference import cpu_kernels
-from seg_perception.inference.cpu_risk import CpuRisk
+from seg_perception.inference.cpu_risk import CpuRisk, ScoreForm
 from seg_perception.inference.engine import EngineOutput
 from seg_perception.logit_scaling import UNCALIBRATED
 
@@ -16,7 +16,8 @@ from seg_perception.logit_scaling import UNCALIBRATED
 def judge(scores: np.ndarray, costs: np.ndarray, factor: int) -> EngineOutput:
     traverse = np.zeros((1, costs.shape[1]), np.float32)
     cells = np.zeros((1, 1, 2), np.float32)
-    return CpuRisk(UNCALIBRATED, "logits", factor).judge(scores[None], np.vstack([costs, traverse]), cells)
+    form = ScoreForm(UNCALIBRATED, "logits", costs.shape[1], factor)
+    return CpuRisk(form, threads=2).judge(scores[None], np.vstack([costs, traverse]), cells)
 
 
 def risks_of(scores: np.ndarray, costs: np.ndarray, factor: int) -> np.ndarray:

@@ -38,20 +38,20 @@ def exponentials(values: NDArray[np.float32], bits: NDArray[np.int32]) -> None:
 @compiled
 def calibrate(
     scores: NDArray[np.float32],
-    factor: NDArray[np.float32],
+    scale: NDArray[np.float32],
     offset: NDArray[np.float32],
     lowest: np.float32,
     logits: NDArray[np.float32],
 ) -> None:
-    """scores [K, pixels] to logits [pixels, K]: max(factor * (score - highest score) + offset, lowest)."""
-    classes, pixels = scores.shape
+    """One row of scores [K, columns] to logits [columns, K]: max(scale * (score - highest score) + offset, lowest)."""
+    classes, columns = scores.shape
     highest = scores[0].copy()
     for k in range(1, classes):
-        for i in range(pixels):
+        for i in range(columns):
             highest[i] = max(highest[i], scores[k, i])
     for k in range(classes):
-        for i in range(pixels):
-            logits[i, k] = max((scores[k, i] - highest[i]) * factor[k] + offset[k], lowest)
+        for i in range(columns):
+            logits[i, k] = max((scores[k, i] - highest[i]) * scale[k] + offset[k], lowest)
 
 
 @compiled
@@ -115,6 +115,40 @@ def settle(
 
 
 @compiled
+def read_rows(
+    scores: NDArray[np.float32],
+    scale: NDArray[np.float32],
+    offset: NDArray[np.float32],
+    lowest: np.float32,
+    costs: NDArray[np.float32],
+    choice: NDArray[np.int64],
+    gain: NDArray[np.float32],
+    loss: NDArray[np.float32],
+    first: int,
+    last: int,
+    logits: NDArray[np.float32],
+    settled: NDArray[np.int32],
+) -> None:
+    """`calibrate` and `settle` for some rows.
+
+    Args:
+        scores: float32 [K, h, w], of the network.
+        scale, offset, lowest: as in `calibrate`.
+        costs, choice, gain, loss: as in `settle`.
+        first, last: rows, 0 to h.
+        logits: float32 [h, w, K], written.
+        settled: int32 [h, w], written.
+    """
+    width, classes = logits.shape[1:]
+    masses, bits = np.empty((width, classes), np.float32), np.empty(width * classes, np.int32)
+    for row in range(first, last):
+        calibrate(scores[:, row], scale, offset, lowest, logits[row])
+        masses[:] = logits[row]
+        exponentials(masses.ravel(), bits)
+        settle(masses, costs, choice, gain, loss, settled[row])
+
+
+@compiled
 def _mix(
     logits: NDArray[np.float32],
     row: int,
@@ -159,9 +193,11 @@ def decide(
     names: NDArray[np.uint8],
     weights: NDArray[np.float32],
     factor: int,
+    first: int,
+    last: int,
     labels: NDArray[np.uint8],
 ) -> None:
-    """The Bayes decision at every pixel of the upsampled logits.
+    """The Bayes decision at the pixels of some rows of blocks of the upsampled logits.
 
     A block is what lies between four logits, factor x factor pixels: block (r, c) mixes (r - 1, c - 1) to (r, c).
 
@@ -172,6 +208,7 @@ def decide(
         names: uint8 [A], what each decision is called in the labels.
         weights: float32 [4, factor²], of the four logits for each pixel of a block.
         factor: pixels per logit along each axis.
+        first, last: rows of blocks, 0 to h + 1.
         labels: uint8 [factor * h, factor * w], written.
     """
     height, width, classes = logits.shape
@@ -181,7 +218,7 @@ def decide(
     masses, bits = np.zeros((classes, lanes), np.float32), np.empty(classes * lanes, np.int32)
     risk, least, best = np.empty(lanes, np.float32), np.empty(lanes, np.float32), np.empty(lanes, np.uint8)
     open_blocks = np.empty(width + 1, np.int64)
-    for row in range(height + 1):
+    for row in range(first, last):
         up, down = max(row - 1, 0), min(row, height - 1)
         top, bottom = max(factor * row - before, 0), min(factor * (row + 1) - before, labels.shape[0])
         count = 0
@@ -220,18 +257,20 @@ def paint(
     traverse: NDArray[np.float32],
     weights: NDArray[np.float32],
     factor: int,
+    first: int,
+    last: int,
     confidence: NDArray[np.uint8],
     cost: NDArray[np.uint8],
 ) -> None:
-    """Confidence and expected cost at every pixel of the upsampled logits.
+    """Confidence and expected cost at the pixels of some rows of blocks of the upsampled logits.
 
     Args:
         logits: float32 [h, w, K].
         traverse: float32 [K].
-        weights, factor: as in `decide`.
+        weights, factor, first, last: as in `decide`.
         confidence, cost: uint8 [factor * h, factor * w], written.
     """
-    height, width, classes = logits.shape
+    width, classes = logits.shape[1:]
     area = factor * factor
     together = max(1, LANES // area)
     lanes = together * area
@@ -239,7 +278,7 @@ def paint(
     total, highest, mean = np.empty(lanes, np.float32), np.empty(lanes, np.float32), np.empty(lanes, np.float32)
     sure, dear = np.empty(lanes, np.uint8), np.empty(lanes, np.uint8)
     columns = np.arange(width + 1)
-    for row in range(height + 1):
+    for row in range(first, last):
         for begin in range(0, width + 1, together):
             blocks = columns[begin : min(begin + together, width + 1)]
             _mix(logits, row, blocks, weights, masses, bits)

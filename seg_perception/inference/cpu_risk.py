@@ -7,6 +7,8 @@ them (`cpu_kernels.settle`). Confidence and expected cost of the pixels are made
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,22 +20,52 @@ from seg_perception.inference.engine import EngineOutput, Pictures
 from seg_perception.inference.risk_nodes import LOGIT_RANGE, MIN_PROBABILITY, phase_weights
 from seg_perception.logit_scaling import LogitScaling
 
+_ROWS_EACH = 8
+"""Fewer rows than this are not worth another thread."""
+
 
 @dataclass(frozen=True)
-class CpuRisk:
+class ScoreForm:
     """How the scores of one network are read.
 
     Attributes:
         scaling: the model card's.
         output: what the scores are.
+        classes: K.
         factor: pixels to decide per score along each axis.
         logits: whether to give the calibrated logits, too.
     """
 
     scaling: LogitScaling
     output: Literal["logits", "probabilities"]
+    classes: int
     factor: int
     logits: bool = False
+
+
+class CpuRisk:
+    """Judges scores, image by image, with the rows of an image spread over threads."""
+
+    def __init__(self, form: ScoreForm, threads: int) -> None:
+        """Compile, or load what was compiled before, so that no image has to wait for it.
+
+        Args:
+            form: how scores are read.
+            threads: how many to use.
+        """
+        self._form = form
+        every = np.ones(form.classes, np.float32)
+        # As in `risk_nodes.calibrated_logits`: no bias may lift a logit above 0.
+        self._offset = every * (form.scaling.offset - form.scaling.offset.max())
+        self._scale = every * form.scaling.factor
+        self._weights = np.ascontiguousarray(phase_weights(form.factor).T)
+        self._threads = threads
+        # Its threads end with it, once no engine and no output needs them any more.
+        self._helpers = ThreadPoolExecutor(max(threads - 1, 1), thread_name_prefix="risk")
+        costs = np.zeros((form.classes + 1, form.classes), np.float32)
+        self.judge(
+            np.zeros((1, form.classes, 2, 2), np.float32), costs, np.zeros((1, 1, 2), np.float32)
+        ).make_pictures()
 
     def judge(
         self, scores: NDArray[np.float32], costs: NDArray[np.float32], cells: NDArray[np.float32]
@@ -46,47 +78,53 @@ class CpuRisk:
             cells: float32 [N, G, 2], see `Engine.run`.
         """
         images, classes, rows, columns = scores.shape
-        logits = self._calibrated(scores)
-        labels = np.empty((images, rows * self.factor, columns * self.factor), np.uint8)
+        factor, weights = self._form.factor, self._weights
+        if self._form.output == "probabilities":
+            scores = np.log(np.maximum(scores, np.float32(MIN_PROBABILITY)))
+        logits = np.empty((images, rows, columns, classes), np.float32)
+        settled = np.empty((images, rows, columns), np.int32)
+        labels = np.empty((images, rows * factor, columns * factor), np.uint8)
         probabilities = np.empty((*cells.shape[:2], classes), np.float32)
-        settled = np.empty((rows, columns), np.int32)
-        bits = np.empty(rows * columns * classes, np.int32)
-        decisions = _Decisions.of(costs[:-1])
-        weights = _pixel_weights(self.factor)
+        d, lowest = _Decisions.of(costs[:-1]), np.float32(-LOGIT_RANGE)
+
+        def read(n: int, first: int, last: int) -> None:
+            how = (self._scale, self._offset, lowest)
+            cpu_kernels.read_rows(
+                scores[n], *how, d.costs, d.choice, d.gain, d.loss, first, last, logits[n], settled[n]
+            )
+
+        def decide(n: int, first: int, last: int) -> None:
+            cpu_kernels.decide(
+                logits[n], settled[n], d.costs, d.choice, d.names, weights, factor, first, last, labels[n]
+            )
+
+        self._over_rows(read, images, rows)
+        self._over_rows(decide, images, rows + 1)
         for n in range(images):
-            masses = logits[n].copy()
-            cpu_kernels.exponentials(masses.ravel(), bits)
-            decisions.settle(masses.reshape(-1, classes), settled.ravel())
-            decisions.decide(logits[n], settled, weights, self.factor, labels[n])
             cpu_kernels.sample(logits[n], cells[n], probabilities[n])
 
         def pictures() -> Pictures:
             made = Pictures(np.empty_like(labels), np.empty_like(labels))
-            for n in range(images):
-                cpu_kernels.paint(logits[n], costs[-1], weights, self.factor, made.confidence[n], made.expected_cost[n])
+
+            def paint(n: int, first: int, last: int) -> None:
+                shown = made.confidence[n], made.expected_cost[n]
+                cpu_kernels.paint(logits[n], costs[-1], weights, factor, first, last, *shown)
+
+            self._over_rows(paint, images, rows + 1)
             return made
 
-        planes = np.ascontiguousarray(np.moveaxis(logits, -1, 1)) if self.logits else None
+        planes = np.ascontiguousarray(np.moveaxis(logits, -1, 1)) if self._form.logits else None
         return EngineOutput(labels, probabilities, pictures, planes)
 
-    def warm_up(self, classes: int) -> None:
-        """Compile, or load what was compiled before, so that no image has to wait for it."""
-        scores, costs = np.zeros((1, classes, 2, 2), np.float32), np.zeros((classes + 1, classes), np.float32)
-        self.judge(scores, costs, np.zeros((1, 1, 2), np.float32)).make_pictures()
-
-    def _calibrated(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        """As `risk_nodes.calibrated_logits`, but [N, h, w, K]."""
-        images, classes, rows, columns = scores.shape
-        if self.output == "probabilities":
-            scores = np.log(np.maximum(scores, np.float32(MIN_PROBABILITY)))
-        every = np.ones(classes, np.float32)
-        factor, offset = every * self.scaling.factor, every * (self.scaling.offset - self.scaling.offset.max())
-        logits = np.empty((images, rows, columns, classes), np.float32)
+    def _over_rows(self, work: Callable[[int, int, int], None], images: int, rows: int) -> None:
+        """Call `work(image, first row, last row)` for all rows of all images; a part of each image in every thread."""
+        parts = max(1, min(self._threads, rows // _ROWS_EACH))
+        bounds = [rows * part // parts for part in range(parts + 1)]
         for n in range(images):
-            cpu_kernels.calibrate(
-                scores[n].reshape(classes, -1), factor, offset, np.float32(-LOGIT_RANGE), logits[n].reshape(-1, classes)
-            )
-        return logits
+            others = [self._helpers.submit(work, n, *bounds[part : part + 2]) for part in range(1, parts)]
+            work(n, *bounds[:2])
+            for other in others:
+                other.result()
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,20 +149,3 @@ class _Decisions:
         loss = (costs[choice][:, np.newaxis] - costs).max(axis=1)
         loss[classes, classes] = 0
         return cls(costs, choice, names.astype(np.uint8), better_by.min(axis=0), np.ascontiguousarray(loss))
-
-    def settle(self, masses: NDArray[np.float32], settled: NDArray[np.int32]) -> None:
-        cpu_kernels.settle(masses, self.costs, self.choice, self.gain, self.loss, settled)
-
-    def decide(
-        self,
-        logits: NDArray[np.float32],
-        settled: NDArray[np.int32],
-        weights: NDArray[np.float32],
-        factor: int,
-        labels: NDArray[np.uint8],
-    ) -> None:
-        cpu_kernels.decide(logits, settled, self.costs, self.choice, self.names, weights, factor, labels)
-
-
-def _pixel_weights(factor: int) -> NDArray[np.float32]:
-    return np.ascontiguousarray(phase_weights(factor).T)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from seg_perception.errors import ModelError
 from seg_perception.inference.batch import check_finite, inputs_of, output_of
-from seg_perception.inference.cpu_risk import CpuRisk
+from seg_perception.inference.cpu_risk import CpuRisk, ScoreForm
 from seg_perception.inference.engine import EngineOutput, OpenedNetwork
 from seg_perception.inference.graph import GraphSpec
 from seg_perception.inference.onnx_session import Device, open_session
@@ -83,8 +84,8 @@ class OnnxCpuEngine(_OnnxEngine):
         """
         super().__init__(card, spec, graphs, graphs.network, threads, "cpu")
         factor = graphs.stride if spec.resolution == "full" else 1
-        self._risk = CpuRisk(card.scaling("fp32"), card.output, factor, spec.logits)
-        self._risk.warm_up(len(card.classes))
+        form = ScoreForm(card.scaling("fp32"), card.output, len(card.classes), factor, spec.logits)
+        self._risk = CpuRisk(form, threads or os.cpu_count() or 1)
 
     def run(self, images: NDArray[np.uint8], costs: NDArray[np.float32], cells: NDArray[np.float32]) -> EngineOutput:
         """Run the network on one batch; see `Engine.run`."""
