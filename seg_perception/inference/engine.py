@@ -57,6 +57,20 @@ class EngineOutput:
         """See `Pictures`."""
         return self._pictures.expected_cost
 
+    def of(self, number: int) -> EngineOutput:
+        """The same of one image alone: views, with N = 1.
+
+        Args:
+            number: of the image, from 0.
+        """
+        one = slice(number, number + 1)
+
+        def pictures() -> Pictures:
+            return Pictures(self.confidence[one], self.expected_cost[one])
+
+        logits = None if self.logits is None else self.logits[one]
+        return EngineOutput(self.labels[one], self.cell_probabilities[one], pictures, logits)
+
 
 class Engine(Protocol):
     """A network, ready to run."""
@@ -73,7 +87,8 @@ class Engine(Protocol):
         """Run the network on one batch.
 
         Args:
-            images: uint8 [N, H, W, 3] at the network's size, channels in `spec.image_order`.
+            images: uint8 [N, H, W, 3] at the network's size, channels in `spec.image_order`. N is `spec.batch`, or up
+                to that for an engine of `open_for_several`.
             costs: float32 [K + 1, K], the decision rows of the cost matrix, then its traverse row.
             cells: float32 [N, G, 2], finite image coordinates (x, y) of the ground samples: pixel centre u of the
                 network-sized image lies at x = (2u + 1) / W - 1. Beyond the image the nearest edge pixel answers;
