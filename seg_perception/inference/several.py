@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seg_perception.errors import SegPerceptionError
-from seg_perception.inference.engine import Engine, EngineOutput, OpenedNetwork
+from seg_perception.inference.engine import Engine, EngineOutput, OpenedNetwork, Pictures
 from seg_perception.inference.graph import GraphSpec
 
 _TIMED = 5  # runs of each
@@ -92,7 +92,17 @@ class _UpTo(OpenedNetwork):
 
 def _joined(outputs: list[EngineOutput]) -> EngineOutput:
     """Several outputs as one; all with logits, or none."""
-    parts = {field.name: [getattr(output, field.name) for output in outputs] for field in fields(EngineOutput)}
+
+    def pictures() -> Pictures:
+        return Pictures(
+            np.concatenate([output.confidence for output in outputs]),
+            np.concatenate([output.expected_cost for output in outputs]),
+        )
+
+    logits = [output.logits for output in outputs if output.logits is not None]
     return EngineOutput(
-        **{name: np.concatenate(arrays) for name, arrays in parts.items() if all(part is not None for part in arrays)}
+        np.concatenate([output.labels for output in outputs]),
+        np.concatenate([output.cell_probabilities for output in outputs]),
+        pictures,
+        np.concatenate(logits) if logits else None,
     )
