@@ -232,7 +232,7 @@ def test_depth_that_is_not_said_to_be_aligned_and_one_of_many_clouds_must_be_nam
         add_cloud(bag, image_stamp(0), "camera_optical", topic)
     add_depth(bag, image_stamp(0), 2.0, "/stereo/depth")
     path = bag.write(tmp_path)
-    pictures = SourceOptions(image_topic="/camera/image_raw")
+    pictures = SourceOptions(image_topics=("/camera/image_raw",))
     frames, recording = frames_of(path, pictures)
     assert frames[0].depth is None and frames[0].points is None
     assert recording.description["ranging"] == "none: flat ground"

@@ -99,7 +99,7 @@ def test_a_drive_becomes_a_bag_that_reads_back_with_its_poses(tmp_path: Path) ->
     scenario = Scenario(_pinhole(), seed=3, duration=0.5, fps=10.0)
     write_drive(tmp_path / "drive", scenario, truth=True)
     drive = Drive(scenario)
-    with open_recording(str(tmp_path / "drive"), SourceOptions(image_topic="/camera/image_raw")) as recording:
+    with open_recording(str(tmp_path / "drive"), SourceOptions(image_topics=("/camera/image_raw",))) as recording:
         frames = [item for item in recording.frames() if isinstance(item, Frame)]
         assert recording.has_poses
     assert [frame.stamp_ns for frame in frames] == scenario.stamps_ns

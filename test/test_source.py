@@ -245,10 +245,10 @@ def test_of_several_image_topics_one_must_be_named(tmp_path: Path) -> None:
     path = bag.write(tmp_path)
     message = refused(path)
     assert "/camera/image_raw, /rear/image_raw" in message and "--image-topic" in message
-    (frame,) = read(path, SourceOptions(image_topic="/rear/image_raw"))
+    (frame,) = read(path, SourceOptions(image_topics=("/rear/image_raw",)))
     assert isinstance(frame, Frame) and frame.camera.matrix[0, 0] == 70
     for wanted in ("/camera/camera_info", "/front"):
-        message = refused(path, SourceOptions(image_topic=wanted))
+        message = refused(path, SourceOptions(image_topics=(wanted,)))
         assert wanted in message and "/rear/image_raw" in message
 
 
@@ -451,7 +451,7 @@ def test_what_files_lack_must_be_given(tmp_path: Path) -> None:
     for path in (tmp_path / "images", write_video(tmp_path / "drive.avi")):
         assert "--camera" in refused(path, SourceOptions(mount=MOUNT))
         assert "--mount" in refused(path, SourceOptions(camera=CAMERA))
-        assert "--image-topic" in refused(path, SourceOptions(camera=CAMERA, mount=MOUNT, image_topic="/camera"))
+        assert "--image-topic" in refused(path, SourceOptions(camera=CAMERA, mount=MOUNT, image_topics=("/camera",)))
         assert "--poses" in refused(path, SourceOptions(camera=CAMERA, mount=MOUNT, poses="tf"))
         assert "rate" in refused(path, SourceOptions(camera=CAMERA, mount=MOUNT, rate_hz=0))
         other = SourceOptions(camera=CAMERA.resized(32, 24), mount=MOUNT)

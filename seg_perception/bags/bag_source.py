@@ -47,7 +47,7 @@ class _Image:
 
 
 @dataclass(frozen=True)
-class _Posed:
+class Posed:
     """An image, the poses at its stamp, and what was measured about that time."""
 
     image: _Image
@@ -56,17 +56,28 @@ class _Posed:
     depth: DepthImage | None
     points: PointCloud | None
 
+    @property
+    def stamp_ns(self) -> int:
+        """Of the image."""
+        return self.image.stamp_ns
 
-def open_bag(path: Path, options: SourceOptions) -> Recording:
+
+def open_bag(path: Path, options: SourceOptions, is_only: bool = True) -> BagRecording:
     """Open a rosbag2 folder, an .mcap or .db3 file of one, or a ROS 1 bag.
+
+    Args:
+        path: the bag.
+        options: how to read it, with one image topic at most.
+        is_only: whether no other camera's images are read beside these.
 
     Raises:
         RecordingError: it cannot be opened, or lacks images, their calibration or their mount.
     """
     bag = Bag(path)
     try:
-        ranging = choose_ranging(bag, options)
-        topic = choose_image_topic(bag, options.image_topic, ranging.depth)
+        wanted = options.image_topics[0] if options.image_topics else None
+        ranging = choose_ranging(bag, options, "" if is_only else wanted or "")
+        topic = choose_image_topic(bag, wanted, ranging.depth)
         message = first_image(bag, topic)
         camera = choose_camera(bag, topic, options.camera)
         check_size(bag, topic, message, camera)
@@ -115,14 +126,14 @@ class BagRecording(Recording):
         self._cameras = {(each.width, each.height): each for each in (camera, reduced)}
 
     def frames(self, skip: int = 0) -> Iterator[Frame | Dropped]:  # noqa: D102
-        for index, item in enumerate(self._posed()):
+        for index, item in enumerate(self.posed()):
             if index >= skip:
-                yield item if isinstance(item, Dropped) else self._frame(item)
+                yield item if isinstance(item, Dropped) else self.frame_of(item)
 
     def close(self) -> None:  # noqa: D102
         self._bag.close()
 
-    def _posed(self) -> Iterator[_Posed | Dropped]:
+    def posed(self) -> Iterator[Posed | Dropped]:
         """Each image once all is known that its pose needs, or once it has waited long enough."""
         waiting: deque[_Image] = deque()
         last_stamp_ns = 0
@@ -142,7 +153,7 @@ class BagRecording(Recording):
                 if item is None:
                     break
                 waiting.popleft()
-                if isinstance(item, _Posed):
+                if isinstance(item, Posed):
                     last_stamp_ns = head.stamp_ns
                 yield item
 
@@ -168,7 +179,7 @@ class BagRecording(Recording):
                 yield None, time_ns
         yield None, None
 
-    def _match(self, image: _Image, last_stamp_ns: int, is_last_chance: bool) -> _Posed | Dropped | None:
+    def _match(self, image: _Image, last_stamp_ns: int, is_last_chance: bool) -> Posed | Dropped | None:
         """The image with its poses or why there is none; None while it should wait."""
         if image.message is None:
             return Dropped(image.stamp_ns, UNREADABLE, image.problem)
@@ -179,12 +190,13 @@ class BagRecording(Recording):
                 image.stamp_ns, NOT_LATER, f"{self._topic}: stamp {image.stamp_ns} ns follows {last_stamp_ns} ns."
             )
         try:
-            return _Posed(image, *self._poses.at(image.stamp_ns), *self._ranging.at(image.stamp_ns))
+            return Posed(image, *self._poses.at(image.stamp_ns), *self._ranging.at(image.stamp_ns))
         except GeometryError as error:
             return Dropped(image.stamp_ns, NO_POSE, str(error)) if is_last_chance else None
 
-    def _frame(self, posed: _Posed) -> Frame | Dropped:
-        message, stamp_ns = posed.image.message, posed.image.stamp_ns
+    def frame_of(self, posed: Posed) -> Frame | Dropped:
+        """Decode the image."""
+        message, stamp_ns = posed.image.message, posed.stamp_ns
         try:
             if self._bag.types[self._topic] == RAW:
                 image, order = decode_image(

@@ -154,7 +154,7 @@ def _capture(path: Path) -> cv2.VideoCapture:
 
 
 def _camera_and_mount(source: str, options: SourceOptions) -> tuple[Camera, Transform]:
-    topics = options.image_topic, options.odometry_topic, options.depth_topic, options.points_topic
+    topics = options.image_topics, options.odometry_topic, options.depth_topic, options.points_topic
     if any(topics) or options.poses in ("tf", "odometry"):
         raise RecordingError(f"{source}: has no topics; leave out --poses, --image-topic and all other -topic options.")
     if options.camera is None:

@@ -42,8 +42,13 @@ class RangingTopics:
         return ", ".join(f"{name} from {topic}" for name, topic in named.items() if topic) or "none: flat ground"
 
 
-def choose_ranging(bag: Bag, options: SourceOptions) -> RangingTopics:
+def choose_ranging(bag: Bag, options: SourceOptions, beside: str = "") -> RangingTopics:
     """The topics that were asked for, or the only ones there are.
+
+    Args:
+        bag: the bag.
+        options: what was asked for.
+        beside: images of one camera of several, in whose namespace its depth must be; empty for an only one.
 
     Raises:
         RecordingError: what was asked for is not there.
@@ -51,10 +56,16 @@ def choose_ranging(bag: Bag, options: SourceOptions) -> RangingTopics:
     depth = [topic for topic in bag.topics_of(RAW, COMPRESSED) if _may_be_depth(bag, topic)]
     clouds = bag.topics_of(CLOUD)
     aligned = [topic for topic in depth if any(name in topic for name in _ALIGNED)]
+    if beside:
+        aligned = [topic for topic in aligned if _namespace(topic) == _namespace(beside)]
     return RangingTopics(
         _chosen(bag, options.depth_topic, depth, aligned, "--depth-topic"),
         _chosen(bag, options.points_topic, clouds, clouds, "--points-topic"),
     )
+
+
+def _namespace(topic: str) -> str:
+    return topic.lstrip("/").partition("/")[0]
 
 
 def _may_be_depth(bag: Bag, topic: str) -> bool:

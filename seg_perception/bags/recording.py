@@ -31,7 +31,8 @@ class SourceOptions:
     Attributes:
         camera: intrinsics; they outrank CameraInfo messages. Needed for everything but bags.
         mount: base_from_optical; it outranks the recorded transforms. Needed for everything but bags.
-        image_topic: which images of a bag; None where the bag has one image topic only.
+        image_topics: which images of a bag, of one camera or of several that fill one map; none where the bag has one
+            image topic only.
         poses: where a bag's robot poses come from; "auto" takes /tf, else the one Odometry topic, else none.
         odometry_topic: which odometry of a bag; None where the bag has one only.
         odom_frame, base_frame: the fixed frame and the robot's frame (REP-105).
@@ -43,7 +44,7 @@ class SourceOptions:
 
     camera: Camera | None = None
     mount: Transform | None = None
-    image_topic: str | None = None
+    image_topics: tuple[str, ...] = ()
     poses: PoseChoice = "auto"
     odometry_topic: str | None = None
     odom_frame: str = "odom"

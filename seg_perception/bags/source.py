@@ -10,6 +10,7 @@ from pathlib import Path
 from seg_perception.bags.bag_source import open_bag
 from seg_perception.bags.file_source import open_images, open_video
 from seg_perception.bags.recording import Dropped, Recording, SourceOptions
+from seg_perception.bags.several_cameras import open_cameras
 from seg_perception.errors import RecordingError
 from seg_perception.images.folder import SUFFIXES
 
@@ -65,15 +66,19 @@ def _open_file(path: Path, options: SourceOptions) -> Recording:
     if path.stat().st_size == 0:
         raise RecordingError(f"{path}: is empty; record or copy it again.")
     if suffix in _BAG_SUFFIXES:
-        return open_bag(path, options)
+        return _open_bag(path, options)
     if suffix in _VIDEO_SUFFIXES:
         return open_video(path, options)
     return open_images(str(path), [path], options)
 
 
+def _open_bag(path: Path, options: SourceOptions) -> Recording:
+    return open_cameras(path, options) if len(options.image_topics) > 1 else open_bag(path, options)
+
+
 def _open_folder(path: Path, options: SourceOptions) -> Recording:
     if (path / "metadata.yaml").exists():
-        return open_bag(path, options)
+        return _open_bag(path, options)
     storages = sorted(file for file in path.iterdir() if file.suffix.lower() in _BAG_SUFFIXES)
     if len(storages) == 1:
         return _open_file(storages[0], options)

@@ -49,7 +49,10 @@ def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
         "--mount", type=float, nargs=6, metavar=("X", "Y", "Z", "ROLL", "PITCH", "YAW"),
         help="pose of the camera body in base_link, m and rad; a positive pitch looks down",
     )  # fmt: skip
-    parser.add_argument("--image-topic", help="which images, where a bag has several")
+    parser.add_argument(
+        "--image-topic", action="append", default=[], metavar="TOPIC",
+        help="which images, where a bag has several; more than once for several cameras and one map",
+    )  # fmt: skip
     parser.add_argument("--poses", choices=("auto", "tf", "odometry", "none"), default="auto", help="robot poses from")
     parser.add_argument("--odometry-topic", help="which odometry, where a bag has several")
     parser.add_argument("--odom-frame", default="odom", help="the fixed frame (REP-105)")
@@ -77,7 +80,7 @@ def source_options(arguments: argparse.Namespace) -> Any:
     return SourceOptions(
         camera=None if arguments.camera is None else Camera.from_yaml(arguments.camera),
         mount=None if arguments.mount is None else mount_to_base_from_optical(*arguments.mount),
-        image_topic=arguments.image_topic,
+        image_topics=tuple(arguments.image_topic),
         poses=arguments.poses,
         odometry_topic=arguments.odometry_topic,
         odom_frame=arguments.odom_frame,

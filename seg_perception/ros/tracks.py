@@ -94,8 +94,10 @@ class BagTrack:
             self.topics[ODOMETRY] = Odometry
             self.notes.append(f"{TF}: its poses are published as odometry on {ODOMETRY}.")
         self.images = bag.topics_of(RAW, COMPRESSED)
-        if options.image_topic or options.camera:
-            self.images = [choose_image_topic(bag, options.image_topic)]
+        if len(options.image_topics) > 1:
+            raise RecordingError("--image-topic names several topics, and a player's network reads one; name one.")
+        if options.image_topics or options.camera:
+            self.images = [choose_image_topic(bag, *options.image_topics or (None,))]
         self._info = ""
         if options.camera:
             self._info = f"{self.images[0].removesuffix('/compressed').rpartition('/')[0]}/camera_info"

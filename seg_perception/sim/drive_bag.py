@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import cv2
@@ -15,9 +16,10 @@ from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
 
 from seg_perception.bags.messages import ros2_types
 from seg_perception.errors import RecordingError
-from seg_perception.geometry.transforms import Transform
+from seg_perception.geometry.transforms import Transform, mount_to_base_from_optical
 from seg_perception.sim.drive import Drive, DriveFrame, Scenario
 from seg_perception.sim.lidar import SCANNER, scan
+from seg_perception.sim.render import render
 
 ODOM, BASE, OPTICAL = "odom", "base_link", "camera_optical_frame"
 IMAGE, JPEG, CAMERA_INFO = "/camera/image_raw", "/camera/image_raw/compressed", "/camera/camera_info"
@@ -37,6 +39,7 @@ _TYPES = {
     TRUE_LABELS: "sensor_msgs/msg/Image",
     TRUE_DEPTH: "sensor_msgs/msg/Image",
 }
+Mount = tuple[float, float, float, float, float, float]
 _STORAGE = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
 _POSE_RATE = 50  # Hz; 100 Hz where the camera is faster than 25 Hz
 _JPEG_QUALITY = 92
@@ -71,6 +74,7 @@ def write_drive(
     truth: bool = False,
     depth: bool = False,
     points: bool = False,
+    more_cameras: Mapping[str, Mount] = MappingProxyType({}),
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Render a drive and write it as a rosbag2.
@@ -85,6 +89,8 @@ def write_drive(
         compressed: JPEG images on /camera/image_raw/compressed instead of raw ones.
         depth: also depth images (16UC1, mm, 0 for none), as a RealSense aligns them with its colour image.
         points: also /lidar/points, a turn of a LiDAR with each image, and its place on the robot.
+        more_cameras: of further cameras with the same lens and shutter, name → x, y, z, roll, pitch, yaw of the body in
+            base_link (m, rad): raw images on /NAME/image_raw with /NAME/camera_info, in NAME_optical_frame.
         truth: also /truth/labels (mono8, class index) and /truth/depth (32FC1, m, inf for the sky).
         progress: called with (done, all) after each image.
 
@@ -96,17 +102,20 @@ def write_drive(
     image_topics = [JPEG if compressed else IMAGE, CAMERA_INFO]
     for wanted, topics in ((truth, (TRUE_LABELS, TRUE_DEPTH)), (depth, (DEPTH,)), (points, (POINTS,))):
         image_topics += topics if wanted else ()
+    more = {name: mount_to_base_from_optical(*mount) for name, mount in more_cameras.items()}
+    topic_types = {topic: _TYPES[topic] for topic in (TF_STATIC, TF, ODOMETRY, *image_topics)}
+    topic_types.update({topic: _TYPES[alike] for name in more for topic, alike in _topics_of(name).items()})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with Writer(path, version=9, storage_plugin=_STORAGE[storage]) as writer:
             connections = {
                 topic: writer.add_connection(
-                    topic, _TYPES[topic], typestore=types, offered_qos_profiles=[_LATCHED] if topic == TF_STATIC else []
+                    topic, kind, typestore=types, offered_qos_profiles=[_LATCHED] if topic == TF_STATIC else []
                 )
-                for topic in [TF_STATIC, TF, ODOMETRY, *image_topics]
+                for topic, kind in topic_types.items()
             }
-            for entry in _in_order(drive, image_topics, progress):
-                data = types.serialize_cdr(entry.content, _TYPES[entry.topic])
+            for entry in _in_order(drive, image_topics, more, progress):
+                data = types.serialize_cdr(entry.content, topic_types[entry.topic])
                 writer.write(connections[entry.topic], entry.stamp_ns, data)
     except WriterError as error:
         raise RecordingError(f"{path}: cannot be written ({error}); give a folder that does not exist yet.") from None
@@ -114,12 +123,23 @@ def write_drive(
         raise RecordingError(f"{path}: cannot be written ({error}); check the folder and the free space.") from None
 
 
-def _in_order(drive: Drive, image_topics: list[str], progress: Callable[[int, int], None] | None) -> Iterator[_Entry]:
+def _topics_of(camera: str) -> dict[str, str]:
+    """Topics of one of more cameras, each → the first camera's that is like it."""
+    return {f"/{camera}/image_raw": IMAGE, f"/{camera}/camera_info": CAMERA_INFO}
+
+
+def _in_order(
+    drive: Drive,
+    image_topics: list[str],
+    more: Mapping[str, Transform],
+    progress: Callable[[int, int], None] | None,
+) -> Iterator[_Entry]:
     """All messages in the order of their stamps."""
     stamps = drive.scenario.stamps_ns
     step = 10**9 // (_POSE_RATE if drive.scenario.fps <= 0.5 * _POSE_RATE else 2 * _POSE_RATE)
     pose_stamp = stamps[0] - step
     mounts = [_transform(pose_stamp, BASE, OPTICAL, drive.base_from_optical)]
+    mounts += [_transform(pose_stamp, BASE, _optical(name), mount) for name, mount in more.items()]
     if POINTS in image_topics:
         mounts.append(_transform(pose_stamp, BASE, LIDAR, drive.base_from_lidar))
     yield _Entry(TF_STATIC, pose_stamp, _make("tf2_msgs/msg/TFMessage", transforms=mounts))
@@ -128,6 +148,8 @@ def _in_order(drive: Drive, image_topics: list[str], progress: Callable[[int, in
             yield from _pose_entries(drive, pose_stamp)
             pose_stamp += step
         yield from _image_entries(drive, frame, image_topics)
+        for name, mount in more.items():
+            yield from _more_entries(drive, frame, name, mount)
     yield from _pose_entries(drive, max(pose_stamp, stamps[-1] + 1))
 
 
@@ -184,6 +206,20 @@ def _image_entries(drive: Drive, frame: DriveFrame, topics: list[str]) -> Iterat
         else:
             content = _image(header, frame.view.depth, "32FC1")
         yield _Entry(topic, frame.stamp_ns, content)
+
+
+def _more_entries(drive: Drive, frame: DriveFrame, name: str, mount: Transform) -> Iterator[_Entry]:
+    """Image and calibration of one of more cameras, taken with the first one's."""
+    camera = drive.scenario.camera
+    view = render(frame.world, camera, frame.odom_from_base @ mount, frame=frame.stamp_ns % 2**31)
+    header = _header(frame.stamp_ns, _optical(name))
+    contents = (_image(header, view.rgb, "rgb8"), _camera_info(header, drive.scenario))
+    for topic, content in zip(_topics_of(name), contents, strict=True):
+        yield _Entry(topic, frame.stamp_ns, content)
+
+
+def _optical(camera: str) -> str:
+    return f"{camera}_optical_frame"
 
 
 def _make(message_type: str, /, **fields: Any) -> object:
