@@ -88,7 +88,8 @@ def source_options(arguments: argparse.Namespace) -> Any:
 
 def run(arguments: argparse.Namespace) -> None:
     """Replay as the arguments say, and write the report."""
-    from seg_perception.bags.replay import ReplayRequest, replay
+    from seg_perception.bags.replay import replay
+    from seg_perception.bags.request import ReplayRequest
     from seg_perception.config import PipelineSettings, load_settings
     from seg_perception.inference.tensorrt_open import Watch
     from seg_perception.report import write_report

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import resource
+import sys
 from pathlib import Path
-
-from seg_perception.bags.tally import peak_rss_mb
 
 _STATUS = Path("/proc/self/status")
 
@@ -15,12 +15,17 @@ def resident_mb() -> float:
 
 
 def peak_mb() -> float:
-    """Largest resident memory so far, MB, of this program alone: getrusage counts that of who started it, too."""
+    """Largest resident memory of this program so far, MB.
+
+    Where the system does not tell (anything but Linux) it is getrusage's, which counts that of the process it was
+    forked from, too (getrusage(2)).
+    """
     return _field("VmHWM")
 
 
 def _field(name: str) -> float:
     if not _STATUS.exists():
-        return peak_rss_mb()
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return round(peak / (1024 * 1024 if sys.platform == "darwin" else 1024), 1)
     lines = dict(line.split(":", 1) for line in _STATUS.read_text(encoding="ascii", errors="replace").splitlines())
     return round(float(lines[name].split()[0]) / 1024, 1)
