@@ -39,7 +39,7 @@ def replay(
         SegPerceptionError: input, model, matrix or output folder cannot be used, or no image gave a result.
         KeyboardInterrupt: interrupted; what is done is on disk and `resume` goes on.
     """
-    _check_out(request)
+    check_out(request)
     outcome = replay_stretch(request, WHOLE, progress, watch=watch)
     return finish(request, outcome)
 
@@ -102,7 +102,12 @@ def finish(request: ReplayRequest, outcome: Outcome, **more: Any) -> dict[str, A
     return summary
 
 
-def _check_out(request: ReplayRequest) -> None:
+def check_out(request: ReplayRequest) -> None:
+    """See whether a replay may begin, or go on, in its folder.
+
+    Raises:
+        RecordingError: there are results, or nothing to go on with.
+    """
     if request.resume:
         if not request.checkpoint.exists():
             raise RecordingError(f"{request.out}: holds no interrupted run to resume; run without --resume.")

@@ -62,3 +62,8 @@ class ReplayRequest:
     def checkpoint(self) -> Path:
         """State of an unfinished run; removed at its end."""
         return self.out / "checkpoint.npz"
+
+    @property
+    def parts(self) -> Path:
+        """Stretches of an unfinished run on several workers; removed at its end."""
+        return self.out / "parts"

@@ -93,7 +93,8 @@ class StretchRun:
                 **hashes,
                 "settings": asdict(request.settings),
                 "engine": engine.describe(),
-                "description": recording.description,
+                # Under which path the input lies is no matter; of its files the fingerprint takes more than names.
+                "description": {key: text for key, text in recording.description.items() if key != "input"},
                 "mount": _transform_text(request.options.mount),
                 "camera": repr(request.options.camera),
                 "version": seg_perception.__version__,
