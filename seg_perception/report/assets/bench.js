@@ -10,7 +10,8 @@ const GROWN = {
 };
 const ms = (value) => figure(value, ' ms');
 const times = (value) => figure(value, '×');
-const written = (value, form) => (typeof value !== 'number' ? '–' : form === 'share' ? percent(value) : times(value));
+const FORMS = { share: percent, times, ms };
+const written = (value, form) => (typeof value === 'number' ? FORMS[form](value) : '–');
 const nameOf = ({ width, height, classes, cells }) => `${width}×${height}, ${classes} classes, ${cells}² cells`;
 const { parts } = summary;
 
@@ -53,12 +54,12 @@ function fillFrames() {
   const rows = parts.frame ?? [];
   const longest = Math.max(...rows.map(({ stages_ms: stages }) => sum(Object.values(stages))));
   if (rows.length) keys('stage-keys', Object.fromEntries(Object.keys(rows[0].stages_ms).map((name) => [name, name])));
-  const head = ['', 'where the time goes', '#all but the network', '#95 % interval', '#network p50', '#pipeline p50', '#p95', '#p99', '#spread'];
+  const head = ['', 'where the time goes', '#all but the network', '#95 % interval', '#network p50', '#pipeline p50', '#p95', '#p99', '#spread', '#pictures'];
   fillTable('frames', head, rows.map((row) => {
     const { pipeline_ms: pipeline, network_ms: network, around: { value, low, high } } = row;
     return [
       nameOf(row), stack(row.stages_ms, longest), percent(value), `${percent(low)} to ${percent(high)}`,
-      ms(network.p50), ms(pipeline.p50), ms(pipeline.p95), ms(pipeline.p99), percent(pipeline.spread),
+      ms(network.p50), ms(pipeline.p50), ms(pipeline.p95), ms(pipeline.p99), percent(pipeline.spread), ms(row.pictures_ms),
     ];
   }));
 }
@@ -93,6 +94,19 @@ function fillPeers() {
   fillTable('agreement', ['', 'source', 'does not make', ...told.map((name) => `#${plain(name)}`)], rows.map((row) => [
     `${row.peer}; ${nameOf(row)}`, row.source, row.lacks, ...told.map((name) => percent(row.agreement[name])),
   ]));
+}
+
+function fillCameras() {
+  const rows = parts.ros ?? [];
+  const head = ['', '#images', '#became costmaps', '#p50', '#p95', '#p99', '#cores, beside the network', '#memory'];
+  fillTable('cameras', head, rows.map((row) => {
+    const { width, height, transport, rate, latency_ms: latency } = row;
+    return [
+      `${width}×${height} ${transport} at ${rate} Hz`, row.images, percent(row.received), ...['p50', 'p95', 'p99'].map((name) => (latency ? ms(latency[name]) : '–')),
+      figure(row.cores), figure(row.rss_mb, ' MB'),
+    ];
+  }));
+  byId('ros').hidden = !rows.length;
 }
 
 /** A curve over x, both from 0, in a box of 320 x 130; `write` makes text of a value. */
@@ -145,5 +159,6 @@ fillHead();
 fillGoals();
 fillFrames();
 fillPeers();
+fillCameras();
 drawGrowth();
 fillProvenance();
