@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from seg_perception.config import PipelineSettings
+from seg_perception.geometry.camera import Camera
+from seg_perception.geometry.transforms import Transform
 from seg_perception.inference.engine import Engine, EngineOutput, Pictures
 from seg_perception.pipeline import graph_spec
 from seg_perception.risk.cost_matrix import CostMatrix
@@ -28,6 +31,23 @@ def painted_matrix(folder: Path) -> CostMatrix:
 
 def painted_engine(settings: PipelineSettings, width: int = 320, height: int = 240) -> Engine:
     return _PaintedEngine(settings, width, height)
+
+
+def painted_box(
+    camera: Camera, odom_from_optical: Transform, box: tuple[float, float, float, float] | None
+) -> NDArray[np.uint8]:
+    """Road everywhere, and a box (x, y range in odom, 1 m high) painted by asking each pixel's ray what it hits."""
+    v, u = np.mgrid[0 : camera.height, 0 : camera.width]
+    rays, _ = camera.rays(np.stack([u, v], axis=-1).astype(float))
+    directions, origin = rays @ odom_from_optical.rotation.T, odom_from_optical.translation
+    image = np.zeros((camera.height, camera.width, 3), np.uint8)
+    if box is not None:
+        low, high = np.array([box[0], box[2], 0.0]), np.array([box[1], box[3], 1.0])
+        with np.errstate(divide="ignore"):
+            a, b = (low - origin) / directions, (high - origin) / directions
+        near, far = np.minimum(a, b).max(axis=-1), np.maximum(a, b).min(axis=-1)
+        image[(near < far) & (far > 0)] = 2
+    return image
 
 
 class _PaintedEngine:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from painted_engine import CLASSES, MATRIX, painted_engine, painted_matrix
+from painted_engine import CLASSES, MATRIX, painted_box, painted_engine, painted_matrix
 
 from seg_perception.config import PipelineSettings, load_settings
 from seg_perception.costmap.grid_settings import GridSettings
@@ -41,21 +41,8 @@ def _camera(width: int = 320, height: int = 240) -> Camera:
 
 
 def _frame(odom_from_base: Transform, box: tuple[float, float, float, float] | None, stamp_ns: int = 10**9) -> Frame:
-    """Road everywhere, and a box (x, y range in odom, 1 m high) painted by asking each pixel's ray what it hits."""
-    camera = _camera()
-    odom_from_optical = odom_from_base @ MOUNT
-    v, u = np.mgrid[0 : camera.height, 0 : camera.width]
-    rays, _ = camera.rays(np.stack([u, v], axis=-1).astype(float))
-    directions = rays @ odom_from_optical.rotation.T
-    origin = odom_from_optical.translation
-    image = np.zeros((camera.height, camera.width, 3), np.uint8)
-    if box is not None:
-        low, high = np.array([box[0], box[2], 0.0]), np.array([box[1], box[3], 1.0])
-        with np.errstate(divide="ignore"):
-            a, b = (low - origin) / directions, (high - origin) / directions
-        near, far = np.minimum(a, b).max(axis=-1), np.maximum(a, b).min(axis=-1)
-        image[(near < far) & (far > 0)] = 2
-    return Frame(stamp_ns, image, "bgr", camera, odom_from_base, MOUNT, "camera")
+    image = painted_box(_camera(), odom_from_base @ MOUNT, box)
+    return Frame(stamp_ns, image, "bgr", _camera(), odom_from_base, MOUNT, "camera")
 
 
 def _at(result, x: float, y: float) -> int:

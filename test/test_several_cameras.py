@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_networks as tiny
-from painted_engine import painted_engine, painted_matrix
+from painted_engine import painted_box, painted_engine, painted_matrix
 
 from seg_perception.config import PipelineSettings
 from seg_perception.costmap.grid_settings import GridSettings
@@ -44,20 +44,8 @@ def frame_of(
     pose: Transform | None = None,
     box: tuple[float, float, float, float] | None = None,
 ) -> Frame:
-    """Road, and a box of 1 m (x and y range in odom), painted by asking each pixel's ray what it hits."""
     pose = pose or Transform.identity()
-    odom_from_optical = pose @ mount
-    v, u = np.mgrid[0 : CAMERA.height, 0 : CAMERA.width]
-    rays, _ = CAMERA.rays(np.stack([u, v], axis=-1).astype(float))
-    directions, origin = rays @ odom_from_optical.rotation.T, odom_from_optical.translation
-    image = np.zeros((CAMERA.height, CAMERA.width, 3), np.uint8)
-    if box is not None:
-        low, high = np.array([box[0], box[2], 0.0]), np.array([box[1], box[3], 1.0])
-        with np.errstate(divide="ignore"):
-            a, b = (low - origin) / directions, (high - origin) / directions
-        near, far = np.minimum(a, b).max(axis=-1), np.maximum(a, b).min(axis=-1)
-        image[(near < far) & (far > 0)] = 2
-    return Frame(stamp_ns, image, "bgr", CAMERA, pose, mount, "camera")
+    return Frame(stamp_ns, painted_box(CAMERA, pose @ mount, box), "bgr", CAMERA, pose, mount, "camera")
 
 
 def at(result: Result, x: float, y: float) -> int:

@@ -60,6 +60,7 @@ class CamerasRecording(Recording):
             expected_items=sum(camera.expected_items or 0 for camera in cameras),
             has_poses=True,
         )
+        self.seconds = max(camera.seconds for camera in cameras)
         self._cameras = cameras
         self._counted = [Counter[str]() for _ in cameras]
 

@@ -153,5 +153,5 @@ def _complain(node: Any, name: str) -> None:
             # What ROS makes of a list with an entry such as `- traverse.Grass: 90`, a mapping to YAML.
             raise entry.error("was given as a mapping; put each entry that has a colon in quotes")
     node.get_logger().warning(
-        f"parameter '{name}' is none of this node's{did_you_mean(name, PARAMETERS)}, so it changes nothing here"
+        f"parameter '{name}' is none of this node's{did_you_mean(name, _values(node))}, so it changes nothing here"
     )

@@ -153,7 +153,8 @@ def status_of(
 def _no_images(figures: Figures, camera: CameraView) -> Cause:
     if camera.publishers == 0:
         return Cause(
-            "no publisher", f"nobody publishes {camera.topic}; start the camera driver, or remap 'image' to its topic."
+            "no publisher",
+            f"nobody publishes {camera.topic}; start the camera driver, or remap it to the driver's topic.",
         )
     problem = camera.problem or "check whether the camera itself delivers images."
     return Cause("no images", f"{camera.topic} has a publisher, but for {figures.quiet:.1f} s no image came; {problem}")
