@@ -37,10 +37,10 @@ _RELIABLE = QoSProfile(depth=10)
 LATCHED = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
-def write_model(folder: Path) -> dict[str, Any]:
+def write_model(folder: Path, batch: int | str = 1) -> dict[str, Any]:
     """A network that knows classes by their colour, its matrix, and the parameters that name them."""
     card = replace(tiny.card(3, WIDTH, HEIGHT), classes=("road", "grass", "wall"))
-    model = tiny.save(folder, tiny.colour_network(WIDTH, HEIGHT), card)
+    model = tiny.save(folder, tiny.colour_network(WIDTH, HEIGHT, batch=batch), card)
     (folder / "matrix.yaml").write_text(MATRIX)
     return {
         "model": str(model),
@@ -146,7 +146,7 @@ class Robot:
         """Go through these transitions, and wait until the node hears the camera again."""
         for label in labels:
             assert self.change_state(label), label
-        self._wait_for_node()
+        self.wait_for_node()
 
     def state(self) -> str:
         return str(self.call(GetState, "get_state", GetState.Request()).current_state.label)
@@ -166,7 +166,8 @@ class Robot:
     def activate(self) -> None:
         self.change("configure", "activate")
 
-    def _wait_for_node(self) -> None:
+    def wait_for_node(self) -> None:
+        """Until the node hears the camera and the odometry."""
         self.wait(lambda: self.images.get_subscription_count() or self.compressed.get_subscription_count(), "the node")
         self.wait(self.odometry.get_subscription_count, "the node's odometry")
         self.wait(self.infos.get_subscription_count, "the node's camera_info")

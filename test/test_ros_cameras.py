@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny_networks as tiny
+import yaml
 
 pytest.importorskip("rclpy", reason="ROS 2 is not installed: pip install '.[ros]'")
 
@@ -16,11 +17,16 @@ import ros_support
 
 ros_support.isolate()
 
+from node_in_process import Fragile, node_with
 from robot import ERROR, GRASS, ROAD, WALL, Robot, cells, nanoseconds, write_model
 from ros_support import NodeProcess
 from sensor_msgs.msg import Image
 
-STALE_AFTER = 0.6
+from seg_perception.inference import several
+from seg_perception.inference.engine import EngineOutput
+from seg_perception.ros.settings import NodeSettings, settings_of
+
+STALE_AFTER = 1.5  # s; on a busy machine an image may take half of that
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +57,7 @@ def front(parameters: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="module")
 def left(front: Robot) -> Iterator[Robot]:
     with Robot("left_robot", camera="left") as robot:
-        robot.wait(robot.images.get_subscription_count, "the node")
+        robot.wait_for_node()
         yield robot
 
 
@@ -59,7 +65,7 @@ def left(front: Robot) -> Iterator[Robot]:
 def start_anew(front: Robot, left: Robot) -> None:
     front.change("deactivate", "activate")
     for robot in (front, left):
-        robot._wait_for_node()
+        robot.wait_for_node()
         robot.spin(0.3)
         for heard in robot.heard.values():
             heard.clear()
@@ -116,7 +122,7 @@ def test_a_camera_that_falls_silent_is_named_and_its_side_is_taken_back_while_th
     assert (aside(left.drive(ROAD)) >= 0).any()
     status = front.diagnosis("no image came", lambda: front.send(front.image(ROAD)), ERROR)
     assert status.name == "perception: left" and "/left/image" in status.message
-    costmap = cells(front.heard["costmap"][-1])
+    costmap = front.drive(ROAD)
     assert (aside(costmap) == -1).all(), "though the grid would remember for an hour"
     assert (ahead(costmap) >= 0).any()
     well = front.diagnosis("results/s out", lambda: front.send(front.image(ROAD)))
@@ -128,8 +134,7 @@ def test_when_both_are_silent_the_whole_costmap_is_taken_back(front: Robot, left
     front.drive(ROAD)
     left.drive(ROAD)
     front.heard["costmap"].clear()
-    front.spin(STALE_AFTER + 0.4)
-    assert (cells(front.wait(lambda: front.heard["costmap"], "the blank costmap")[-1]) == -1).all()
+    front.wait(lambda: any((cells(grid) == -1).all() for grid in front.heard["costmap"]), "the blank costmap")
 
 
 def test_networks_of_other_classes_cannot_share_a_grid(tmp_path: Path, parameters: dict[str, Any]) -> None:
@@ -142,3 +147,60 @@ def test_networks_of_other_classes_cannot_share_a_grid(tmp_path: Path, parameter
         assert not robot.change_state("configure")
         assert "'left.model'" in process.output and "has other classes than" in process.output
         assert process.interrupt() == 0
+
+
+def test_a_camera_far_behind_the_other_is_dropped_with_the_reason(front: Robot, left: Robot) -> None:
+    assert front.set(grid__half_life=0.05, max_image_age=5.0) == ""
+    front.drive(ROAD)
+
+    def send() -> None:
+        front.send(front.image(ROAD))
+        left.send(left.image(ROAD, left.now_ns() - 2 * 10**9))
+
+    status = front.diagnosis("before that of the latest image", send, ERROR)
+    assert status.name == "perception: left" and "let the cameras have the same clock" in status.message
+    assert front.set(grid__half_life=3600.0, max_image_age=1.0) == ""
+
+
+class Counting(Fragile):
+    """Tells how many images went through in each run."""
+
+    def __init__(self, settings: NodeSettings) -> None:
+        super().__init__(settings)
+        self.runs: list[int] = []
+
+    def run(self, *inputs: Any) -> EngineOutput:
+        self.runs.append(len(inputs[0]))
+        return super().run(*inputs)
+
+
+def test_images_that_wait_at_the_same_time_go_through_the_network_together(
+    parameters: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(several, "_PAYS", 100.0)  # as on a GPU that one image does not fill
+    given = {**write_model(tmp_path, batch="N"), "cameras": ["front", "left"], "left.mount": parameters["left.mount"]}
+    given["stale_after"] = STALE_AFTER
+    own = {name: yaml.safe_load(value) if name.endswith("mount") else value for name, value in given.items()}
+    network = Counting(settings_of(own))
+    assert network.spec.batch == 2
+    with (
+        node_with(network, given, tmp_path, "together"),
+        Robot("front_robot", "together", "front") as front,
+        Robot("other_robot", "together", "left") as left,
+    ):
+        front.activate()
+        left.wait_for_node()
+        left.infos.publish(left.info())
+        front.drive(ROAD)
+        network.runs.clear()
+        network.gate.clear()
+        front.send(front.image(ROAD))
+        front.wait(lambda: network.runs, "the first run")
+        waiting = [front.image(ROAD), left.image(GRASS)]
+        front.send(waiting[0])
+        left.send(waiting[1])
+        front.spin(0.2)
+        network.gate.set()
+        costmap = cells(front.costmap_at(max(nanoseconds(image.header.stamp) for image in waiting)))
+    assert network.runs[:2] == [1, 2]
+    assert (aside(costmap) > 20).any() and (ahead(costmap) >= 0).any()

@@ -2,95 +2,27 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-rclpy = pytest.importorskip("rclpy", reason="ROS 2 is not installed: pip install '.[ros]'")
+pytest.importorskip("rclpy", reason="ROS 2 is not installed: pip install '.[ros]'")
 
 import ros_support
 
 ros_support.isolate()
 
 import yaml
-from rclpy.executors import SingleThreadedExecutor
+from node_in_process import Fragile, node_with
 from robot import ERROR, Robot, cells, nanoseconds, values, write_model
 
 from seg_perception.errors import ModelError
-from seg_perception.inference.engine import Engine, EngineOutput
-from seg_perception.inference.tensorrt_open import Watch
-from seg_perception.ros import loaded
-from seg_perception.ros.node import PerceptionNode
-from seg_perception.ros.settings import NodeSettings, settings_of
+from seg_perception.ros.settings import settings_of
 
 _NUMBERS = count(1)
-
-
-class Fragile:
-    """A network that does on command what networks do when they fail."""
-
-    def __init__(self, settings: NodeSettings) -> None:
-        self._engine = loaded.open_network(settings, Watch())
-        self.card, self.spec = self._engine.card, self._engine.spec
-        self.fault: Exception | None = None
-        self.gate = threading.Event()
-        self.gate.set()
-        self.opened = 0
-
-    def open(self, settings: NodeSettings, watch: Watch) -> Engine:
-        self.opened += 1
-        return self
-
-    def run(self, *inputs: Any) -> EngineOutput:
-        self.gate.wait(20.0)
-        if self.fault is not None:
-            raise self.fault
-        return self._engine.run(*inputs)
-
-    def time_network(self, runs: int = 1) -> list[float]:
-        return self._engine.time_network(runs)
-
-    def describe(self) -> str:
-        return "a fragile network"
-
-    def close(self) -> None:
-        pass
-
-
-@contextmanager
-def node_with(network: Fragile, parameters: dict[str, Any], folder: Path, name: str) -> Iterator[PerceptionNode]:
-    """The node, spinning in a thread of its own."""
-    named = {name: yaml.safe_load(value) if name == "mount" else value for name, value in parameters.items()}
-    file = folder / "parameters.yaml"
-    file.write_text(yaml.safe_dump({"/**": {"ros__parameters": {**named, "stale_after": 0.6}}}))
-    rclpy.init(args=["--ros-args", "--params-file", str(file), "-r", f"__node:={name}"])
-    node = PerceptionNode(open_network=network.open)
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    stop = threading.Event()
-
-    def spin() -> None:
-        while not stop.is_set():
-            executor.spin_once(timeout_sec=0.05)
-
-    thread = threading.Thread(target=spin)
-    thread.start()
-    try:
-        yield node
-    finally:
-        network.gate.set()
-        stop.set()
-        thread.join()
-        node.trigger_shutdown()
-        executor.shutdown()
-        node.destroy_node()
-        rclpy.shutdown()
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ def network(
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
 
 
-def colour_network(width: int = 64, height: int = 48, certainty: float = 12.0) -> onnx.ModelProto:
+def colour_network(width: int = 64, height: int = 48, certainty: float = 12.0, batch: int | str = 1) -> onnx.ModelProto:
     """Class 0 is red, class 1 green, class 2 blue: each pixel's logits are its channels times `certainty`."""
     stride = 4
     kernel = np.zeros((3, 3, stride, stride), np.float32)
@@ -56,7 +56,7 @@ def colour_network(width: int = 64, height: int = 48, certainty: float = 12.0) -
     graph = helper.make_graph(
         [helper.make_node("Conv", ["image", "kernel", "bias"], ["logits"], strides=[stride, stride])],
         "colours",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, height, width])],
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [batch, 3, height, width])],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, None)],
         [numpy_helper.from_array(kernel, "kernel"), numpy_helper.from_array(bias, "bias")],
     )
