@@ -123,7 +123,8 @@ def test_the_training_images_need_not_be_there(toy: Path, tmp_path: Path) -> Non
     for file in ("tiny.onnx", "tiny.yaml", "matrix.yaml", "images", "labels"):
         (tmp_path / file).symlink_to(toy / file)
     content = yaml.safe_load((toy / "plan.yaml").read_text("utf-8"))
-    content["train"]["toy"] |= {"images": "elsewhere/images", "labels": "elsewhere/labels"}
+    elsewhere = {"images": "elsewhere/images", "labels": "elsewhere/labels"}
+    content["train"] = {"toy": {**content["train"]["toy"], **elsewhere}}
     (tmp_path / "plan.yaml").write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
     assert run(tmp_path, tmp_path / "out") == 0
 
