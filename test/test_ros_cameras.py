@@ -196,11 +196,11 @@ def test_images_that_wait_at_the_same_time_go_through_the_network_together(
         network.gate.clear()
         front.send(front.image(ROAD))
         front.wait(lambda: network.runs, "the first run")
-        waiting = [front.image(ROAD), left.image(GRASS)]
-        front.send(waiting[0])
-        left.send(waiting[1])
+        front.send(front.image(ROAD))
+        left.send(left.image(GRASS))
         front.spin(0.2)
         network.gate.set()
-        costmap = cells(front.costmap_at(max(nanoseconds(image.header.stamp) for image in waiting)))
-    assert network.runs[:2] == [1, 2]
+        front.wait(lambda: len(network.runs) > 1, "the second run")
+        assert network.runs == [1, 2]
+        costmap = front.drive(ROAD)  # costmap_rate may have kept back the one of that run
     assert (aside(costmap) > 20).any() and (ahead(costmap) >= 0).any()
