@@ -18,6 +18,7 @@ from seg_perception.costmap.grid import EvidenceGrid
 from seg_perception.costmap.memory import ClassMemory
 from seg_perception.costmap.nav2 import OccupancyValues, encode_costs
 from seg_perception.costmap.raster import Raster
+from seg_perception.costmap.speed import speed_mask
 from seg_perception.errors import ConfigError, GeometryError
 from seg_perception.frame import Frame
 from seg_perception.geometry.camera import Camera
@@ -31,6 +32,7 @@ from seg_perception.inference.graph import GraphSpec
 from seg_perception.projection.choose import choose
 from seg_perception.projection.look import Look, cells_in_view
 from seg_perception.risk.cost_matrix import CostMatrix
+from seg_perception.risk.speed import SpeedRule
 
 STAGES = ("resize", "ground", "network and risk", "fuse", "costmap")
 
@@ -165,6 +167,15 @@ class Pipeline:
         return Result(
             frame, image, camera, output, costmap, self.grid.raster, clock.laps, chosen.projection, chosen.refused
         )
+
+    @property
+    def speed_rule(self) -> SpeedRule:
+        """How fast the robot may go over what."""
+        return self._matrix.speed
+
+    def speed_mask(self) -> NDArray[np.int8]:
+        """Speed limits on the grid as it is now: int8 [rows, cols], percent of full speed, 1 to 100."""
+        return speed_mask(*self.grid.posterior(self._matrix), self._matrix, self.grid.settings.resolution)
 
     def _fuse(self, frame: Frame, look: Look, probabilities: NDArray[np.float32], image: NDArray[np.uint8]) -> None:
         if not self._remember:

@@ -194,12 +194,32 @@ class EvidenceGrid:
         evidence[:outcomes, cells] += look.astype(np.float32)
         seen_ns[cells] = np.maximum(seen_ns[cells], stamp_ns)
 
-    def costs(self, matrix: CostMatrix) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Risk of driving over each cell, from the posterior class probabilities.
+    def posterior(self, matrix: CostMatrix) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """What each cell may be.
 
         The posterior mean of Dirichlet counts n with prior n0 / K per class is (n + n0 / K) / (sum of n + n0). Ignored
         classes have no part in it: a cell that only ever showed sky has no evidence. Obstacles have no part in the
-        prior, since they are measured; their cost is OBSTACLE_COST.
+        prior, since they are measured.
+
+        Args:
+            matrix: which classes to ignore.
+
+        Returns:
+            Probabilities float32 [K + 1, rows, cols], the last that of obstacles told by their height; and bool
+            [rows, cols], True where there is evidence enough.
+        """
+        kept = ~matrix.ignore
+        prior = np.float32(self.settings.prior_strength / kept.sum())
+        posterior = self.evidence.copy()
+        posterior[:-1] += prior
+        posterior[:-1][matrix.ignore] = 0.0
+        total = posterior.sum(axis=0)
+        known = total >= np.float32(self.settings.min_evidence + self.settings.prior_strength)
+        posterior /= total
+        return posterior, known
+
+    def costs(self, matrix: CostMatrix) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Risk of driving over each cell, from the posterior class probabilities; obstacles cost OBSTACLE_COST.
 
         Doubt about the class is measured by the entropy of the posterior, as a share of that of an even one over all
         classes not ignored and obstacles. A lethal cell stays lethal in doubt: whichever it is, it is in the way.
@@ -211,20 +231,13 @@ class EvidenceGrid:
             Costs float32 [rows, cols] in nav2 units, 254 where the risk reaches `matrix.lethal_at` and 255 where
             unknown; and known bool [rows, cols], True where there is evidence enough and no more doubt than allowed.
         """
-        kept = ~matrix.ignore
-        prior = np.float32(self.settings.prior_strength / kept.sum())
-        posterior = self.evidence.copy()
-        posterior[:-1] += prior
-        posterior[:-1][matrix.ignore] = 0.0
-        total = posterior.sum(axis=0)
-        known = total >= np.float32(self.settings.min_evidence + self.settings.prior_strength)
-        posterior /= total
+        posterior, known = self.posterior(matrix)
         traverse = np.append(matrix.traverse, np.float32(OBSTACLE_COST))
         by_cell = np.moveaxis(posterior, 0, -1)
         risk = cvar(by_cell, traverse, matrix.alpha)
         lethal = risk >= matrix.lethal_at
         if self.settings.max_entropy < 1.0:
-            known &= lethal | (entropy(by_cell) <= self.settings.max_entropy * math.log(kept.sum() + 1))
+            known &= lethal | (entropy(by_cell) <= self.settings.max_entropy * math.log(np.sum(~matrix.ignore) + 1))
         risk[lethal] = LETHAL_COST
         risk[~known] = UNKNOWN_COST
         return risk, known

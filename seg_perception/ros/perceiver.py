@@ -166,7 +166,7 @@ class Perceiver:
         if time.monotonic() - arrival.received > self._settings.stale_after:
             raise _Dropped("took too long", f"an image took more than stale_after, {self._settings.stale_after:g} s.")
         self._last = frame
-        self._costmap.publish(result, self._settings)
+        self._costmap.publish(result, self._settings, self._pipeline)
         self._outputs.publish(message.header, (camera.width, camera.height), result, self._settings)
         laps.lap("publish")
         milliseconds = laps.until(self._now_ns(), stamp_ns)

@@ -57,6 +57,7 @@ class Running:
         self._perceiver = Perceiver(loaded, self._camera, self._poses, self._ranging, self._now_ns, self._log.warning)
         self._worker = Worker(self._perceiver.process, "perception")
         loaded.outputs.announce(loaded.matrix, self._now_ns())
+        loaded.costmap.announce(settings)
         loaded.health.activated(time.monotonic())
         self._watchdog = node.create_timer(_WATCH_PERIOD, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._jumps = node.get_clock().create_jump_callback(
