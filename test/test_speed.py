@@ -70,7 +70,7 @@ def filter_limit(value: int) -> float:
         ({ROAD: 0.95, PERSON: 0.05}, 0.9, 60),  # half of the slowest tenth is person: 1 - 0.5 * 0.8
         ({ROAD: 0.9, PERSON: 0.1}, 0.9, 20),  # from a tenth on the person's speed holds
         ({ROAD: 0.85, GRASS: 0.1, PERSON: 0.05}, 0.9, 35),  # half person, half grass: 1 - 0.5 * 0.8 - 0.5 * 0.5
-        ({OBSTACLE: 1.0}, 0.9, 20),  # as the slowest class that stands
+        ({OBSTACLE: 1.0}, 0.9, 100),  # a kerb is in the way, but nothing to slow down for
     ],
 )
 def test_a_cells_speed_is_the_mean_over_the_slowest_of_what_it_may_be(
@@ -85,7 +85,7 @@ def test_a_limit_is_never_above_the_mean_share_nor_below_the_slowest_and_always_
 ) -> None:
     p = np.array(weights) / sum(weights)
     value = limit({ROAD: p[0], GRASS: p[1], PERSON: p[2], OBSTACLE: p[3]}, alpha=alpha)
-    mean = p[0] + 0.5 * p[1] + 0.2 * (p[2] + p[3])
+    mean = p[0] + 0.5 * p[1] + 0.2 * p[2] + p[3]
     assert 20 <= filter_limit(value) <= 100 * mean + 0.1
 
 
@@ -103,7 +103,7 @@ def test_shares_are_rounded_down_and_never_to_no_limit(share: float, expected: i
 # -- around a cell -------------------------------------------------------------------------------------------------
 
 
-def test_a_limit_holds_as_far_as_it_reaches_and_no_farther() -> None:
+def test_past_what_stands_it_is_slow_as_far_as_the_limit_reaches_and_no_farther() -> None:
     posterior = np.zeros((5, 41, 61), np.float32)
     posterior[ROAD] = 1.0
     posterior[:, 20, 30] = 0.0
@@ -118,17 +118,25 @@ def test_a_limit_holds_as_far_as_it_reaches_and_no_farther() -> None:
     assert (mask[~near & ~known] == 30).all()
 
 
-def test_reach_is_the_lowest_limit_of_all_known_cells_within_it() -> None:
+def test_slow_ground_slows_down_only_who_drives_over_it() -> None:
+    posterior = np.zeros((5, 9, 9), np.float32)
+    posterior[ROAD, :, :5], posterior[GRASS, :, 5:] = 1.0, 1.0
+    mask = speed_mask(posterior, np.ones((9, 9), dtype=bool), matrix(reach=1.0), RESOLUTION)
+    assert (mask[:, :5] == 100).all() and (mask[:, 5:] == 50).all()
+
+
+def test_the_lowest_of_its_own_limit_and_those_of_what_stands_around_counts() -> None:
     generator = np.random.default_rng(3)
     posterior = np.moveaxis(generator.dirichlet(np.full(5, 0.2), (25, 31)), -1, 0).astype(np.float32)
     known = generator.random((25, 31)) < 0.7
+    only_people = matrix(slower=((PERSON, 0.2),), unknown=1.0)
+    past = speed_mask(posterior, known, only_people, RESOLUTION)
     alone, reaching = (speed_mask(posterior, known, matrix(reach=reach), RESOLUTION) for reach in (0.0, 0.35))
+    rows, cols = np.mgrid[:25, :31]
     for row in range(25):
         for col in range(31):
-            rows, cols = np.mgrid[:25, :31]
-            near = (np.hypot(rows - row, cols - col) <= 3.5) & known
-            expected = min(alone[near].min(initial=100), alone[row, col])
-            assert reaching[row, col] == expected
+            near = np.hypot(rows - row, cols - col) <= 3.5
+            assert reaching[row, col] == min(past[near].min(), alone[row, col])
 
 
 # -- the grid ------------------------------------------------------------------------------------------------------
@@ -175,7 +183,7 @@ def test_a_section_is_read_by_names(tmp_path: Path) -> None:
         ("{classes: {Grass: 1.5}}", "key 'speed.classes.Grass': is 1.5, but must lie within 0.01 to 1."),
         ("{unknown: 0}", "key 'speed.unknown': is 0, but must lie within 0.01 to 1."),
         ("{alpha: 1}", "key 'speed.alpha': is 1, but must lie within 0 to 0.999."),
-        ("{reach: -1}", "key 'speed.reach': is -1, but must lie within 0 to 10."),
+        ("{reach: -1}", "key 'speed.reach': is -1, but must lie within 0 to 5."),
         ("{unknwon: 1}", "key 'speed.unknwon': is not a known key (did you mean 'unknown'?); known here:"),
         ("{classes: [Grass]}", "key 'speed.classes': must be a mapping (key: value), not a list."),
     ],

@@ -30,13 +30,13 @@ def speed_mask(
     """The speed limit of each cell.
 
     Slowness, 1 minus the share of full speed, is taken as a cost: a cell's is the CVaR over what it may be, so a slow
-    class bears on a cell in proportion until its probability is 1 - alpha, and fully from there on. A limit holds
-    around its cell as far as `reach`, because the filter looks only at the cell under the robot, where it is too late
-    to slow down for what stands ahead. Unknown cells have no reach; around a robot there are always some.
+    class bears on a cell in proportion until its probability is 1 - alpha, and fully from there on. Ground slows down
+    who drives over it. What stands is driven past, and the filter looks only at the cell under the robot: so the limit
+    by the standing classes alone holds as far around its cell as `reach`. The lower limit counts.
 
     Args:
-        posterior: float32 [K + 1, rows, cols], probabilities; the last is that of obstacles told by their height, which
-            are driven past as slowly as the slowest class that stands.
+        posterior: float32 [K + 1, rows, cols], probabilities; the last is that of obstacles told by their height, kerbs
+            for the most part, which are in the way but slow nobody down.
         known: bool [rows, cols].
         matrix: its speed rule, and which classes stand.
         resolution: edge of a cell, m.
@@ -45,13 +45,18 @@ def speed_mask(
         int8 [rows, cols], 1 to 100: percent of full speed, rounded down.
     """
     rule = matrix.speed
-    shares = rule.shares(len(matrix.classes))
-    slowness = 1.0 - np.append(shares, shares[matrix.standing].min(initial=1.0))
-    slow = cvar(np.moveaxis(posterior, 0, -1), slowness.astype(np.float32), rule.alpha)
-    limit = np.floor(100.0 * (1.0 - slow) + _ROUNDING)
-    limit = np.where(known, np.clip(limit, 1.0, 100.0), 100.0).astype(np.uint8)
-    limit = np.asarray(cv2.erode(limit, _disc(rule.reach / resolution)), dtype=np.uint8)
-    return np.where(known, limit, np.minimum(limit, percent(rule.unknown))).astype(np.int8)
+    slowness = 1.0 - rule.shares(len(matrix.classes))
+    over = np.where(known, _limit(posterior, slowness, rule.alpha), percent(rule.unknown))
+    past = np.where(known, _limit(posterior, slowness * matrix.standing, rule.alpha), 100)
+    near = cv2.erode(past.astype(np.uint8), _disc(rule.reach / resolution))
+    return np.minimum(over, near).astype(np.int8)
+
+
+def _limit(posterior: NDArray[np.float32], slowness: NDArray[np.float32], alpha: float) -> NDArray[np.uint8]:
+    """Limits by classes of this slowness, percent: uint8 [rows, cols]."""
+    slow = cvar(np.moveaxis(posterior, 0, -1), np.append(slowness, np.float32(0.0)), alpha)
+    limit: NDArray[np.uint8] = np.clip(np.floor(100.0 * (1.0 - slow) + _ROUNDING), 1.0, 100.0).astype(np.uint8)
+    return limit
 
 
 def _disc(radius: float) -> NDArray[np.uint8]:

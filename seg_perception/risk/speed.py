@@ -22,7 +22,7 @@ class SpeedRule:
         slower: (class index, share) of each class that is not driven over, or past, at full speed.
         unknown: where nothing is known, and everywhere while results are missing.
         alpha: in [0, 1): a cell's speed is the mean over the slowest 1 - alpha of its probability.
-        reach: how far around a cell its speed holds, m.
+        reach: how far around what stands its speed holds, m.
     """
 
     slower: tuple[tuple[int, float], ...] = ()
@@ -68,7 +68,7 @@ def read_speed(top: Section, names: Sequence[str]) -> SpeedRule:
         tuple(slower),
         section.number("unknown", SLOWEST, 1.0) if "unknown" in section else FULL_SPEED.unknown,
         section.number("alpha", 0.0, 0.999) if "alpha" in section else FULL_SPEED.alpha,
-        section.number("reach", 0.0, 10.0) if "reach" in section else FULL_SPEED.reach,
+        section.number("reach", 0.0, 5.0) if "reach" in section else FULL_SPEED.reach,
     )
     section.finish()
     return rule
