@@ -93,6 +93,7 @@ class CostmapOutput:
     def flush(self) -> None:
         """Give readers a moment to take the last costmap, before its publisher goes."""
         self._grids.wait_for_all_acked(_LAST_WORD)
+        self._readers.flush(_LAST_WORD)
 
     def destroy(self) -> None:
         """Remove the publishers."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from nav_msgs.msg import OccupancyGrid
 from numpy.typing import NDArray
+from rclpy.duration import Duration
 from sensor_msgs.msg import PointCloud2
 
 from seg_perception.costmap.lethal_points import border_points, lethal_points
@@ -76,6 +77,11 @@ class ReaderOutputs:
             )
         if self._raw and _heard(self._raw):
             self._raw.publish(reader_messages.raw_costmap(stamp_ns, frame_id, costmap, raster))
+
+    def flush(self, timeout: Duration) -> None:
+        """Give readers a moment to take the last messages."""
+        for publisher in self._publishers:
+            publisher.wait_for_all_acked(timeout)
 
     def destroy(self) -> None:
         """Remove the publishers."""
