@@ -25,8 +25,8 @@ CELLS = 200
 ROUNDS, QUICK_ROUNDS = 60, 15
 
 PAUSE = 0.1
-"""Between turns, s: after a matrix product, the threads of a BLAS library spin for a while, waiting for the next one,
-would take a core from whoever comes next. On a robot only one of them all runs."""
+"""Between turns, s: after a matrix product, the threads of a BLAS library spin for a while and wait for another one.
+They would take a core from whoever comes next. On a robot only one of them all runs."""
 
 
 def peers_part(setup: Setup, progress: Progress) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """What follows the network in the fused graph: calibration, Bayes decision, costs and ground samples.
 
-It is arranged for the CPU, where a softmax over full-resolution planes alone costs more than a light network. Three
-facts make it cheap and leave the result what it is:
+A softmax over full-resolution planes alone costs more than a light network. Three facts make it cheap and leave the
+result what it is (`cpu_risk` does the same on the CPU, with a shortcut that a graph cannot take):
 
 * A softmax does not see a number added to all classes, and interpolation is linear. So the maximum is subtracted from
   the logits at their own resolution, and exp() after upsampling neither overflows nor loses every class to underflow.

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_perception.errors import ModelError
+from seg_perception.errors import SegPerceptionError
 from seg_perception.inference.engine import Engine, EngineOutput, OpenedNetwork, Pictures
 from seg_perception.inference.graph import GraphSpec
 
@@ -42,7 +42,7 @@ def open_for_several(
         return one
     try:
         all_ = open_engine(replace(spec, batch=most))
-    except ModelError as error:
+    except SegPerceptionError as error:
         say(f"the images of {most} cameras go through the network one by one: {error}")
         return one
     alone, together = (statistics.median(engine.time_network(_TIMED)) for engine in (one, all_))

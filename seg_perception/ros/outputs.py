@@ -27,14 +27,20 @@ _OVERLAY_ALPHA = 0.5
 class Outputs:
     """Publishers on a lifecycle node; nothing goes out while it is inactive."""
 
-    def __init__(self, node: Any, card: ModelCard) -> None:
-        """Create the publishers; `card` has names and colours of the classes."""
+    def __init__(self, node: Any, card: ModelCard, prefix: str = "") -> None:
+        """Create the publishers.
+
+        Args:
+            node: the node.
+            card: has names and colours of the classes.
+            prefix: what stands before the names of the topics, where there are several cameras.
+        """
         self._node = node
         self._card = card
         self._publishers: list[Any] = []
 
         def publisher(message_type: type, name: str, qos: QoSProfile | None = None) -> Any:
-            made = make_publisher(node, message_type, name, qos or latest())
+            made = make_publisher(node, message_type, f"{prefix}{name}", qos or latest())
             self._publishers.append(made)
             return made
 
