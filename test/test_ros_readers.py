@@ -15,6 +15,7 @@ import ros_support
 
 ros_support.isolate()
 
+from builtin_interfaces.msg import Time
 from nav_msgs.msg import OccupancyGrid
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message, serialize_message
@@ -45,7 +46,7 @@ def robot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Robot]:
     folder = tmp_path_factory.mktemp("readers")
     parameters = write_model(folder)
     Path(parameters["cost_matrix"]).write_text(MATRIX + SPEED)
-    settings = {**parameters, "stale_after": 0.6}
+    settings = {**parameters, "stale_after": 1.5}
     with (
         NodeProcess(folder / "log", parameters=settings, remaps={"__node": "eyes"}) as process,
         Robot("r", "eyes") as it,
@@ -58,21 +59,23 @@ def robot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Robot]:
         assert process.returncode is None, f"the node has died:\n{process.output}"
 
 
-def message_at(robot: Robot, name: str, stamp: Any) -> Any:
-    def found() -> Any:
-        return next((message for message in robot.heard[name] if message.header.stamp == stamp), None)
-
-    return robot.wait(found, f"{name} of the same stamp")
+def at(robot: Robot, name: str, stamp: Time) -> Any:
+    """The message of a topic with this stamp; None if it has not come."""
+    return next((message for message in robot.heard[name] if message.header.stamp == stamp), None)
 
 
-def show(robot: Robot, colour: tuple[int, int, int]) -> OccupancyGrid:
-    """Start anew, show the node one image, and return its costmap."""
+def show(robot: Robot, colour: tuple[int, int, int], *names: str) -> list[Any]:
+    """Start anew and show the node images until all of these topics have said something of the same one; returns it."""
     robot.change("deactivate", "activate")
-    robot.spin(0.2)
-    robot.drive(colour)  # every reader is found by the end of it
-    robot.spin(0.3)
-    robot.drive(colour)
-    return robot.heard["costmap"][-1]
+    for _ in range(10):
+        image = robot.image(colour)
+        robot.send(image)
+        robot.costmap_at(nanoseconds(image.header.stamp))
+        robot.spin(0.3)
+        said = [at(robot, name, image.header.stamp) for name in names]
+        if all(said):
+            return said
+    raise AssertionError(f"of {names} the node has never said anything at the stamp of its costmap")
 
 
 def middles(grid: OccupancyGrid, chosen: np.ndarray) -> np.ndarray:
@@ -85,39 +88,38 @@ def middles(grid: OccupancyGrid, chosen: np.ndarray) -> np.ndarray:
 
 
 def test_lethal_points_are_the_lethal_cells_of_the_costmap(robot: Robot) -> None:
-    grid = show(robot, WALL)
-    cloud = message_at(robot, "lethal_points", grid.header.stamp)
+    grid, cloud, border = show(robot, WALL, "costmap", "lethal_points", "clearing_points")
     points, lethal = points_of(cloud), cells(grid) == 100
     assert cloud.header.frame_id == grid.header.frame_id == "odom"
     assert lethal.any()
     assert points[:, :2] == pytest.approx(middles(grid, lethal), abs=1e-5)
     assert (points[:, 2] == 0.25).all()
-    border = points_of(message_at(robot, "clearing_points", grid.header.stamp))
-    assert len(border) == 2 * (grid.info.width + grid.info.height) - 4
+    assert len(points_of(border)) == 2 * (grid.info.width + grid.info.height) - 4
 
 
 def test_without_anything_lethal_the_cloud_is_empty_and_comes_all_the_same(robot: Robot) -> None:
-    grid = show(robot, ROAD)
-    assert points_of(message_at(robot, "lethal_points", grid.header.stamp)).shape == (0, 3)
+    (cloud,) = show(robot, ROAD, "lethal_points")
+    assert points_of(cloud).shape == (0, 3)
 
 
 def test_silence_takes_points_and_speed_back(robot: Robot) -> None:
-    show(robot, WALL)
-    for name in ("costmap", "lethal_points", "clearing_points", "speed_mask"):
+    names = ("costmap", "lethal_points", "clearing_points", "speed_mask")
+    show(robot, WALL, *names)
+    for name in names:
         robot.heard[name].clear()
-    grid = robot.wait(lambda: robot.heard["costmap"], "the costmap to be taken back")[-1]
+    robot.wait(lambda: all(robot.heard[name] for name in names), "all of it to be taken back")
+    grid, cloud, border, mask = (robot.heard[name][0] for name in names)
     assert (cells(grid) == -1).all()
-    assert len(points_of(message_at(robot, "lethal_points", grid.header.stamp))) == 0
-    assert len(points_of(message_at(robot, "clearing_points", grid.header.stamp))) > 0
-    assert (cells(message_at(robot, "speed_mask", grid.header.stamp)) == 30).all()
+    assert len(points_of(cloud)) == 0 and len(points_of(border)) > 0
+    assert (cells(mask) == 30).all()
+    assert grid.header == cloud.header == border.header == mask.header
 
 
 # -- speed ---------------------------------------------------------------------------------------------------------
 
 
 def test_the_speed_mask_has_the_speed_of_what_is_seen_and_is_slow_where_nothing_is(robot: Robot) -> None:
-    grid = show(robot, GRASS)
-    mask, costmap = cells(message_at(robot, "speed_mask", grid.header.stamp)), cells(grid)
+    mask, costmap = (cells(grid) for grid in show(robot, GRASS, "speed_mask", "costmap"))
     assert ((mask >= 1) & (mask <= 100)).all(), "0 would be no limit, and -1 an error"
     assert (mask[costmap == -1] == 30).all()
     assert 49 <= np.median(mask[costmap >= 0]) <= 51
@@ -139,8 +141,7 @@ def test_filters_are_told_of_their_masks_when_they_come_late(robot: Robot) -> No
 
 def test_the_raw_costmap_is_what_nav2_reads_from_the_other(robot: Robot) -> None:
     robot.listen(nav2_msgs().Costmap, "costmap_raw", LATCHED)
-    grid = show(robot, WALL)
-    raw = message_at(robot, "costmap_raw", grid.header.stamp)
+    grid, raw = show(robot, WALL, "costmap", "costmap_raw")
     values = np.array(raw.data, np.uint8).reshape(raw.metadata.size_y, raw.metadata.size_x)
     assert raw.metadata.resolution == grid.info.resolution and raw.metadata.origin == grid.info.origin
     assert ((values == 254) == (cells(grid) == 100)).all() and (values == 254).any()
@@ -180,8 +181,7 @@ def test_a_cloud_arrives_as_the_points_that_were_meant() -> None:
 def test_labels_and_confidence_fit_a_cloud_of_the_cameras_size_and_stamp(robot: Robot) -> None:
     robot.listen(Image, "labels", SENSOR)
     robot.listen(Image, "confidence", SENSOR)
-    stamp = show(robot, GRASS).header.stamp
-    mask, confidence = (message_at(robot, name, stamp) for name in ("labels", "confidence"))
+    mask, confidence = show(robot, GRASS, "labels", "confidence")
     for image in (mask, confidence):
         assert image.encoding == "mono8"
         # The layer reads pixel (u, v) from data[v * width + u], and compares width * height with the cloud's.
