@@ -5,6 +5,7 @@ Every door (bag replayer, ROS 2 node, simulator) hands `Frame`s to a `Pipeline` 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from seg_perception.inference.engine import Engine, EngineOutput
 from seg_perception.inference.graph import GraphSpec
 from seg_perception.projection.choose import Chosen, choose
 from seg_perception.projection.look import ground_in_view
+from seg_perception.projection.plane import PlaneLook
 from seg_perception.risk.cost_matrix import CostMatrix
 from seg_perception.risk.speed import SpeedRule
 
@@ -121,6 +123,17 @@ class Pipeline:
         self._remember = remember
         self.grid = EvidenceGrid(settings.grid, len(matrix.classes))
         self.use(matrix, settings)
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        """Compile what follows the network where that was never done, so that no image has to wait for it."""
+        camera = Camera.from_fields(64, 48, "", [64, 0, 31.5, 0, 64, 23.5, 0, 0, 1], ())
+        ground, classes = self._settings.ground, len(self._matrix.classes)
+        look = PlaneLook.at(camera, Transform.from_xyz_rpy(0, 0, 4 * ground.min_range, math.pi, 0, 0), ground)
+        grid, answers = EvidenceGrid(self._settings.grid, classes), np.ones((len(look.cells), classes), np.float32)
+        seen = look.evidence(answers, self._matrix.standing, grid.raster, Transform.identity(), 1.0)
+        grid.add(seen.centres, seen.probabilities, seen.weights, 0)
+        grid.costs(self._matrix)
 
     @property
     def image_size(self) -> tuple[int, int]:
