@@ -6,7 +6,7 @@ Every door (bag replayer, ROS 2 node, simulator) hands `Frame`s to a `Pipeline` 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,22 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_perception.config import PipelineSettings
-from seg_perception.costmap.grid import EvidenceGrid
+from seg_perception.costmap.grid import NANOSECONDS, EvidenceGrid
 from seg_perception.costmap.memory import ClassMemory
 from seg_perception.costmap.nav2 import OccupancyValues, encode_costs
 from seg_perception.costmap.raster import Raster
-from seg_perception.errors import ConfigError, GeometryError
+from seg_perception.errors import ConfigError
 from seg_perception.frame import Frame
 from seg_perception.geometry.camera import Camera
-from seg_perception.geometry.ground import sample_ground
 from seg_perception.geometry.projection_settings import Projection
-from seg_perception.geometry.transforms import footprint_of
+from seg_perception.geometry.transforms import Transform, footprint_of
 from seg_perception.images.quality import image_weight
 from seg_perception.images.scaled import at_network_size
 from seg_perception.inference.engine import Engine, EngineOutput
 from seg_perception.inference.graph import GraphSpec
-from seg_perception.projection.choose import choose
-from seg_perception.projection.look import Look, cells_in_view
+from seg_perception.projection.choose import Chosen, choose
+from seg_perception.projection.look import ground_in_view
 from seg_perception.risk.cost_matrix import CostMatrix
 
 STAGES = ("resize", "ground", "network and risk", "fuse", "costmap")
@@ -47,8 +46,11 @@ class Result:
         costmap: int8 [rows, cols], nav_msgs/OccupancyGrid values; row is y, column is x in odom.
         raster: where the costmap lies in odom.
         timings_ms: stage → milliseconds, for each of STAGES.
+        stamp_ns: time of the newest frame in the costmap, of whichever camera, nanoseconds.
         projection: what told where the things in the image are.
         refused: why a better projection was not used; a few fixed texts, for counting.
+        blind: bool [rows, cols], cells that were forgotten because the camera that should see them does not; None where
+            none was said to.
     """
 
     frame: Frame
@@ -58,8 +60,35 @@ class Result:
     costmap: NDArray[np.int8]
     raster: Raster
     timings_ms: dict[str, float]
+    stamp_ns: int
     projection: Projection = "plane"
     refused: tuple[str, ...] = ()
+    blind: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A frame that only lacks the network's answer; `Pipeline.prepare` makes it.
+
+    Attributes:
+        frame: it was made from.
+        engine: whose answer it lacks.
+        image: uint8 [h, w, 3] at that network's size.
+        camera: intrinsics of that size.
+        cells: float32 [G, 2], what the engine is asked about beside the pixels.
+        chosen: what tells where things are.
+        covered: where the grid lies when it is centred on this frame.
+        timings_ms: stage → milliseconds so far.
+    """
+
+    frame: Frame
+    engine: Engine
+    image: NDArray[np.uint8]
+    camera: Camera
+    cells: NDArray[np.float32]
+    chosen: Chosen
+    covered: Raster
+    timings_ms: dict[str, float]
 
 
 def graph_spec(
@@ -138,68 +167,123 @@ class Pipeline:
             GeometryError: the camera sees no ground, or the pose is not finite. The grid is unchanged.
             ModelError: the network gave numbers that are not finite. The grid is unchanged.
         """
-        clock = _Clock()
-        card = self._engine.card
-        image = at_network_size(
-            frame.image, card.width, card.height, frame.channel_order, self._engine.spec.image_order
-        )
-        clock.lap("resize")
+        return self.finish([self.prepare(frame)])[0]
 
+    def prepare(self, frame: Frame, engine: Engine | None = None) -> Prepared:
+        """All that a frame needs before the network runs; the grid has no part in it.
+
+        Args:
+            frame: of any camera.
+            engine: another network than the pipeline's own, for the same classes and opened with the same `graph_spec`.
+
+        Raises:
+            ProjectionError: the frame lacks what `projection.mode` asks for.
+            GeometryError: the camera sees no ground, or the pose is not finite.
+        """
+        clock, engine = _Clock(), engine or self._engine
+        card = engine.card
+        image = at_network_size(frame.image, card.width, card.height, frame.channel_order, engine.spec.image_order)
+        clock.lap("resize")
         camera = frame.camera.resized(card.width, card.height)
+        x, y, _ = footprint_of(frame.odom_from_base).translation
+        covered = self.grid.raster_at(float(x), float(y))
         chosen = choose(frame, camera, self._settings)
         # The engine takes a fixed number of cells; how many of them are used is free to change.
-        cells = np.zeros((1, self._engine.spec.cells, 2), dtype=np.float32)
-        used = len(chosen.look.cells)
-        cells[0, :used] = chosen.look.cells
+        cells = np.zeros((engine.spec.cells, 2), dtype=np.float32)
+        cells[: len(chosen.look.cells)] = chosen.look.cells
         clock.lap("ground")
+        return Prepared(frame, engine, image, camera, cells, chosen, covered, clock.laps)
 
-        output = self._engine.run(image[np.newaxis], self._costs, cells)
+    def finish(
+        self, prepared: Sequence[Prepared], blind: Sequence[Result] = (), seen_within: float = 0.0
+    ) -> list[Result]:
+        """Run the network on all of them together, fuse them, and make one costmap.
+
+        Args:
+            prepared: at least one, for the same engine, and no more than it takes in one run.
+            blind: latest results of cameras that no longer give any. What lies in their view, from where the robot is
+                now, is forgotten unless another camera has shown it lately: nobody looks after it any more.
+            seen_within: how recently that is, s.
+
+        Returns:
+            A result of each, all with the same costmap.
+
+        Raises:
+            ModelError: the network gave numbers that are not finite, for any of them. The grid is unchanged.
+        """
+        clock = _Clock()
+        output = prepared[0].engine.run(
+            np.stack([each.image for each in prepared]), self._costs, np.stack([each.cells for each in prepared])
+        )
         clock.lap("network and risk")
-
-        self._fuse(frame, chosen.look, output.cell_probabilities[0, :used], image)
+        if not self._remember:
+            self.forget()
+        for each, probabilities in zip(prepared, output.cell_probabilities, strict=True):
+            self._fuse(each, probabilities)
+        newest = max(prepared, key=lambda each: each.frame.stamp_ns).frame
+        forgotten = self._forget_views(blind, newest.odom_from_base, seen_within) if blind else None
         clock.lap("fuse")
-
         costs, known = self.grid.costs(self._matrix)
         costmap = encode_costs(costs, known)
         clock.lap("costmap")
-        return Result(
-            frame, image, camera, output, costmap, self.grid.raster, clock.laps, chosen.projection, chosen.refused
-        )
+        return [
+            Result(
+                each.frame,
+                each.image,
+                each.camera,
+                output.of(number),
+                costmap,
+                self.grid.raster,
+                {**each.timings_ms, **clock.laps},
+                self.grid.stamp_ns,
+                each.chosen.projection,
+                each.chosen.refused,
+                forgotten,
+            )
+            for number, each in enumerate(prepared)
+        ]
 
-    def _fuse(self, frame: Frame, look: Look, probabilities: NDArray[np.float32], image: NDArray[np.uint8]) -> None:
-        if not self._remember:
-            self.forget()
-        odom_from_footprint = footprint_of(frame.odom_from_base)
-        x, y, _ = odom_from_footprint.translation
-        self.grid.move_to(float(x), float(y))
+    def _fuse(self, prepared: Prepared, probabilities: NDArray[np.float32]) -> None:
+        frame, look, covered = prepared.frame, prepared.chosen.look, prepared.covered
+        # A late frame shows what the grid covered at its time; the grid stays where the newest frame has put it.
+        if not self.grid.is_late(frame.stamp_ns):
+            self.grid.move_onto(covered)
         grid = self._settings.grid
-        weight = image_weight(image, grid.full_sharpness, grid.full_exposure)
-        seen = look.evidence(probabilities, self._matrix.standing, self.grid.raster, odom_from_footprint, weight)
+        weight = image_weight(prepared.image, grid.full_sharpness, grid.full_exposure)
+        answers = probabilities[: len(look.cells)]
+        seen = look.evidence(answers, self._matrix.standing, covered, footprint_of(frame.odom_from_base), weight)
         self.grid.add(seen.centres, seen.probabilities, seen.weights, frame.stamp_ns)
 
+    def _forget_views(
+        self, blind: Sequence[Result], odom_from_base: Transform, seen_within: float
+    ) -> NDArray[np.bool_]:
+        """Empty the cells that only these cameras could look after; returns which, bool [rows, cols]."""
+        cells = np.zeros(self.grid.seen_ns.shape, dtype=np.bool_)
+        for result in blind:
+            mount = result.frame.base_from_optical
+            view = ground_in_view(result.camera, mount, odom_from_base, self.grid.raster, self._settings.ground)
+            cells |= True if view is None else view
+        cells &= self.grid.seen_ns < self.grid.stamp_ns - round(seen_within * NANOSECONDS)
+        self.grid.forget(cells)
+        return cells
 
-def field_of_view(result: Result, settings: PipelineSettings) -> NDArray[np.bool_]:
-    """The cells of a result's costmap whose ground its camera looked at, seen or hidden, bool [rows, cols].
+
+def field_of_view(result: Result, settings: PipelineSettings, here: Result | None = None) -> NDArray[np.bool_]:
+    """The cells of a costmap whose ground a camera looks at, seen or hidden, bool [rows, cols].
 
     Where ground was measured and no flat ground would be in view, as at the foot of a slope: all cells that are known.
 
     Args:
-        result: of a pipeline.
+        result: of the camera.
         settings: the pipeline's.
+        here: the result with the costmap and with the pose from where the camera looks; by default the same one.
     """
-    odom_from_footprint = footprint_of(result.frame.odom_from_base)
-    footprint_from_optical = (
-        odom_from_footprint.inverse() @ result.frame.odom_from_base @ result.frame.base_from_optical
-    )
-    try:
-        samples = sample_ground(result.camera, footprint_from_optical, settings.ground)
-    except GeometryError:
-        known: NDArray[np.bool_] = result.costmap != OccupancyValues.UNKNOWN
+    here = here or result
+    mount = result.frame.base_from_optical
+    view = ground_in_view(result.camera, mount, here.frame.odom_from_base, here.raster, settings.ground)
+    if view is None:
+        known: NDArray[np.bool_] = here.costmap != OccupancyValues.UNKNOWN
         return known
-    centres, _ = cells_in_view(result.raster, odom_from_footprint, samples, samples.in_image.ravel())
-    view = np.zeros(result.costmap.shape, dtype=np.bool_)
-    col, row = np.floor(centres.T / result.raster.resolution).astype(np.intp)
-    view[row - result.raster.first_row, col - result.raster.first_col] = True
     return view
 
 
