@@ -133,7 +133,7 @@ def test_a_part_alone_makes_a_page_of_that_part(chromium: Any, out: Path, tmp_pa
 def test_a_part_that_is_none_is_told_with_those_there_are(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["bench", "peer", "--out", str(tmp_path)]) == 2
     assert (
-        "bench peer: is no part of the bench; name one or more of frame, peers, ros, grow, soak."
+        "bench peer: is no part of the bench; name one or more of frame, peers, ros, grow, ray, soak."
         in capsys.readouterr().err
     )
 

@@ -27,6 +27,9 @@ LATENCY_MS = 40.0
 """95 % of the time."""
 
 
+WORKERS = 1.7
+"""How many times as fast two workers are to be as one, on two cores."""
+
 GROWTH = 0.02
 """The most that memory may grow over very many frames."""
 
@@ -89,12 +92,13 @@ def verdicts(parts: Mapping[str, Any]) -> list[Verdict]:
     """The goals that the figures of a run can be held against.
 
     Args:
-        parts: "frame", "peers", "ros" and "soak" as their parts give them; any may be missing.
+        parts: "frame", "peers", "ros", "ray" and "soak" as their parts give them; any may be missing.
     """
     return [
         *_of_frames(parts.get("frame", ())),
         *_of_peers(parts.get("peers", ())),
         *_of_cameras(parts.get("ros", ())),
+        *_of_workers(parts.get("ray", {})),
         *_of_memory(parts.get("soak", {})),
     ]
 
@@ -121,6 +125,11 @@ def _of_cameras(rows: Any) -> Iterator[Verdict]:
             yield Verdict(f"images that become costmaps, {name}", _exactly(row["received"]), 1.0, "least", "share")
             p95 = row["latency_ms"] and row["latency_ms"]["p95"]
             yield Verdict(f"image's stamp to costmap, p95, {name}", _exactly(p95), LATENCY_MS, "most", "ms")
+
+
+def _of_workers(part: Mapping[str, Any]) -> Iterator[Verdict]:
+    if part:
+        yield Verdict("faster with two workers than with one", part["faster"], WORKERS, "least", "times")
 
 
 def _of_memory(ways: Mapping[str, Any]) -> Iterator[Verdict]:

@@ -22,7 +22,8 @@ from seg_perception.sim.drive_bag import TF_STATIC, write_drive
 FRAMES_PER_HOUR = 30 * 3600
 """Of a camera at 30 Hz."""
 
-_LONG_DRIVE = "long_drive"
+LONG_DRIVE = "long_drive"
+"""Folder of the bag that `write_long_drive` writes."""
 
 
 def write_long_drive(footage: Footage, frames: int, folder: Path) -> None:
@@ -37,7 +38,7 @@ def write_long_drive(footage: Footage, frames: int, folder: Path) -> None:
     seconds = count / FRAMES_PER_SECOND
     scenario = Scenario(footage.frames[0].camera, duration=seconds, fps=FRAMES_PER_SECOND)
     write_drive(folder / "drive", scenario, compressed=True)
-    repeat_bag(folder / "drive", folder / _LONG_DRIVE, -(-frames // count), round(seconds * 1e9))
+    repeat_bag(folder / "drive", folder / LONG_DRIVE, -(-frames // count), round(seconds * 1e9))
 
 
 def replay_long_drive(
@@ -68,7 +69,7 @@ def replay_long_drive(
 
     replay(
         ReplayRequest(
-            source=str(request.folder / _LONG_DRIVE),
+            source=str(request.folder / LONG_DRIVE),
             out=request.folder / "replayed",
             model=model,
             matrix=request.matrix,

@@ -72,6 +72,8 @@ def _bench(arguments: argparse.Namespace) -> None:
         print("peers: PyTorch is not installed, so the peer that is written in it is left out; pip install torch.")
     if summary["parts"].get("ros") == []:
         print("ros: ROS 2 is not installed, so nothing was measured over it; pip install 'seg_perception[ros]'.")
+    if summary["parts"].get("ray") == {}:
+        print("ray: Ray is not installed, so nothing was spread; pip install 'seg_perception[ray]'.")
     print("gpu: not measured; all figures are those of ONNX Runtime on the CPU.")
     for name in ("bench.html", "bench.json"):
         print((arguments.out / name).resolve())
