@@ -18,6 +18,7 @@ from seg_perception.costmap.grid import NANOSECONDS, EvidenceGrid
 from seg_perception.costmap.memory import ClassMemory
 from seg_perception.costmap.nav2 import OccupancyValues, encode_costs
 from seg_perception.costmap.raster import Raster
+from seg_perception.costmap.speed import speed_mask
 from seg_perception.errors import ConfigError
 from seg_perception.frame import Frame
 from seg_perception.geometry.camera import Camera
@@ -30,6 +31,7 @@ from seg_perception.inference.graph import GraphSpec
 from seg_perception.projection.choose import Chosen, choose
 from seg_perception.projection.look import ground_in_view
 from seg_perception.risk.cost_matrix import CostMatrix
+from seg_perception.risk.speed import SpeedRule
 
 STAGES = ("resize", "ground", "network and risk", "fuse", "costmap")
 
@@ -242,6 +244,15 @@ class Pipeline:
             )
             for number, each in enumerate(prepared)
         ]
+
+    @property
+    def speed_rule(self) -> SpeedRule:
+        """How fast the robot may go over what."""
+        return self._matrix.speed
+
+    def speed_mask(self) -> NDArray[np.int8]:
+        """Speed limits on the grid as it is now: int8 [rows, cols], percent of full speed, 1 to 100."""
+        return speed_mask(*self.grid.posterior(self._matrix), self._matrix, self.grid.settings.resolution)
 
     def _fuse(self, prepared: Prepared, probabilities: NDArray[np.float32]) -> None:
         frame, look, covered = prepared.frame, prepared.chosen.look, prepared.covered
