@@ -14,7 +14,7 @@ import tiny_networks as tiny
 from rosbags.rosbag2 import Reader
 
 from seg_perception.bags.messages import ros2_types
-from seg_perception.bench import frame_part, grow_part, peers_part, ros_part
+from seg_perception.bench import frame_part, grow_part, peers_part, ros_part, soak_part
 from seg_perception.bench.goals import verdicts
 from seg_perception.bench.long_bag import repeat_bag
 from seg_perception.bench.setup import Size
@@ -133,8 +133,36 @@ def test_a_part_alone_makes_a_page_of_that_part(chromium: Any, out: Path, tmp_pa
 def test_a_part_that_is_none_is_told_with_those_there_are(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["bench", "peer", "--out", str(tmp_path)]) == 2
     assert (
-        "bench peer: is no part of the bench; name one or more of frame, peers, ros, grow." in capsys.readouterr().err
+        "bench peer: is no part of the bench; name one or more of frame, peers, ros, grow, ray, soak."
+        in capsys.readouterr().err
     )
+
+
+def test_memory_over_many_frames_is_told_for_every_way_a_frame_can_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = replace(tiny.card(classes=12), classes=CLASS_NAMES)
+    model = tiny.save(tmp_path, tiny.network(classes=12), card)
+    monkeypatch.setattr(soak_part, "QUICK_FRAMES", {"pipeline": 1200, "replay": 150, "node": 80})
+    monkeypatch.setattr(soak_part, "SETTLED", 50)
+    monkeypatch.setattr(soak_part, "LOOKS", 2)
+    monkeypatch.setattr(soak_part, "_WIDTH", 64)
+    monkeypatch.setattr(soak_part, "_HEIGHT", 48)
+    given = ["--model", str(model), "--threads", "1", "--out", str(tmp_path)]
+    assert main(["bench", "soak", "--quick", *given]) == 0
+    soak = json.loads((tmp_path / "bench.json").read_text(encoding="utf-8"))["parts"]["soak"]
+    assert [row["x"] for row in soak["pipeline"]] == [50, 625, 1200]
+    assert [row["x"] for row in soak["replay"]] == [50, 100, 150]
+    assert ("node" in soak) == (find_spec("rclpy") is not None)
+    # A float32 costmap that stayed behind with each frame would be 46 MB here.
+    assert soak["pipeline"][2]["rss_mb"] - soak["pipeline"][0]["rss_mb"] < 15
+
+
+@pytest.mark.parametrize(("peak", "met"), [(101.9, True), (102.1, False)])
+def test_memory_that_was_ever_two_percent_above_what_it_settled_at_is_too_much(peak: float, met: bool) -> None:
+    rows = [{"x": number, "rss_mb": memory} for number, memory in ((1000, 100.0), (2000, peak), (3000, 100.0))]
+    (verdict,) = verdicts({"soak": {"pipeline": rows}})
+    assert verdict.met == met and "from 1000 to 3000 frames, pipeline" in verdict.line()
 
 
 def test_a_repeated_drive_goes_on_in_time_and_says_once_where_the_camera_is(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from dataclasses import replace
@@ -17,6 +18,7 @@ from seg_perception.bags.stretch import WHOLE
 from seg_perception.batch import ray_workers
 from seg_perception.batch.job import Done, Job, work
 from seg_perception.batch.split import Length, memory_s, split
+from seg_perception.bench import ray_part
 from seg_perception.cli import main
 from seg_perception.costmap.grid_settings import GridSettings
 from seg_perception.errors import DeviceError
@@ -28,7 +30,7 @@ class InTurn:
     count = 2
     spoil = staticmethod(lambda job, done: done)
 
-    def __init__(self, *_: object) -> None:
+    def __init__(self, *_: object, **__: object) -> None:
         self._waiting: list[tuple[int, Job]] = []
 
     def submit(self, number: int, job: Job) -> None:
@@ -168,6 +170,19 @@ def test_what_a_worker_does_not_see_is_named(
     monkeypatch.setattr("seg_perception.batch.job.is_there", lambda path: not path.endswith("short"))
     assert main(arguments(inputs, tmp_path / "out", str(inputs / "short"), "--ray")) == 2
     assert "does not see it; put it where all machines of the cluster see it" in capsys.readouterr().err
+
+
+def test_the_bench_compares_one_worker_with_two(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_part, "find_spec", lambda name: object())
+    monkeypatch.setattr(ray_part, "RayWorkers", InTurn)
+    monkeypatch.setattr(ray_part, "QUICK_FRAMES", 8)
+    given = ["--model", str(inputs / "tiny.onnx"), "--matrix", str(inputs / "matrix.yaml"), "--out", str(tmp_path)]
+    assert main(["bench", "ray", "--quick", *given]) == 0
+    summary = json.loads((tmp_path / "bench.json").read_text(encoding="utf-8"))
+    part, (goal,) = summary["parts"]["ray"], summary["goals"]
+    assert part["same"] and part["frames"] == 16
+    assert part["faster"]["value"] == pytest.approx(part["one_ms"]["p50"] / part["two_ms"]["p50"], abs=1e-3)
+    assert goal["what"] == "faster with two workers than with one" and goal["limit"] == 1.7
 
 
 def test_stretches_cover_every_image_once_and_are_equal_work() -> None:

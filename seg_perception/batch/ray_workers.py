@@ -30,7 +30,9 @@ class RayWorkers(Generic[_Job, _Done]):
         count: how many jobs run at a time.
     """
 
-    def __init__(self, address: str, work: Callable[[_Job], _Done], threads: int = 1, gpu: bool = False) -> None:
+    def __init__(
+        self, address: str, work: Callable[[_Job], _Done], threads: int = 1, gpu: bool = False, cores: int | None = None
+    ) -> None:
         """Connect.
 
         Args:
@@ -38,6 +40,7 @@ class RayWorkers(Generic[_Job, _Done]):
             work: does one job; a function of a module that the workers can import.
             threads: CPU cores that a job takes.
             gpu: whether it takes a GPU, too.
+            cores: how many of this machine's a LOCAL cluster has; None for all.
 
         Raises:
             DeviceError: Ray is not installed, the cluster does not answer, or none of its machines is large enough.
@@ -45,13 +48,17 @@ class RayWorkers(Generic[_Job, _Done]):
         # Nothing is reported to anybody, nothing is opened that a browser could look at.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        # Ray's workers stand back behind everything else, ten times slower on a machine with other work; these are to
+        # have what a replay without Ray has.
+        os.environ.setdefault("RAY_worker_niceness", "0")
         try:
             self._ray: Any = importlib.import_module("ray")
         except ModuleNotFoundError as error:
             raise DeviceError(
                 f"--ray needs Ray ({error.name} is missing); install it with: pip install 'seg_perception[ray]'."
             ) from None
-        own = {"include_dashboard": False, "object_store_memory": _STORE_BYTES} if address == LOCAL else {}
+        local = {"include_dashboard": False, "object_store_memory": _STORE_BYTES, "num_cpus": cores}
+        own = local if address == LOCAL else {}
         try:
             self._ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
         except Exception as error:  # a cluster fails to answer in many ways

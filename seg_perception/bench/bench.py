@@ -12,17 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from seg_perception.bags.tally import versions
-from seg_perception.bench.choices import PARTS
+from seg_perception.bench.choices import LONG_PARTS, PARTS
 from seg_perception.bench.frame_part import frame_part
 from seg_perception.bench.goals import verdicts
 from seg_perception.bench.grow_part import grow_part
 from seg_perception.bench.peers_part import peers_part
+from seg_perception.bench.ray_part import ray_part
 from seg_perception.bench.ros_part import ros_part
 from seg_perception.bench.setup import BenchRequest, Progress, Setup
+from seg_perception.bench.soak_part import soak_part
 from seg_perception.model_card import file_sha256, model_sha256
 
 _MEASURE: dict[str, Callable[[Setup, Progress], Any]] = dict(
-    zip(PARTS, (frame_part, peers_part, ros_part, grow_part), strict=True)
+    zip((*PARTS, *LONG_PARTS), (frame_part, peers_part, ros_part, grow_part, ray_part, soak_part), strict=True)
 )
 
 
@@ -33,7 +35,7 @@ def run_bench(
 
     Args:
         request: what to bench.
-        parts: of `choices.PARTS`.
+        parts: of `choices.PARTS` and `choices.LONG_PARTS`.
         bar: opens a progress bar with a name.
 
     Returns:

@@ -3,3 +3,6 @@
 from __future__ import annotations
 
 PARTS = ("frame", "peers", "ros", "grow")
+
+LONG_PARTS = ("ray", "soak")
+"""Those that take so long that they only run when they are named."""

@@ -27,6 +27,13 @@ LATENCY_MS = 40.0
 """95 % of the time."""
 
 
+WORKERS = 1.7
+"""How many times as fast two workers are to be as one, on two cores."""
+
+GROWTH = 0.02
+"""The most that memory may grow over very many frames."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """A figure and its goal.
@@ -85,12 +92,14 @@ def verdicts(parts: Mapping[str, Any]) -> list[Verdict]:
     """The goals that the figures of a run can be held against.
 
     Args:
-        parts: "frame", "peers" and "ros" as their parts give them; any may be missing.
+        parts: "frame", "peers", "ros", "ray" and "soak" as their parts give them; any may be missing.
     """
     return [
         *_of_frames(parts.get("frame", ())),
         *_of_peers(parts.get("peers", ())),
         *_of_cameras(parts.get("ros", ())),
+        *_of_workers(parts.get("ray", {})),
+        *_of_memory(parts.get("soak", {})),
     ]
 
 
@@ -116,6 +125,18 @@ def _of_cameras(rows: Any) -> Iterator[Verdict]:
             yield Verdict(f"images that become costmaps, {name}", _exactly(row["received"]), 1.0, "least", "share")
             p95 = row["latency_ms"] and row["latency_ms"]["p95"]
             yield Verdict(f"image's stamp to costmap, p95, {name}", _exactly(p95), LATENCY_MS, "most", "ms")
+
+
+def _of_workers(part: Mapping[str, Any]) -> Iterator[Verdict]:
+    if part:
+        yield Verdict("faster with two workers than with one", part["faster"], WORKERS, "least", "times")
+
+
+def _of_memory(ways: Mapping[str, Any]) -> Iterator[Verdict]:
+    for way, rows in ways.items():
+        grown = max(row["rss_mb"] for row in rows) / rows[0]["rss_mb"] - 1
+        name = f"memory grows from {rows[0]['x']} to {rows[-1]['x']} frames, {way}"
+        yield Verdict(name, _exactly(grown), GROWTH, "most", "share")
 
 
 def _exactly(value: float | None) -> dict[str, float | None]:

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import time
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
-from seg_perception.bags.recording import SourceOptions
-from seg_perception.bags.replay import replay
-from seg_perception.bags.request import ReplayRequest
+from seg_perception.bench.alone import alone
 from seg_perception.bench.frame_part import time_frame
-from seg_perception.bench.long_bag import repeat_bag
-from seg_perception.bench.setup import FRAMES_PER_SECOND, BenchRequest, Footage, Progress, Setup, Size
+from seg_perception.bench.long_bag import FRAMES_PER_HOUR, replay_long_drive, write_long_drive
+from seg_perception.bench.setup import BenchRequest, Footage, Progress, Setup, Size
 from seg_perception.config import PipelineSettings
-from seg_perception.process_memory import peak_mb, resident_mb
-from seg_perception.sim.drive import Scenario
-from seg_perception.sim.drive_bag import write_drive
+from seg_perception.process_memory import peak_mb
 
 IMAGES = ((240, 180), (480, 360), (960, 544), (1280, 720))
 CLASSES = (6, 12, 19, 40)
@@ -30,10 +22,6 @@ SETTLED = 1000
 """Frames after which the memory of a replay is to grow no more."""
 
 ROUNDS, QUICK_ROUNDS = 40, 10
-FRAMES_PER_HOUR = 30 * 3600
-"""Of a camera at 30 Hz."""
-
-_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -76,17 +64,11 @@ def grow_part(setup: Setup, progress: Progress) -> dict[str, list[dict[str, Any]
     for done, (what, x, name, size, cells) in enumerate(cases, 1):
         footage = setup.footage(size.width, size.height)
         case = _Case(setup.request, size, cells, footage, QUICK_ROUNDS if quick else ROUNDS)
-        rows[what].append({"x": x, "name": name, **_alone(_frames, case)})
+        rows[what].append({"x": x, "name": name, **alone(_frames, case)})
         progress(done, len(cases) + 1)
     rows["bag"] = _bag(setup, QUICK_BAG_MARKS if quick else BAG_MARKS)
     progress(len(cases) + 1, len(cases) + 1)
     return rows
-
-
-def _alone(work: Callable[..., _Result], *arguments: object) -> _Result:
-    """What a function gives in a process of its own, whose memory is then that of nothing else."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-        return process.submit(work, *arguments).result()
 
 
 def _frames(case: _Case) -> dict[str, Any]:
@@ -104,48 +86,11 @@ def _frames(case: _Case) -> dict[str, Any]:
 
 
 def _bag(setup: Setup, marks: tuple[int, ...]) -> list[dict[str, Any]]:
-    folder, own = setup.request.folder, setup.own_size
-    footage = setup.footage(own.width, own.height)
-    count = len(footage.frames)
-    seconds = count / FRAMES_PER_SECOND
-    scenario = Scenario(footage.frames[0].camera, duration=seconds, fps=FRAMES_PER_SECOND)
-    write_drive(folder / "drive", scenario, compressed=True)
-    repeat_bag(folder / "drive", folder / "long_drive", -(-marks[-1] // count), round(seconds * 1e9))
-    rows = _alone(_replayed, setup.request, marks)
+    own = setup.own_size
+    write_long_drive(setup.footage(own.width, own.height), marks[-1], setup.request.folder)
+    rows = alone(replay_long_drive, setup.request, setup.request.model, PipelineSettings(), marks)
     *_, before, after = rows
     if before["x"] >= SETTLED:
         growth = (after["rss_mb"] - before["rss_mb"]) / (after["x"] - before["x"])
         after["mb_per_hour"] = round(growth * FRAMES_PER_HOUR, 1)
-    return rows
-
-
-def _replayed(request: BenchRequest, marks: tuple[int, ...]) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    start = last = time.monotonic()
-
-    def look(done: int, total: int | None) -> None:
-        nonlocal last
-        if done in marks:
-            frames = done - (rows[-1]["x"] if rows else 0)
-            milliseconds = (time.monotonic() - last) * 1e3 / frames
-            rows.append({"x": done, "name": f"{done}", "frame_ms": round(milliseconds, 3), "rss_mb": resident_mb()})
-            last = time.monotonic()
-
-    replay(
-        ReplayRequest(
-            source=str(request.folder / "long_drive"),
-            out=request.folder / "replayed",
-            model=request.model,
-            matrix=request.matrix,
-            settings=PipelineSettings(),
-            options=SourceOptions(),
-            threads=request.threads,
-            backend="onnx_cpu",
-            precision="fp32",
-            resume=False,
-            command="",
-            started=start,
-        ),
-        look,
-    )
     return rows

@@ -1,14 +1,90 @@
-"""A recording of any length from a short one: the same drive again and again, each time later."""
+"""A recording of any length from a short one, the same drive again and again, each time later; and its replay."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 
 from seg_perception.bags.messages import ros2_types
-from seg_perception.sim.drive_bag import TF_STATIC
+from seg_perception.bags.recording import SourceOptions
+from seg_perception.bags.replay import replay
+from seg_perception.bags.request import ReplayRequest
+from seg_perception.bench.setup import FRAMES_PER_SECOND, BenchRequest, Footage
+from seg_perception.config import PipelineSettings
+from seg_perception.process_memory import resident_mb
+from seg_perception.sim.drive import Scenario
+from seg_perception.sim.drive_bag import TF_STATIC, write_drive
+
+FRAMES_PER_HOUR = 30 * 3600
+"""Of a camera at 30 Hz."""
+
+LONG_DRIVE = "long_drive"
+"""Folder of the bag that `write_long_drive` writes."""
+
+
+def write_long_drive(footage: Footage, frames: int, folder: Path) -> None:
+    """Write a bag with a footage's drive, as JPEG, over and over.
+
+    Args:
+        footage: what the drive shows.
+        frames: at least so many.
+        folder: where to.
+    """
+    count = len(footage.frames)
+    seconds = count / FRAMES_PER_SECOND
+    scenario = Scenario(footage.frames[0].camera, duration=seconds, fps=FRAMES_PER_SECOND)
+    write_drive(folder / "drive", scenario, compressed=True)
+    repeat_bag(folder / "drive", folder / LONG_DRIVE, -(-frames // count), round(seconds * 1e9))
+
+
+def replay_long_drive(
+    request: BenchRequest, model: Path, settings: PipelineSettings, marks: Sequence[int]
+) -> list[dict[str, Any]]:
+    """Replay the bag of `write_long_drive`.
+
+    Args:
+        request: with the folder where it lies.
+        model: ONNX file, its card beside it.
+        settings: of the pipeline.
+        marks: numbers of frames after which to look.
+
+    Returns:
+        One row per mark: x (frames), name, frame_ms (wall time per frame since the row before, reading and writing
+        included) and rss_mb (resident memory).
+    """
+    rows: list[dict[str, Any]] = []
+    start = last = time.monotonic()
+
+    def look(done: int, total: int | None) -> None:
+        nonlocal last
+        if done in marks:
+            frames = done - (rows[-1]["x"] if rows else 0)
+            milliseconds = (time.monotonic() - last) * 1e3 / frames
+            rows.append({"x": done, "name": f"{done}", "frame_ms": round(milliseconds, 3), "rss_mb": resident_mb()})
+            last = time.monotonic()
+
+    replay(
+        ReplayRequest(
+            source=str(request.folder / LONG_DRIVE),
+            out=request.folder / "replayed",
+            model=model,
+            matrix=request.matrix,
+            settings=settings,
+            options=SourceOptions(),
+            threads=request.threads,
+            backend="onnx_cpu",
+            precision="fp32",
+            resume=False,
+            command="",
+            started=start,
+        ),
+        look,
+    )
+    return rows
 
 
 def repeat_bag(source: Path, out: Path, times: int, period_ns: int) -> None:

@@ -51,15 +51,7 @@ def ros_part(setup: Setup, progress: Progress) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for transport in TRANSPORTS:
         cases = [
-            {
-                "width": width,
-                "height": height,
-                "transport": transport,
-                "rate": rate,
-                "image": _picture(setup, width, height),
-                "warm_up": round(_WARM_UP_S * rate),
-                "count": round(seconds * rate),
-            }
+            camera_case(setup, width, height, transport, rate, round(_WARM_UP_S * rate), round(seconds * rate))
             for width, height, by, rate in wanted
             if by == transport
         ]
@@ -84,11 +76,30 @@ def _row(case: dict[str, Any], came: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _picture(setup: Setup, width: int, height: int) -> str:
-    """A file with the first image of the bench's drive, at a camera's size."""
+def camera_case(
+    setup: Setup, width: int, height: int, transport: str, rate: int, warm_up: int, count: int
+) -> dict[str, Any]:
+    """A case for `ros.bench.measure`, which shows the first image of the bench's drive.
+
+    Args:
+        setup: frames.
+        width, height: of the camera's image, pixels.
+        transport: "raw" or "compressed".
+        rate: images per second.
+        warm_up: images that do not count.
+        count: images that do.
+    """
     path = setup.request.folder / f"{width}x{height}.png"
     if not path.exists():
         own = setup.own_size
         image = setup.footage(own.width, own.height).frames[0].image
         cv2.imwrite(str(path), cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC))
-    return str(path)
+    return {
+        "width": width,
+        "height": height,
+        "transport": transport,
+        "rate": rate,
+        "image": str(path),
+        "warm_up": warm_up,
+        "count": count,
+    }

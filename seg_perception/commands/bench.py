@@ -6,7 +6,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from seg_perception.bench.choices import PARTS
+from seg_perception.bench.choices import LONG_PARTS, PARTS
 from seg_perception.commands.common import Bar, Commands, positive
 from seg_perception.errors import ConfigError
 from seg_perception.resources import find
@@ -18,7 +18,10 @@ def register(commands: Commands) -> None:
     """Add the command."""
     bench = commands.add_parser("bench", help="measure what takes a while to measure")
     bench.add_argument(
-        "parts", nargs="*", metavar="PART", help=f"what to measure, of {', '.join(PARTS)} (default: all of them)"
+        "parts",
+        nargs="*",
+        metavar="PART",
+        help=f"what to measure, of {', '.join(PARTS)} (default: these) and {', '.join(LONG_PARTS)}",
     )
     bench.add_argument("--quick", action="store_true", help="a few cases only: two minutes instead of twenty")
     bench.add_argument("--risk", action="store_true", help="labels against risk instead: drives in the simulator")
@@ -44,8 +47,9 @@ def _bench(arguments: argparse.Namespace) -> None:
         _risk(arguments)
         return
     for part in arguments.parts:
-        if part not in PARTS:
-            raise ConfigError(f"bench {part}: is no part of the bench; name one or more of {', '.join(PARTS)}.")
+        if part not in (*PARTS, *LONG_PARTS):
+            known = ", ".join((*PARTS, *LONG_PARTS))
+            raise ConfigError(f"bench {part}: is no part of the bench; name one or more of {known}.")
     try:
         arguments.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -68,6 +72,8 @@ def _bench(arguments: argparse.Namespace) -> None:
         print("peers: PyTorch is not installed, so the peer that is written in it is left out; pip install torch.")
     if summary["parts"].get("ros") == []:
         print("ros: ROS 2 is not installed, so nothing was measured over it; pip install 'seg_perception[ros]'.")
+    if summary["parts"].get("ray") == {}:
+        print("ray: Ray is not installed, so nothing was spread; pip install 'seg_perception[ray]'.")
     print("gpu: not measured; all figures are those of ONNX Runtime on the CPU.")
     for name in ("bench.html", "bench.json"):
         print((arguments.out / name).resolve())

@@ -155,10 +155,20 @@ function drawGrowth() {
   byId('grow').hidden = !parts.grow;
 }
 
+function drawSoak() {
+  for (const [way, rows] of Object.entries(parts.soak ?? {})) {
+    const named = rows.map((row) => ({ ...row, name: `${row.x}` }));
+    const memory = chart(named, 'rss_mb', 'memory', (value) => figure(value, ' MB'));
+    byId('soaked').append(make('figure', {}, make('h3', {}, `Memory by frames, ${way}`), memory));
+  }
+  byId('soak').hidden = !parts.soak;
+}
+
 fillHead();
 fillGoals();
 fillFrames();
 fillPeers();
 fillCameras();
 drawGrowth();
+drawSoak();
 fillProvenance();
