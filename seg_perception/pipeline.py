@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -29,6 +29,7 @@ from seg_perception.images.scaled import at_network_size
 from seg_perception.inference.engine import Engine, EngineOutput
 from seg_perception.inference.graph import GraphSpec
 from seg_perception.projection.choose import choose
+from seg_perception.projection.horizon import Horizon, Horizons
 from seg_perception.projection.look import Look, cells_in_view
 from seg_perception.risk.cost_matrix import CostMatrix
 
@@ -49,6 +50,8 @@ class Result:
         timings_ms: stage → milliseconds, for each of STAGES.
         projection: what told where the things in the image are.
         refused: why a better projection was not used; a few fixed texts, for counting.
+        horizon: what was known of the camera's attitude, and used if the projection is "plane": then the frame's
+            `base_from_optical` is the corrected one. None where `ground.max_pitch_error` is 0.
     """
 
     frame: Frame
@@ -60,6 +63,7 @@ class Result:
     timings_ms: dict[str, float]
     projection: Projection = "plane"
     refused: tuple[str, ...] = ()
+    horizon: Horizon | None = None
 
 
 def graph_spec(
@@ -88,6 +92,8 @@ class Pipeline:
         """
         self._engine = engine
         self._remember = remember
+        self._max_pitch_error = 0.0
+        self._horizons = Horizons(0.0)
         self.grid = EvidenceGrid(settings.grid, len(matrix.classes))
         self.use(matrix, settings)
 
@@ -117,18 +123,28 @@ class Pipeline:
         self._matrix = matrix
         self._settings = settings
         self._costs = matrix.stacked_rows()
+        self._ground = ~(matrix.standing | matrix.ignore)
+        if settings.ground.max_pitch_error != self._max_pitch_error:
+            self._max_pitch_error = settings.ground.max_pitch_error
+            self._horizons = Horizons(self._max_pitch_error)
 
     def forget(self) -> None:
         """Empty the grid, because time or the robot has jumped."""
         self.grid = EvidenceGrid(self._settings.grid, len(self._matrix.classes), self._memory)
+        self._horizons.forget_views()
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Everything that is remembered from frame to frame, as arrays that np.savez keeps exactly."""
+        return {**self.grid.to_arrays(), **self._horizons.to_arrays()}
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Go on with the grid that `grid.to_arrays` of a pipeline with the same settings and matrix described.
+        """Go on from what `to_arrays` of a pipeline with the same settings and matrix described.
 
         Raises:
-            ConfigError: it has another size.
+            ConfigError: the grid has another size.
         """
         self.grid = EvidenceGrid.from_arrays(self._settings.grid, arrays, self._memory)
+        self._horizons = Horizons.from_arrays(self._max_pitch_error, arrays)
 
     def process(self, frame: Frame) -> Result:
         """Run every stage on one frame.
@@ -146,7 +162,8 @@ class Pipeline:
         clock.lap("resize")
 
         camera = frame.camera.resized(card.width, card.height)
-        chosen = choose(frame, camera, self._settings)
+        horizon = self._horizons.of(frame)
+        chosen = choose(frame, camera, self._settings, horizon)
         # The engine takes a fixed number of cells; how many of them are used is free to change.
         cells = np.zeros((1, self._engine.spec.cells, 2), dtype=np.float32)
         used = len(chosen.look.cells)
@@ -157,13 +174,26 @@ class Pipeline:
         clock.lap("network and risk")
 
         self._fuse(frame, chosen.look, output.cell_probabilities[0, :used], image)
+        if horizon is not None and chosen.projection == "plane":
+            if self._remember:
+                self._horizons.see(frame, image, camera, self._ground[output.labels[0]])
+            frame = replace(frame, base_from_optical=frame.base_from_optical @ horizon.told_from_true)
         clock.lap("fuse")
 
         costs, known = self.grid.costs(self._matrix)
         costmap = encode_costs(costs, known)
         clock.lap("costmap")
         return Result(
-            frame, image, camera, output, costmap, self.grid.raster, clock.laps, chosen.projection, chosen.refused
+            frame,
+            image,
+            camera,
+            output,
+            costmap,
+            self.grid.raster,
+            clock.laps,
+            chosen.projection,
+            chosen.refused,
+            horizon,
         )
 
     def _fuse(self, frame: Frame, look: Look, probabilities: NDArray[np.float32], image: NDArray[np.uint8]) -> None:

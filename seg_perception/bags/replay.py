@@ -267,7 +267,7 @@ class _Run:
             "first_result_s": self._first_result_s,
             "problems": dict(self._recording.problems),
         }
-        Checkpoint(self._fingerprint, writer.flush(), self._items, self._pipeline.grid.to_arrays(), values).save(
+        Checkpoint(self._fingerprint, writer.flush(), self._items, self._pipeline.to_arrays(), values).save(
             self._request.checkpoint
         )
 

@@ -170,7 +170,8 @@ class Perceiver:
         self._outputs.publish(message.header, (camera.width, camera.height), result, self._settings)
         laps.lap("publish")
         milliseconds = laps.until(self._now_ns(), stamp_ns)
-        self._health.projected(result.projection, [ranging.explain(reason) for reason in result.refused])
+        horizon = result.horizon.in_words() if result.horizon else ""
+        self._health.projected(result.projection, [ranging.explain(reason) for reason in result.refused], horizon)
         self._health.result(time.monotonic(), milliseconds)
         self._outputs.publish_latency(stamp_ns, milliseconds)
 
