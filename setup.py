@@ -17,6 +17,7 @@ VERSION = re.findall(r'^__version__ = "(.+)"$', (HERE / NAME / "__init__.py").re
 
 RUN = [
     "lz4",
+    "numba",
     "numpy>=1.21",
     "onnx",
     "onnxruntime",

@@ -15,10 +15,18 @@ from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
 from lifecycle_msgs.msg import Transition
 
-from seg_perception.ros.launch_support import camera_topics, dds_environment, given, share_file
+from seg_perception.ros.launch_support import (
+    camera_names,
+    camera_topics,
+    dds_environment,
+    given,
+    several_cameras,
+    share_file,
+)
 
 ARGUMENTS = [
     DeclareLaunchArgument("camera", default_value="/camera", description="namespace of the camera's topics"),
+    DeclareLaunchArgument("cameras", default_value="", description="several: their names and namespaces, front,left"),
     DeclareLaunchArgument("image_topic", default_value="image_raw", description="images, below camera or absolute"),
     DeclareLaunchArgument("depth_topic", default_value="", description="aligned depth, below camera or absolute"),
     DeclareLaunchArgument("points_topic", default_value="", description="point cloud (default: the node's own points)"),
@@ -41,6 +49,9 @@ def _start(context):
     def argument(name):
         return LaunchConfiguration(name).perform(context)
 
+    camera, points, cameras = argument("camera"), argument("points_topic"), camera_names(argument("cameras"))
+    topics = {"image": argument("image_topic"), "depth": argument("depth_topic")}
+    one_camera = [*camera_topics(camera, **topics), *given(points=points).items()]
     node = LifecycleNode(
         package="seg_perception",
         executable="perception_node",
@@ -49,18 +60,20 @@ def _start(context):
         output="screen",
         parameters=[
             argument("params"),
-            given(
-                model=argument("model"),
-                backend=argument("backend"),
-                precision=argument("precision"),
-                cost_matrix=argument("matrix"),
-                image_transport=argument("image_transport"),
-            ),
+            {
+                **given(
+                    model=argument("model"),
+                    backend=argument("backend"),
+                    precision=argument("precision"),
+                    cost_matrix=argument("matrix"),
+                    image_transport=argument("image_transport"),
+                ),
+                **({"cameras": cameras} if cameras else {}),
+            },
             {"use_sim_time": argument("use_sim_time").lower() == "true"},
         ],
         remappings=[
-            *camera_topics(argument("camera"), image=argument("image_topic"), depth=argument("depth_topic")),
-            *given(points=argument("points_topic")).items(),
+            *(several_cameras(cameras, points, **topics) if cameras else one_camera),
             ("odometry", argument("odometry_topic")),
         ],
         ros_arguments=["--log-level", argument("log_level")],

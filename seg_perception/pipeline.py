@@ -6,7 +6,7 @@ Every door (bag replayer, ROS 2 node, simulator) hands `Frame`s to a `Pipeline` 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -14,23 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_perception.config import PipelineSettings
-from seg_perception.costmap.grid import EvidenceGrid
+from seg_perception.costmap.grid import NANOSECONDS, EvidenceGrid
 from seg_perception.costmap.memory import ClassMemory
 from seg_perception.costmap.nav2 import OccupancyValues, encode_costs
 from seg_perception.costmap.raster import Raster
-from seg_perception.errors import ConfigError, GeometryError
+from seg_perception.errors import ConfigError
 from seg_perception.frame import Frame
 from seg_perception.geometry.camera import Camera
-from seg_perception.geometry.ground import sample_ground
 from seg_perception.geometry.projection_settings import Projection
-from seg_perception.geometry.transforms import footprint_of
+from seg_perception.geometry.transforms import Transform, footprint_of
 from seg_perception.images.quality import image_weight
 from seg_perception.images.scaled import at_network_size
 from seg_perception.inference.engine import Engine, EngineOutput
 from seg_perception.inference.graph import GraphSpec
-from seg_perception.projection.choose import choose
+from seg_perception.projection.choose import Chosen, choose
 from seg_perception.projection.horizon import Horizon, Horizons
-from seg_perception.projection.look import Look, cells_in_view
+from seg_perception.projection.look import ground_in_view
 from seg_perception.risk.cost_matrix import CostMatrix
 
 STAGES = ("resize", "ground", "network and risk", "fuse", "costmap")
@@ -48,10 +47,13 @@ class Result:
         costmap: int8 [rows, cols], nav_msgs/OccupancyGrid values; row is y, column is x in odom.
         raster: where the costmap lies in odom.
         timings_ms: stage → milliseconds, for each of STAGES.
+        stamp_ns: time of the newest frame in the costmap, of whichever camera, nanoseconds.
         projection: what told where the things in the image are.
         refused: why a better projection was not used; a few fixed texts, for counting.
         horizon: what was known of the camera's attitude, and used if the projection is "plane": then the frame's
             `base_from_optical` is the corrected one. None where `ground.max_pitch_error` is 0.
+        blind: bool [rows, cols], cells that were forgotten because the camera that should see them does not; None where
+            none was said to.
     """
 
     frame: Frame
@@ -61,9 +63,44 @@ class Result:
     costmap: NDArray[np.int8]
     raster: Raster
     timings_ms: dict[str, float]
+    stamp_ns: int
     projection: Projection = "plane"
     refused: tuple[str, ...] = ()
     horizon: Horizon | None = None
+    blind: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A frame that only lacks the network's answer; `Pipeline.prepare` makes it.
+
+    Attributes:
+        frame: it was made from.
+        engine: whose answer it lacks.
+        image: uint8 [h, w, 3] at that network's size.
+        camera: intrinsics of that size.
+        cells: float32 [G, 2], what the engine is asked about beside the pixels.
+        chosen: what tells where things are.
+        horizon: what was known of the camera's attitude; None where nobody asks.
+        covered: where the grid lies when it is centred on this frame.
+        timings_ms: stage → milliseconds so far.
+    """
+
+    frame: Frame
+    engine: Engine
+    image: NDArray[np.uint8]
+    camera: Camera
+    cells: NDArray[np.float32]
+    chosen: Chosen
+    horizon: Horizon | None
+    covered: Raster
+    timings_ms: dict[str, float]
+
+    def as_projected(self) -> Frame:
+        """The frame with the mount that it is projected by."""
+        if self.horizon is None or self.chosen.projection != "plane":
+            return self.frame
+        return replace(self.frame, base_from_optical=self.frame.base_from_optical @ self.horizon.told_from_true)
 
 
 def graph_spec(
@@ -92,7 +129,6 @@ class Pipeline:
         """
         self._engine = engine
         self._remember = remember
-        self._max_pitch_error = 0.0
         self._horizons = Horizons(0.0)
         self.grid = EvidenceGrid(settings.grid, len(matrix.classes))
         self.use(matrix, settings)
@@ -123,10 +159,9 @@ class Pipeline:
         self._matrix = matrix
         self._settings = settings
         self._costs = matrix.stacked_rows()
-        self._ground = ~(matrix.standing | matrix.ignore)
-        if settings.ground.max_pitch_error != self._max_pitch_error:
-            self._max_pitch_error = settings.ground.max_pitch_error
-            self._horizons = Horizons(self._max_pitch_error)
+        self._is_ground = ~(matrix.standing | matrix.ignore)
+        if settings.ground.max_pitch_error != self._horizons.limit:
+            self._horizons = Horizons(settings.ground.max_pitch_error)
 
     def forget(self) -> None:
         """Empty the grid, because time or the robot has jumped."""
@@ -144,7 +179,7 @@ class Pipeline:
             ConfigError: the grid has another size.
         """
         self.grid = EvidenceGrid.from_arrays(self._settings.grid, arrays, self._memory)
-        self._horizons = Horizons.from_arrays(self._max_pitch_error, arrays)
+        self._horizons = Horizons.from_arrays(self._horizons.limit, arrays)
 
     def process(self, frame: Frame) -> Result:
         """Run every stage on one frame.
@@ -154,82 +189,127 @@ class Pipeline:
             GeometryError: the camera sees no ground, or the pose is not finite. The grid is unchanged.
             ModelError: the network gave numbers that are not finite. The grid is unchanged.
         """
-        clock = _Clock()
-        card = self._engine.card
-        image = at_network_size(
-            frame.image, card.width, card.height, frame.channel_order, self._engine.spec.image_order
-        )
-        clock.lap("resize")
+        return self.finish([self.prepare(frame)])[0]
 
+    def prepare(self, frame: Frame, engine: Engine | None = None) -> Prepared:
+        """All that a frame needs before the network runs; the grid has no part in it.
+
+        Args:
+            frame: of any camera.
+            engine: another network than the pipeline's own, for the same classes and opened with the same `graph_spec`.
+
+        Raises:
+            ProjectionError: the frame lacks what `projection.mode` asks for.
+            GeometryError: the camera sees no ground, or the pose is not finite.
+        """
+        clock, engine = _Clock(), engine or self._engine
+        card = engine.card
+        image = at_network_size(frame.image, card.width, card.height, frame.channel_order, engine.spec.image_order)
+        clock.lap("resize")
         camera = frame.camera.resized(card.width, card.height)
+        x, y, _ = footprint_of(frame.odom_from_base).translation
+        covered = self.grid.raster_at(float(x), float(y))
         horizon = self._horizons.of(frame)
         chosen = choose(frame, camera, self._settings, horizon)
         # The engine takes a fixed number of cells; how many of them are used is free to change.
-        cells = np.zeros((1, self._engine.spec.cells, 2), dtype=np.float32)
-        used = len(chosen.look.cells)
-        cells[0, :used] = chosen.look.cells
+        cells = np.zeros((engine.spec.cells, 2), dtype=np.float32)
+        cells[: len(chosen.look.cells)] = chosen.look.cells
         clock.lap("ground")
+        return Prepared(frame, engine, image, camera, cells, chosen, horizon, covered, clock.laps)
 
-        output = self._engine.run(image[np.newaxis], self._costs, cells)
+    def finish(
+        self, prepared: Sequence[Prepared], blind: Sequence[Result] = (), seen_within: float = 0.0
+    ) -> list[Result]:
+        """Run the network on all of them together, fuse them, and make one costmap.
+
+        Args:
+            prepared: at least one, for the same engine, and no more than it takes in one run.
+            blind: latest results of cameras that no longer give any. What lies in their view, from where the robot is
+                now, is forgotten unless another camera has shown it lately: nobody looks after it any more.
+            seen_within: how recently that is, s.
+
+        Returns:
+            A result of each, all with the same costmap.
+
+        Raises:
+            ModelError: the network gave numbers that are not finite, for any of them. The grid is unchanged.
+        """
+        clock = _Clock()
+        output = prepared[0].engine.run(
+            np.stack([each.image for each in prepared]), self._costs, np.stack([each.cells for each in prepared])
+        )
         clock.lap("network and risk")
-
-        self._fuse(frame, chosen.look, output.cell_probabilities[0, :used], image)
-        if horizon is not None and chosen.projection == "plane":
-            if self._remember:
-                self._horizons.see(frame, image, camera, self._ground[output.labels[0]])
-            frame = replace(frame, base_from_optical=frame.base_from_optical @ horizon.told_from_true)
+        if not self._remember:
+            self.forget()
+        for each, probabilities, labels in zip(prepared, output.cell_probabilities, output.labels, strict=True):
+            self._fuse(each, probabilities)
+            if self._remember and each.horizon is not None and each.chosen.projection == "plane":
+                self._horizons.see(each.frame, each.image, each.camera, self._is_ground[labels])
+        newest = max(prepared, key=lambda each: each.frame.stamp_ns).frame
+        forgotten = self._forget_views(blind, newest.odom_from_base, seen_within) if blind else None
         clock.lap("fuse")
-
         costs, known = self.grid.costs(self._matrix)
         costmap = encode_costs(costs, known)
         clock.lap("costmap")
-        return Result(
-            frame,
-            image,
-            camera,
-            output,
-            costmap,
-            self.grid.raster,
-            clock.laps,
-            chosen.projection,
-            chosen.refused,
-            horizon,
-        )
+        return [
+            Result(
+                each.as_projected(),
+                each.image,
+                each.camera,
+                output.of(number),
+                costmap,
+                self.grid.raster,
+                {**each.timings_ms, **clock.laps},
+                self.grid.stamp_ns,
+                each.chosen.projection,
+                each.chosen.refused,
+                each.horizon,
+                forgotten,
+            )
+            for number, each in enumerate(prepared)
+        ]
 
-    def _fuse(self, frame: Frame, look: Look, probabilities: NDArray[np.float32], image: NDArray[np.uint8]) -> None:
-        if not self._remember:
-            self.forget()
-        odom_from_footprint = footprint_of(frame.odom_from_base)
-        x, y, _ = odom_from_footprint.translation
-        self.grid.move_to(float(x), float(y))
+    def _fuse(self, prepared: Prepared, probabilities: NDArray[np.float32]) -> None:
+        frame, look, covered = prepared.frame, prepared.chosen.look, prepared.covered
+        # A late frame shows what the grid covered at its time; the grid stays where the newest frame has put it.
+        if not self.grid.is_late(frame.stamp_ns):
+            self.grid.move_onto(covered)
         grid = self._settings.grid
-        weight = image_weight(image, grid.full_sharpness, grid.full_exposure)
-        seen = look.evidence(probabilities, self._matrix.standing, self.grid.raster, odom_from_footprint, weight)
+        weight = image_weight(prepared.image, grid.full_sharpness, grid.full_exposure)
+        answers = probabilities[: len(look.cells)]
+        seen = look.evidence(answers, self._matrix.standing, covered, footprint_of(frame.odom_from_base), weight)
         self.grid.add(seen.centres, seen.probabilities, seen.weights, frame.stamp_ns)
 
+    def _forget_views(
+        self, blind: Sequence[Result], odom_from_base: Transform, seen_within: float
+    ) -> NDArray[np.bool_]:
+        """Empty the cells that only these cameras could look after; returns which, bool [rows, cols]."""
+        cells = np.zeros(self.grid.seen_ns.shape, dtype=np.bool_)
+        for result in blind:
+            mount = result.frame.base_from_optical
+            view = ground_in_view(result.camera, mount, odom_from_base, self.grid.raster, self._settings.ground)
+            cells |= True if view is None else view
+        cells &= self.grid.seen_ns < self.grid.stamp_ns - round(seen_within * NANOSECONDS)
+        self.grid.forget(cells)
+        return cells
 
-def field_of_view(result: Result, settings: PipelineSettings) -> NDArray[np.bool_]:
-    """The cells of a result's costmap whose ground its camera looked at, seen or hidden, bool [rows, cols].
+
+def field_of_view(result: Result, settings: PipelineSettings, here: Result | None = None) -> NDArray[np.bool_]:
+    """The cells of a costmap whose ground a camera looks at, seen or hidden, bool [rows, cols].
 
     Where ground was measured and no flat ground would be in view, as at the foot of a slope: all cells that are known.
 
     Args:
-        result: of a pipeline.
+        result: of the camera.
         settings: the pipeline's.
+        here: the result with the costmap and with the pose from where the camera looks; by default the same one.
     """
-    odom_from_footprint = footprint_of(result.frame.odom_from_base)
-    footprint_from_optical = (
-        odom_from_footprint.inverse() @ result.frame.odom_from_base @ result.frame.base_from_optical
-    )
-    try:
-        samples = sample_ground(result.camera, footprint_from_optical, settings.ground)
-    except GeometryError:
-        known: NDArray[np.bool_] = result.costmap != OccupancyValues.UNKNOWN
+    here = here or result
+    mount = result.frame.base_from_optical
+    view = ground_in_view(result.camera, mount, here.frame.odom_from_base, here.raster, settings.ground)
+    if view is None:
+        known: NDArray[np.bool_] = here.costmap != OccupancyValues.UNKNOWN
         return known
-    centres, _ = cells_in_view(result.raster, odom_from_footprint, samples, samples.in_image.ravel())
-    view = np.zeros(result.costmap.shape, dtype=np.bool_)
-    col, row = np.floor(centres.T / result.raster.resolution).astype(np.intp)
-    view[row - result.raster.first_row, col - result.raster.first_col] = True
     return view
 
 

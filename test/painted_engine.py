@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from seg_perception.config import PipelineSettings
-from seg_perception.inference.engine import Engine, EngineOutput
+from seg_perception.inference.engine import Engine, EngineOutput, Pictures
 from seg_perception.pipeline import graph_spec
 from seg_perception.risk.cost_matrix import CostMatrix
 
@@ -39,8 +39,8 @@ class _PaintedEngine:
 
     def run(self, images, costs, cells) -> EngineOutput:
         labels = images[..., 0]
-        u = np.clip(np.rint(((cells[0, :, 0] + 1) * self.card.width - 1) / 2), 0, self.card.width - 1).astype(int)
-        v = np.clip(np.rint(((cells[0, :, 1] + 1) * self.card.height - 1) / 2), 0, self.card.height - 1).astype(int)
-        p = np.full((1, cells.shape[1], 3), 0.001, np.float32)
-        p[0, np.arange(cells.shape[1]), labels[0, v, u]] = 0.998
-        return EngineOutput(labels, labels, labels, p)
+        u = np.clip(np.rint(((cells[..., 0] + 1) * self.card.width - 1) / 2), 0, self.card.width - 1).astype(int)
+        v = np.clip(np.rint(((cells[..., 1] + 1) * self.card.height - 1) / 2), 0, self.card.height - 1).astype(int)
+        shown = labels[np.arange(len(labels))[:, np.newaxis], v, u]
+        p = np.where(shown[..., np.newaxis] == np.arange(3), 0.998, 0.001).astype(np.float32)
+        return EngineOutput(labels, p, lambda: Pictures(labels, labels))

@@ -62,7 +62,8 @@ def nanoseconds(stamp: Time) -> int:
 class Robot:
     """Publishes what a robot would, hears what the node says. Spun by its own waiting, in the test's thread."""
 
-    def __init__(self, name: str = "robot", node: str = "perception") -> None:
+    def __init__(self, name: str = "robot", node: str = "perception", camera: str = "") -> None:
+        """Join in; `camera` is what the node knows its camera by, where it has several."""
         self.context = rclpy.Context()
         rclpy.init(context=self.context)
         self.node = rclpy.create_node(name, context=self.context)
@@ -71,9 +72,11 @@ class Robot:
         self._target = node
         self._clients: dict[str, Any] = {}
         self.heard: dict[str, list[Any]] = defaultdict(list)
-        self.images = self.node.create_publisher(Image, "image", _RELIABLE)
-        self.compressed = self.node.create_publisher(CompressedImage, "image/compressed", _RELIABLE)
-        self.infos = self.node.create_publisher(CameraInfo, "camera_info", _RELIABLE)
+        self.images = self.node.create_publisher(Image, f"{camera}/image".lstrip("/"), _RELIABLE)
+        self.compressed = self.node.create_publisher(
+            CompressedImage, f"{camera}/image/compressed".lstrip("/"), _RELIABLE
+        )
+        self.infos = self.node.create_publisher(CameraInfo, f"{camera}/camera_info".lstrip("/"), _RELIABLE)
         self.odometry = self.node.create_publisher(Odometry, "odometry", _RELIABLE)
         self.listen(OccupancyGrid, "costmap", LATCHED)
         self.listen(DiagnosticArray, "/diagnostics")

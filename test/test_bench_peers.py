@@ -21,7 +21,7 @@ from seg_perception.frame import Frame
 from seg_perception.geometry.camera import Camera
 from seg_perception.geometry.ground import GroundSettings
 from seg_perception.geometry.transforms import Transform, mount_to_base_from_optical
-from seg_perception.inference.engine import EngineOutput
+from seg_perception.inference.engine import EngineOutput, Pictures
 from seg_perception.model_card import ModelCard
 from seg_perception.resources import find
 from seg_perception.risk.cost_matrix import CostMatrix
@@ -206,7 +206,7 @@ def test_without_pytorch_the_other_peers_still_run(monkeypatch: pytest.MonkeyPat
 
 def test_agreement_counts_the_same_answers(scene: Scene) -> None:
     labels = np.zeros((1, 2, 5), np.uint8)
-    output = EngineOutput(labels, labels + 100, labels, np.zeros((1, 1, CLASSES), np.float32))
+    output = EngineOutput(labels, np.zeros((1, 1, CLASSES), np.float32), lambda: Pictures(labels + 100, labels))
     answer = PixelProjection().process(scene)
     costs, known = np.array([[254.0, 0.0, 0.0]]), np.array([[True, True, False]])
     other = replace(

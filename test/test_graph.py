@@ -1,10 +1,14 @@
-"""The fused graph against a plain full-resolution computation in float64: interpolate, softmax, C p, argmin."""
+"""The fused graph, and what stands for it on the CPU, against a plain computation in float64.
+
+That one interpolates to full resolution, and then takes softmax, C p and argmin there.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,9 +20,12 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from seg_perception.inference.backends import open_engine
+from seg_perception.inference.batch import inputs_of, output_of
 from seg_perception.inference.engine import EngineOutput
 from seg_perception.inference.graph import GraphSpec, fused_graph
 from seg_perception.inference.network_file import read_network
+from seg_perception.inference.onnx_session import open_session
+from seg_perception.inference.prepare import load_card, prepare
 from seg_perception.logit_scaling import LogitScaling
 from seg_perception.model_card import ModelCard
 from seg_perception.pictures import most_probable
@@ -98,6 +105,17 @@ def pixel_centres(columns: NDArray[np.int64], rows: NDArray[np.int64], card: Mod
     return np.stack([x, y], axis=-1).astype(np.float32)
 
 
+def on_cpu(model: Path, spec: GraphSpec, *inputs: Any) -> EngineOutput:
+    return open_engine(model, spec, backend="onnx_cpu").run(*inputs)
+
+
+def in_one_graph(model: Path, spec: GraphSpec, *inputs: Any) -> EngineOutput:
+    card = load_card(model, None)
+    session = open_session(prepare(model, card, spec).fused)
+    names = [output.name for output in session.get_outputs()]
+    return output_of(card, dict(zip(names, session.run(names, inputs_of(card, spec, *inputs)), strict=True)))
+
+
 def run(
     folder: Path,
     network: onnx.ModelProto,
@@ -105,14 +123,19 @@ def run(
     images: NDArray[np.uint8],
     costs: NDArray[np.float32],
     cells: NDArray[np.float32] | None = None,
+    way: Callable[..., EngineOutput] = on_cpu,
     **options: object,
 ) -> EngineOutput:
     batch = len(images)
     cells = np.zeros((batch, 1, 2), np.float32) if cells is None else cells
     spec = replace(GraphSpec(cells=cells.shape[1], batch=batch, logits=True), **options)
-    return open_engine(tiny.save(folder, network, card), spec).run(images, costs, cells)
+    return way(tiny.save(folder, network, card), spec, images, costs, cells)
 
 
+both_ways = pytest.mark.parametrize("way", [on_cpu, in_one_graph])
+
+
+@both_ways
 @pytest.mark.parametrize(
     ("stride", "classes", "order", "scaling", "seed"),
     [
@@ -129,7 +152,13 @@ def run(
     ],
 )
 def test_every_output_is_that_of_the_plain_computation(
-    tmp_path: Path, stride: int, classes: int, order: str, scaling: LogitScaling, seed: int
+    tmp_path: Path,
+    stride: int,
+    classes: int,
+    order: str,
+    scaling: LogitScaling,
+    seed: int,
+    way: Callable[..., EngineOutput],
 ) -> None:
     width, height = 240, 3 * 80
     network = tiny.network(classes, stride, width, height, seed=seed, gain=3.0)
@@ -140,7 +169,7 @@ def test_every_output_is_that_of_the_plain_computation(
     columns, rows = rng.integers(0, width, 500), rng.integers(0, height, 500)
     columns[:4], rows[:4] = (0, 0, width - 1, width - 1), (0, height - 1, 0, height - 1)
 
-    output = run(tmp_path, network, card, images, costs, pixel_centres(columns, rows, card)[None])
+    output = run(tmp_path, network, card, images, costs, pixel_centres(columns, rows, card)[None], way=way)
     expected = plain(network, card, images[0], costs)
 
     assert output.labels.dtype == output.confidence.dtype == output.expected_cost.dtype == np.uint8
@@ -155,26 +184,28 @@ def test_every_output_is_that_of_the_plain_computation(
     assert np.ptp(expected.expected_cost) > 50
 
 
-def test_each_image_of_a_batch_is_treated_as_if_it_came_alone(tmp_path: Path) -> None:
+@both_ways
+def test_each_image_of_a_batch_is_treated_as_if_it_came_alone(tmp_path: Path, way: Callable[..., EngineOutput]) -> None:
     network = tiny.network(batch="N")
     card, costs = tiny.card(), random_costs(5, 0)
     images = smooth_images(3, 64, 48, 0)
     cells = np.random.default_rng(0).uniform(-1, 1, (3, 50, 2)).astype(np.float32)
-    together = run(tmp_path, network, card, images, costs, cells)
+    together = run(tmp_path, network, card, images, costs, cells, way=way)
     for index in range(3):
-        alone = run(tmp_path, network, card, images[index : index + 1], costs, cells[index : index + 1])
+        alone = run(tmp_path, network, card, images[index : index + 1], costs, cells[index : index + 1], way=way)
         np.testing.assert_array_equal(together.labels[index], alone.labels[0])
         np.testing.assert_array_equal(together.expected_cost[index], alone.expected_cost[0])
         np.testing.assert_array_equal(together.confidence[index], alone.confidence[0])
         np.testing.assert_allclose(together.cell_probabilities[index], alone.cell_probabilities[0], atol=1e-6)
 
 
-def test_native_resolution_decides_at_the_logits_own_pixels(tmp_path: Path) -> None:
+@both_ways
+def test_native_resolution_decides_at_the_logits_own_pixels(tmp_path: Path, way: Callable[..., EngineOutput]) -> None:
     network, card, costs = tiny.network(stride=4), tiny.card(), random_costs(5, 1)
     images = smooth_images(1, 64, 48, 1)
     columns, rows = np.meshgrid(np.arange(16), np.arange(12))
     centres = np.stack([(2 * columns + 1) / 16 - 1, (2 * rows + 1) / 12 - 1], axis=-1).reshape(1, -1, 2)
-    output = run(tmp_path, network, card, images, costs, centres.astype(np.float32), resolution="native")
+    output = run(tmp_path, network, card, images, costs, centres.astype(np.float32), resolution="native", way=way)
     assert output.labels.shape == output.confidence.shape == output.expected_cost.shape == (1, 12, 16)
     risks = output.cell_probabilities[0] @ costs.T
     np.testing.assert_array_equal(output.labels.ravel(), risks[:, :-1].argmin(axis=1))
@@ -190,13 +221,16 @@ def test_images_may_come_in_either_channel_order(tmp_path: Path) -> None:
     np.testing.assert_array_equal(as_rgb.cell_probabilities, as_bgr.cell_probabilities)
 
 
+@both_ways
 @pytest.mark.parametrize("scaling", [LogitScaling(1.5), vector_scaling(5, 1.5)], ids=["temperature", "vector"])
-def test_probabilities_give_what_their_logits_give(tmp_path: Path, scaling: LogitScaling) -> None:
+def test_probabilities_give_what_their_logits_give(
+    tmp_path: Path, scaling: LogitScaling, way: Callable[..., EngineOutput]
+) -> None:
     softmax = [helper.make_node("Softmax", ["scores"], ["logits"], axis=1)]
     costs, images = random_costs(5, 3), smooth_images(1, 64, 48, 3)
-    from_logits = run(tmp_path, tiny.network(), tiny.card(calibration={"fp32": scaling}), images, costs)
+    from_logits = run(tmp_path, tiny.network(), tiny.card(calibration={"fp32": scaling}), images, costs, way=way)
     card = tiny.card(calibration={"fp32": scaling}, output="probabilities")
-    from_probabilities = run(tmp_path, tiny.network(tail=softmax), card, images, costs)
+    from_probabilities = run(tmp_path, tiny.network(tail=softmax), card, images, costs, way=way)
     assert (from_logits.labels == from_probabilities.labels).mean() >= 0.999
     np.testing.assert_allclose(from_logits.cell_probabilities, from_probabilities.cell_probabilities, atol=1e-4)
     difference = from_logits.expected_cost.astype(int) - from_probabilities.expected_cost
@@ -242,30 +276,33 @@ def test_new_costs_change_the_decision_of_the_same_engine(tmp_path: Path) -> Non
         assert (output.expected_cost == 40 * favourite).all()
 
 
-def test_logits_of_any_size_give_whole_decisions(tmp_path: Path) -> None:
+@both_ways
+def test_logits_of_any_size_give_whole_decisions(tmp_path: Path, way: Callable[..., EngineOutput]) -> None:
     # Differences of thousands: every exp() in float32 overflows or vanishes unless the graph prevents it.
     network, card, costs = tiny.network(gain=2000.0), tiny.card(), random_costs(5, 6)
     costs[-1] = (254, 2540, 254, 300, 1000)
-    output = run(tmp_path, network, card, smooth_images(1, 64, 48, 6), costs, np.zeros((1, 9, 2), np.float32))
+    output = run(tmp_path, network, card, smooth_images(1, 64, 48, 6), costs, np.zeros((1, 9, 2), np.float32), way=way)
     assert (output.expected_cost == 254).all()
     assert (output.confidence >= 255 // 5).all()
     np.testing.assert_allclose(output.cell_probabilities.sum(axis=-1), 1, atol=1e-5)
 
 
-def test_samples_beyond_the_image_are_those_of_its_edge(tmp_path: Path) -> None:
+@both_ways
+def test_samples_beyond_the_image_are_those_of_its_edge(tmp_path: Path, way: Callable[..., EngineOutput]) -> None:
     inside = np.array([[[-1, -1], [1, 1], [1, 0.2], [-0.3, -1]]], np.float32)
     outside = np.array([[[-3, -9], [1.5, 2], [40, 0.2], [-0.3, -1.01]]], np.float32)
     network, card, costs, images = tiny.network(), tiny.card(), random_costs(5, 7), smooth_images(1, 64, 48, 7)
-    at_edge = run(tmp_path, network, card, images, costs, inside).cell_probabilities
-    beyond = run(tmp_path, network, card, images, costs, outside).cell_probabilities
+    at_edge = run(tmp_path, network, card, images, costs, inside, way=way).cell_probabilities
+    beyond = run(tmp_path, network, card, images, costs, outside, way=way).cell_probabilities
     np.testing.assert_allclose(beyond, at_edge, atol=1e-6)
 
 
-def test_a_single_row_of_logits_is_enough(tmp_path: Path) -> None:
+@both_ways
+def test_a_single_row_of_logits_is_enough(tmp_path: Path, way: Callable[..., EngineOutput]) -> None:
     network, card, costs = tiny.network(stride=16, width=64, height=16), tiny.card(height=16), random_costs(5, 8)
     images = smooth_images(1, 64, 16, 8)
     columns, rows = np.arange(64), np.full(64, 5)
-    output = run(tmp_path, network, card, images, costs, pixel_centres(columns, rows, card)[None])
+    output = run(tmp_path, network, card, images, costs, pixel_centres(columns, rows, card)[None], way=way)
     expected = plain(network, card, images[0], costs)
     assert (output.labels[0] == expected.labels).mean() >= 0.999
     np.testing.assert_allclose(output.cell_probabilities[0], expected.probabilities[:, 5].T, atol=1e-4)

@@ -111,6 +111,21 @@ def test_arguments_reach_the_node() -> None:
     assert node.named["additional_env"] == {}
 
 
+def test_several_cameras_have_their_names_as_namespaces_and_share_a_point_cloud() -> None:
+    _, actions = execute(
+        "perception.launch.py", cameras="front, left", image_topic="color", points_topic="/lidar/points"
+    )
+    node = one(actions, made.LifecycleNode)
+    assert node.named["parameters"][1] == {"cameras": ["front", "left"]}
+    assert dict(node.named["remappings"]) == {
+        "front/image": "/front/color",
+        "front/points": "/lidar/points",
+        "left/image": "/left/color",
+        "left/points": "/lidar/points",
+        "odometry": "/odom",
+    }
+
+
 def test_the_node_is_configured_and_then_activated_and_a_failure_is_told() -> None:
     _, actions = execute("perception.launch.py")
     node = one(actions, made.LifecycleNode)

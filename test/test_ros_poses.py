@@ -232,7 +232,7 @@ def test_without_tf2_odometry_is_taken_and_the_mount_must_be_told(monkeypatch: p
     settings = settings_of({"mount": list(MOUNT)})
     assert poses.choose_source(settings) == "odometry"
     with pytest.raises(ConfigError, match=r"'mount' is empty.*tf2_ros is not installed"):
-        poses.choose_source(replace(settings, mount=None))
+        poses.choose_source(settings_of({}))
     with pytest.raises(ConfigError, match="'tf', and tf2_ros is not installed; install ros-"):
         poses.choose_source(replace(settings, pose_source="tf"))
 

@@ -50,6 +50,7 @@ def test_every_parameter_reaches_the_settings() -> None:
         "model": "/m.onnx", "model_card": "/c.yaml", "backend": "onnx_cpu", "precision": "fp16", "threads": 3,
         "cost_matrix": "/costs.yaml", "cost_overrides": ["traverse.Grass: 90"],
         "risk.alpha": 0.5, "risk.lethal_at": 200.0,
+        "cameras": ["front", "left"],
         "image_transport": "compressed", "image_reliability": "reliable", "depth_transport": "compressedDepth",
         "pose_source": "odometry",
         "odom_frame": "map", "base_frame": "base_footprint",
@@ -312,3 +313,49 @@ def run_python(code: str) -> str:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
     )
     return done.stdout.strip()
+
+
+class TestCameras:
+    """Several cameras, each with what it has of its own."""
+
+    def test_without_any_named_there_is_one_with_all_that_the_node_has(self) -> None:
+        settings = settings_of({"model": "/m.onnx", "mount": [0.3, 0.0, 1.2, 0.0, 0.1, 0.0], "cameras": [""]})
+        (only,) = settings.cameras
+        assert (only.name, only.prefix, only.model, only.card) == ("", "", settings.model, None)
+        assert only.mount is settings.mount
+
+    def test_each_takes_what_it_has_and_the_rest_from_the_node(self) -> None:
+        settings = settings_of(
+            {
+                "model": "/m.onnx", "model_card": "/m.yaml", "mount": [0.3, 0.0, 1.2, 0.0, 0.1, 0.0],
+                "cameras": ["front", "left"],
+                "left.model": "/l.onnx", "left.mount": [0.0, 0.3, 1.0, 0.0, 0.2, 1.57], "left.weight": 2,
+            }
+        )  # fmt: skip
+        front, left = settings.cameras
+        assert (front.prefix, front.model, front.card, front.weight) == (
+            "front/",
+            Path("/m.onnx"),
+            Path("/m.yaml"),
+            1.0,
+        )
+        assert front.mount is settings.mount
+        assert (left.prefix, left.model, left.weight) == ("left/", Path("/l.onnx"), 2.0)
+        assert left.card is None, "another network has another card, the one beside it"
+        expected = mount_to_base_from_optical(0.0, 0.3, 1.0, 0.0, 0.2, 1.57)
+        assert left.mount is not None
+        np.testing.assert_array_equal(left.mount.rotation, expected.rotation)
+
+    @pytest.mark.parametrize(
+        ("values", "words"),
+        [
+            ({"cameras": ["front", "front"]}, "'cameras' has 'front' twice"),
+            ({"cameras": ["front left"]}, "'cameras' has 'front left'; give names of letters"),
+            ({"cameras": ["grid"]}, "'grid', which other parameters are called"),
+            ({"cameras": ["front"], "front.mount": [1.0]}, "'front.mount' has 1 numbers"),
+            ({"cameras": ["front"], "front.weight": 0.0}, "'front.weight' is 0.0, but must lie within 0.01 to 100"),
+        ],
+    )
+    def test_what_cannot_be_is_refused_by_name(self, values: dict[str, Any], words: str) -> None:
+        with pytest.raises(ConfigError, match=words):
+            settings_of(values)

@@ -60,17 +60,26 @@ def time_frame(engine: Engine, matrix: CostMatrix, footage: Footage, cells: int,
         rounds: how many.
 
     Returns:
-        pipeline_ms and network_ms (`timing.figures`); around (`Estimate`): all but the network as a share of it; and
-        stages_ms, the median of each, where "risk" is what the graph takes longer than the network alone.
+        pipeline_ms and network_ms (`timing.figures`); around (`Estimate`): all but the network as a share of it;
+        stages_ms, the median of each, where "risk" is what the engine takes longer than the network alone; and
+        pictures_ms, the median of what confidence and expected cost of every pixel take on top, when asked for.
     """
     pipeline = Pipeline(engine, matrix, grid_of(cells))
     laps: dict[str, list[float]] = {stage: [] for stage in STAGES}
+    latest = pipeline.process(footage.at(0))
 
     def process(number: int) -> None:
-        for stage, milliseconds in pipeline.process(footage.at(number)).timings_ms.items():
+        nonlocal latest
+        latest = pipeline.process(footage.at(number))
+        for stage, milliseconds in latest.timings_ms.items():
             laps[stage].append(milliseconds)
 
-    times = interleaved({"pipeline": timed(process), "network": lambda number: engine.time_network()[0]}, rounds)
+    tasks = {
+        "pipeline": timed(process),
+        "pictures": timed(lambda number: latest.output.confidence),
+        "network": lambda number: engine.time_network()[0],
+    }
+    times = interleaved(tasks, rounds)
     whole, network = times["pipeline"], times["network"]
     stages = {stage: float(np.median(laps[stage][-rounds:])) for stage in STAGES}
     alone = float(np.median(network))
@@ -80,4 +89,5 @@ def time_frame(engine: Engine, matrix: CostMatrix, footage: Footage, cells: int,
         "network_ms": figures(network),
         "around": estimate(around, whole, network).content(),
         "stages_ms": {name: round(max(milliseconds, 0.0), 3) for name, milliseconds in parts.items()},
+        "pictures_ms": round(float(np.median(times["pictures"])), 3),
     }

@@ -24,6 +24,10 @@ SIZES = (Size(480, 360, 12), Size(1024, 512, 19))
 CELLS = 200
 ROUNDS, QUICK_ROUNDS = 60, 15
 
+PAUSE = 0.1
+"""Between turns, s: after a matrix product, the threads of a BLAS library spin for a while and wait for another one.
+They would take a core from whoever comes next. On a robot only one of them all runs."""
+
 
 def peers_part(setup: Setup, progress: Progress) -> list[dict[str, Any]]:
     """Time this pipeline and its peers in turns, and compare what they say.
@@ -85,7 +89,8 @@ def compare(
 
     Returns:
         One row per peer: key, peer (its name), source and lacks; after_network_ms (`timing.figures`) of the peer;
-        pipeline_ms and network_ms of this pipeline, and beside_network_ms, the difference of their medians; faster
+        pipeline_ms and network_ms of this pipeline, and beside_network_ms, the difference of their medians, with
+        confidence and expected cost of every pixel where the peer makes one of them; faster
         (`Estimate`): the peer's time after the network over ours beside it; whole_frame (`Estimate`): network included
         on both sides; and agreement, from `agreement`.
     """
@@ -93,35 +98,40 @@ def compare(
     first = pipeline.process(footage.at(0)).output
     ours = (first, *pipeline.grid.costs(matrix))
     scenes = [_scene(pipeline, footage, number, matrix) for number in range(len(footage.frames))]
-    agreements = {peer.key: agreement(*ours, peer.process(scenes[0])) for peer in peers}
+    answers = {peer.key: peer.process(scenes[0]) for peer in peers}
 
     def asking(peer: Peer) -> Task:
         return timed(lambda number: peer.process(replace(scenes[number % len(scenes)], frame=footage.at(number))))
 
     tasks = {
-        "pipeline": timed(lambda number: pipeline.process(footage.at(number))),
+        "labels": timed(lambda number: pipeline.process(footage.at(number))),
+        "labels and pictures": timed(lambda number: pipeline.process(footage.at(number)).output.confidence),
         "network": lambda number: engine.time_network()[0],
         **{peer.key: asking(peer) for peer in peers},
     }
-    times = interleaved(tasks, rounds)
-    whole, network = times["pipeline"], times["network"]
-    beside = round(float(np.median(whole) - np.median(network)), 3)
-    return [
-        {
-            "key": peer.key,
-            "peer": peer.name,
-            "source": peer.source,
-            "lacks": peer.lacks,
-            "after_network_ms": figures(times[peer.key]),
-            "pipeline_ms": figures(whole),
-            "network_ms": figures(network),
-            "beside_network_ms": beside,
-            "faster": estimate(times_faster, times[peer.key], whole, network).content(),
-            "whole_frame": estimate(ratio, times[peer.key] + network, whole).content(),
-            "agreement": agreements[peer.key],
-        }
-        for peer in peers
-    ]
+    times = interleaved(tasks, rounds, pause=PAUSE)
+    network = times["network"]
+    rows = []
+    for peer in peers:
+        answer = answers[peer.key]
+        paints = answer.confidence is not None or answer.expected_cost is not None
+        whole = times["labels and pictures" if paints else "labels"]
+        rows.append(
+            {
+                "key": peer.key,
+                "peer": peer.name,
+                "source": peer.source,
+                "lacks": peer.lacks,
+                "after_network_ms": figures(times[peer.key]),
+                "pipeline_ms": figures(whole),
+                "network_ms": figures(network),
+                "beside_network_ms": round(float(np.median(whole) - np.median(network)), 3),
+                "faster": estimate(times_faster, times[peer.key], whole, network).content(),
+                "whole_frame": estimate(ratio, times[peer.key] + network, whole).content(),
+                "agreement": agreement(*ours, answer),
+            }
+        )
+    return rows
 
 
 def agreement(

@@ -37,13 +37,16 @@ def timed(work: Callable[[int], object], clock: Callable[[], float] = time.perf_
     return task
 
 
-def interleaved(tasks: Mapping[str, Task], rounds: int, warm_up: int = 3) -> dict[str, NDArray[np.float64]]:
+def interleaved(
+    tasks: Mapping[str, Task], rounds: int, warm_up: int = 3, pause: float = 0.0
+) -> dict[str, NDArray[np.float64]]:
     """Run tasks in turns: all of them in every round, in their order.
 
     Args:
         tasks: by name.
         rounds: that count.
         warm_up: rounds before those, whose times are thrown away; the numbers of rounds go on through both.
+        pause: before each task, s.
 
     Returns:
         Milliseconds, float64 [rounds], by name.
@@ -51,6 +54,7 @@ def interleaved(tasks: Mapping[str, Task], rounds: int, warm_up: int = 3) -> dic
     times = {name: np.zeros(rounds) for name in tasks}
     for number in range(warm_up + rounds):
         for name, task in tasks.items():
+            time.sleep(pause)
             milliseconds = task(number)
             if number >= warm_up:
                 times[name][number - warm_up] = milliseconds

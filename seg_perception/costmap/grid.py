@@ -30,6 +30,9 @@ OBSTACLE_COST = 10 * LETHAL_COST
 """Cost of driving over what its measured height says is in the way, whatever its class: lethal from a tenth of the
 evidence, as the shipped matrices have it for people."""
 
+MOST_LATENESS = 1.0
+"""A frame may always come so many seconds later than a newer one: another camera's, on a slower way."""
+
 FORGOTTEN = 1e-9
 """Counts below this become exactly 0: halved for ever, they would end as denormal floats, which are slow."""
 
@@ -73,6 +76,32 @@ class EvidenceGrid:
         """Where the grid lies now."""
         return Raster(self.first_row, self.first_col, *self.evidence.shape[1:], self.settings.resolution)
 
+    def raster_at(self, x: float, y: float) -> Raster:
+        """Where the grid would lie, centred on a point in whole cells.
+
+        Args:
+            x: position in odom, m.
+            y: position in odom, m.
+
+        Raises:
+            GeometryError: the position is not finite.
+        """
+        if not (math.isfinite(x) and math.isfinite(y)):
+            raise GeometryError(f"the robot's position in odom is ({x}, {y}); the odometry must give finite numbers.")
+        rows, cols, resolution = *self.evidence.shape[1:], self.settings.resolution
+        return Raster(
+            math.floor(y / resolution) - rows // 2, math.floor(x / resolution) - cols // 2, rows, cols, resolution
+        )
+
+    def is_late(self, stamp_ns: int) -> bool:
+        """Whether a frame is older than the newest one, and yet not so old that time must have been set back.
+
+        Args:
+            stamp_ns: time of the frame, nanoseconds.
+        """
+        longest = max(self.settings.half_life, MOST_LATENESS) * NANOSECONDS
+        return 0 < self.stamp_ns - stamp_ns <= longest
+
     def change(self, settings: GridSettings, memory: ClassMemory) -> None:
         """Remember from now on as these settings say.
 
@@ -102,12 +131,16 @@ class EvidenceGrid:
         Raises:
             GeometryError: the position is not finite.
         """
-        if not (math.isfinite(x) and math.isfinite(y)):
-            raise GeometryError(f"the robot's position in odom is ({x}, {y}); the odometry must give finite numbers.")
-        rows, cols = self.evidence.shape[1:]
-        first_row = math.floor(y / self.settings.resolution) - rows // 2
-        first_col = math.floor(x / self.settings.resolution) - cols // 2
-        if (first_row, first_col) == (self.first_row, self.first_col):
+        self.move_onto(self.raster_at(x, y))
+
+    def move_onto(self, raster: Raster) -> None:
+        """Let the grid lie elsewhere; cells that come into it are empty.
+
+        Args:
+            raster: from `raster_at`.
+        """
+        first_row, first_col, rows, cols = raster.first_row, raster.first_col, raster.rows, raster.cols
+        if raster == self.raster:
             return
         to_rows, from_rows = _overlap(first_row - self.first_row, rows)
         to_cols, from_cols = _overlap(first_col - self.first_col, cols)
@@ -161,7 +194,7 @@ class EvidenceGrid:
             weights: float32 [M], 0 (not seen) to 1 (clear sight).
             stamp_ns: time of the frame, nanoseconds.
         """
-        if self.stamp_ns - stamp_ns > self.settings.half_life * NANOSECONDS:
+        if stamp_ns < self.stamp_ns and not self.is_late(stamp_ns):
             self.evidence[:] = 0.0
             self.seen_ns[:] = NEVER
             self.stamp_ns = stamp_ns
@@ -193,6 +226,15 @@ class EvidenceGrid:
         look = mass.T * self._memory.left(mass.T, (self.stamp_ns - stamp_ns) / NANOSECONDS)
         evidence[:outcomes, cells] += look.astype(np.float32)
         seen_ns[cells] = np.maximum(seen_ns[cells], stamp_ns)
+
+    def forget(self, cells: NDArray[np.bool_]) -> None:
+        """Empty single cells.
+
+        Args:
+            cells: bool [rows, cols], those to be emptied.
+        """
+        self.evidence[:, cells] = 0.0
+        self.seen_ns[cells] = NEVER
 
     def costs(self, matrix: CostMatrix) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Risk of driving over each cell, from the posterior class probabilities.

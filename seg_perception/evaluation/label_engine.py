@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_perception.inference.engine import EngineOutput
+from seg_perception.inference.engine import EngineOutput, Pictures
 from seg_perception.inference.graph import GraphSpec
 from seg_perception.model_card import ModelCard
 
@@ -43,7 +43,7 @@ class LabelEngine:
         probabilities = (sampled[..., np.newaxis] == np.arange(len(self._card.classes))).astype(np.float32)
         by_label = np.zeros(256, np.uint8)
         by_label[: costs.shape[1]] = np.clip(np.rint(costs[-1]), 0, 254).astype(np.uint8)
-        return EngineOutput(labels, np.full_like(labels, 255), by_label[labels], probabilities)
+        return EngineOutput(labels, probabilities, lambda: Pictures(np.full_like(labels, 255), by_label[labels]))
 
     def time_network(self, runs: int = 1) -> list[float]:
         """Zero: there is none."""

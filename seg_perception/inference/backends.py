@@ -9,8 +9,7 @@ from seg_perception.errors import ModelError, SegPerceptionError
 from seg_perception.inference.choices import BACKENDS, Backend
 from seg_perception.inference.engine import Engine
 from seg_perception.inference.graph import GraphSpec
-from seg_perception.inference.onnx_engine import OnnxEngine
-from seg_perception.inference.onnx_session import Device
+from seg_perception.inference.onnx_engine import OnnxCpuEngine, OnnxCudaEngine
 from seg_perception.inference.plan import SUFFIX
 from seg_perception.inference.plan_build import Material
 from seg_perception.inference.plan_cache import PlanCache
@@ -55,10 +54,10 @@ def open_engine(
         return open_plan_file(path, loaded, spec, watch)
     material = Material(loaded, spec, prepare(path, loaded, spec, precision), precision)
 
-    def open_onnx(device: Device) -> Engine:
+    def open_onnx(kind: type[OnnxCpuEngine] | type[OnnxCudaEngine]) -> Engine:
         # It computes in the types of the file, and is as sure of itself as they make it.
         graphs = material.graphs if precision == "fp32" else prepare(path, loaded, spec)
-        engine = OnnxEngine(loaded, spec, graphs, threads, device)
+        engine = kind(loaded, spec, graphs, threads)
         if precision != "fp32":
             watch.say(f"{precision} is for TensorRT; ONNX Runtime computes in the types of the file.")
         return engine
@@ -66,8 +65,8 @@ def open_engine(
     openers: dict[Backend, Callable[[], Engine]] = {
         "tensorrt": lambda: open_from_cache("tensorrt", material, watch, PlanCache()),
         "tensorrt_rtx": lambda: open_from_cache("tensorrt_rtx", material, watch, PlanCache()),
-        "onnx_cuda": lambda: open_onnx("cuda"),
-        "onnx_cpu": lambda: open_onnx("cpu"),
+        "onnx_cuda": lambda: open_onnx(OnnxCudaEngine),
+        "onnx_cpu": lambda: open_onnx(OnnxCpuEngine),
     }
     if backend != "auto":
         return openers[backend]()

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_perception.errors import ModelError
-from seg_perception.inference.engine import EngineOutput
+from seg_perception.inference.engine import EngineOutput, Pictures
 from seg_perception.inference.graph import GraphSpec
 from seg_perception.model_card import ModelCard
 
@@ -37,9 +37,19 @@ def output_of(card: ModelCard, outputs: Mapping[str, NDArray[Any]]) -> EngineOut
     Raises:
         ModelError: the network gave numbers that are not finite.
     """
-    if not np.isfinite(outputs["score_size"]).all():
+    check_finite(card, outputs["score_size"])
+    pictures = Pictures(outputs["confidence"], outputs["expected_cost"])
+    return EngineOutput(outputs["labels"], outputs["cell_probabilities"], lambda: pictures, outputs.get("logits"))
+
+
+def check_finite(card: ModelCard, numbers: NDArray[np.float32]) -> None:
+    """Accept what a network gave only if all of it is finite.
+
+    Raises:
+        ModelError: it is not.
+    """
+    if not np.isfinite(numbers).all():
         raise ModelError(f"the network '{card.name}' gave numbers that are not finite for this image.")
-    return EngineOutput(**{name: value for name, value in outputs.items() if name != "score_size"})
 
 
 def _expect(name: str, array: NDArray[Any], dtype: type[np.generic], shape: tuple[int, ...]) -> None:

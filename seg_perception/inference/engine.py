@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -13,22 +15,61 @@ from seg_perception.model_card import ModelCard
 
 
 @dataclass(frozen=True, eq=False)
+class Pictures:
+    """What only people look at; h and w as in `EngineOutput`.
+
+    Attributes:
+        confidence: uint8 [N, h, w], 255 times the probability of the most probable class.
+        expected_cost: uint8 [N, h, w], expected cost of driving over the pixel, nav2 units; 254 is lethal.
+    """
+
+    confidence: NDArray[np.uint8]
+    expected_cost: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
 class EngineOutput:
-    """What leaves the accelerator for N images; h and w are the network's input size, or its logits' ("native").
+    """What an engine says of N images; h and w are the network's input size, or its logits' ("native").
 
     Attributes:
         labels: uint8 [N, h, w], the Bayes decision.
-        confidence: uint8 [N, h, w], 255 times the probability of the most probable class.
-        expected_cost: uint8 [N, h, w], expected cost of driving over the pixel, nav2 units; 254 is lethal.
         cell_probabilities: float32 [N, G, K], class probabilities at the ground samples.
+        make_pictures: called when somebody looks at one for the first time.
         logits: float32 [N, K, h/s, w/s], calibrated, at the network's own resolution; None unless opened with them.
     """
 
     labels: NDArray[np.uint8]
-    confidence: NDArray[np.uint8]
-    expected_cost: NDArray[np.uint8]
     cell_probabilities: NDArray[np.float32]
+    make_pictures: Callable[[], Pictures]
     logits: NDArray[np.float32] | None = None
+
+    @cached_property
+    def _pictures(self) -> Pictures:
+        return self.make_pictures()
+
+    @property
+    def confidence(self) -> NDArray[np.uint8]:
+        """See `Pictures`."""
+        return self._pictures.confidence
+
+    @property
+    def expected_cost(self) -> NDArray[np.uint8]:
+        """See `Pictures`."""
+        return self._pictures.expected_cost
+
+    def of(self, number: int) -> EngineOutput:
+        """The same of one image alone: views, with N = 1.
+
+        Args:
+            number: of the image, from 0.
+        """
+        one = slice(number, number + 1)
+
+        def pictures() -> Pictures:
+            return Pictures(self.confidence[one], self.expected_cost[one])
+
+        logits = None if self.logits is None else self.logits[one]
+        return EngineOutput(self.labels[one], self.cell_probabilities[one], pictures, logits)
 
 
 class Engine(Protocol):
@@ -46,7 +87,8 @@ class Engine(Protocol):
         """Run the network on one batch.
 
         Args:
-            images: uint8 [N, H, W, 3] at the network's size, channels in `spec.image_order`.
+            images: uint8 [N, H, W, 3] at the network's size, channels in `spec.image_order`. N is `spec.batch`, or up
+                to that for an engine of `open_for_several`.
             costs: float32 [K + 1, K], the decision rows of the cost matrix, then its traverse row.
             cells: float32 [N, G, 2], finite image coordinates (x, y) of the ground samples: pixel centre u of the
                 network-sized image lies at x = (2u + 1) / W - 1. Beyond the image the nearest edge pixel answers;

@@ -1,7 +1,7 @@
 """What follows the network in the fused graph: calibration, Bayes decision, costs and ground samples.
 
-It is arranged for the CPU, where a softmax over full-resolution planes alone costs more than a light network. Three
-facts make it cheap and leave the result what it is:
+A softmax over full-resolution planes alone costs more than a light network. Three facts make it cheap and leave the
+result what it is (`cpu_risk` does the same on the CPU, with a shortcut that a graph cannot take):
 
 * A softmax does not see a number added to all classes, and interpolation is linear. So the maximum is subtracted from
   the logits at their own resolution, and exp() after upsampling neither overflows nor loses every class to underflow.
@@ -27,7 +27,8 @@ LOGIT_RANGE = 80.0
 """Logits lower than the pixel's highest by more than this are raised to it. exp(-80) is a normal float32, and so is the
 sum over classes anywhere between pixels: one of four neighbours weighs at least 1/4, so its best class has exp(-60)."""
 
-_MIN_PROBABILITY = 1e-30
+MIN_PROBABILITY = 1e-30
+"""Probabilities below this are taken for it, so that their logarithm is finite."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def calibrated_logits(
     axes = np.array([1, 2, 3], np.int64)
     graph.node("ReduceSum", graph.node("Abs", scores), axes, keepdims=0, result="score_size")
     if output == "probabilities":
-        scores = graph.node("Log", graph.node("Max", scores, np.float32(_MIN_PROBABILITY)))
+        scores = graph.node("Log", graph.node("Max", scores, np.float32(MIN_PROBABILITY)))
     logits = graph.node("Sub", scores, graph.reduce_max(scores, axis=1))
     logits = graph.node("Mul", logits, scaling.factor.reshape(1, -1, 1, 1))
     if scaling.bias:
@@ -147,10 +148,10 @@ def _upsample_in_phases(graph: OnnxWriter, logits: str, shape: LogitPlanes, fact
         graph.crop(padded, {2: (top, top + rows), 3: (left, left + columns)}) for top in (0, 1) for left in (0, 1)
     ]
     stacked = graph.node("Concat", *corners, axis=0)
-    return graph.node("MatMul", _phase_weights(factor), graph.reshape(stacked, 4, -1))
+    return graph.node("MatMul", phase_weights(factor), graph.reshape(stacked, 4, -1))
 
 
-def _phase_weights(factor: int) -> NDArray[np.float32]:
+def phase_weights(factor: int) -> NDArray[np.float32]:
     """Weights [s², 4] of the neighbours (top left, top right, bottom left, bottom right) for each phase, row by row."""
     # With an even factor no output pixel lies on a neighbour's centre; with an odd one each s-th does.
     along = (np.arange(factor) + (0.5 if factor % 2 == 0 else 0.0)) / factor

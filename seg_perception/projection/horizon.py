@@ -164,20 +164,20 @@ class HorizonKeeper:
 
 
 class Horizons:
-    """A keeper for each camera, by the name of its optical frame."""
+    """A keeper for each camera, by the name of its optical frame.
+
+    Attributes:
+        limit: no error is taken to be larger, rad; 0 does not look for any.
+    """
 
     def __init__(self, limit: float) -> None:
-        """Know nothing.
-
-        Args:
-            limit: no error is taken to be larger, rad; 0 does not look for any.
-        """
-        self._limit = limit
+        """Know nothing."""
+        self.limit = limit
         self._keepers: dict[str, HorizonKeeper] = {}
 
     def of(self, frame: Frame) -> Horizon | None:
         """What is known of the camera of a frame; None where nobody looks."""
-        if not self._limit:
+        if not self.limit:
             return None
         keeper = self._keepers.get(frame.frame_id)
         return keeper.horizon if keeper else Horizon()
@@ -191,8 +191,8 @@ class Horizons:
             camera: of that size.
             ground: bool [H, W], where it shows ground.
         """
-        if self._limit:
-            keeper = self._keepers.setdefault(frame.frame_id, HorizonKeeper(self._limit))
+        if self.limit:
+            keeper = self._keepers.setdefault(frame.frame_id, HorizonKeeper(self.limit))
             green = np.ascontiguousarray(image[..., 1])
             keeper.see(green, ground, camera, frame.odom_from_base, frame.base_from_optical)
 

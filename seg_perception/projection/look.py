@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_perception.costmap.raster import Raster
-from seg_perception.geometry.ground import PolarPlaces, nearest_samples
-from seg_perception.geometry.transforms import Transform
+from seg_perception.errors import GeometryError
+from seg_perception.geometry.camera import Camera
+from seg_perception.geometry.ground import GroundSettings, PolarPlaces, nearest_samples, sample_ground
+from seg_perception.geometry.transforms import Transform, footprint_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,3 +86,27 @@ def cells_in_view(
     nearest = nearest_samples(places, in_footprint)
     chosen = np.flatnonzero((nearest >= 0) & seen[nearest])
     return centres[chosen], nearest[chosen]
+
+
+def ground_in_view(
+    camera: Camera, base_from_optical: Transform, odom_from_base: Transform, raster: Raster, settings: GroundSettings
+) -> NDArray[np.bool_] | None:
+    """The cells whose flat ground a camera looks at, seen or hidden: bool [rows, cols]; None where it sees none.
+
+    Args:
+        camera: intrinsics.
+        base_from_optical: pose of the camera on the robot.
+        odom_from_base: pose of the robot.
+        raster: cells are taken from it.
+        settings: how far the camera looks.
+    """
+    odom_from_footprint = footprint_of(odom_from_base)
+    try:
+        samples = sample_ground(camera, odom_from_footprint.inverse() @ odom_from_base @ base_from_optical, settings)
+    except GeometryError:
+        return None
+    centres, _ = cells_in_view(raster, odom_from_footprint, samples, samples.in_image.ravel())
+    view = np.zeros((raster.rows, raster.cols), dtype=np.bool_)
+    col, row = np.floor(centres.T / raster.resolution).astype(np.intp)
+    view[row - raster.first_row, col - raster.first_col] = True
+    return view

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,10 @@ from seg_perception.geometry.ground import (
 )
 from seg_perception.geometry.transforms import Transform
 from seg_perception.projection.look import Evidence, cells_in_view
+
+_DECIMALS = 7
+"""Of a camera's pose. The rest is noise of the arithmetic; without it a camera that keeps its place keeps its samples,
+and they need not be found anew."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,10 +42,11 @@ class PlaneLook:
     @classmethod
     def at(cls, camera: Camera, footprint_from_optical: Transform, settings: GroundSettings) -> PlaneLook:
         """Spread samples over the ground in view; raises GeometryError as `sample_ground` does."""
-        samples = sample_ground(camera, footprint_from_optical, settings)
-        # Pixels outside the image move to its edge: the engine wants finite cells, and `visibility` masks them anyway.
-        inside = np.clip(samples.pixels, -0.5, np.array([camera.width, camera.height]) - 0.5)
-        return cls(normalised_cells(inside, camera.width, camera.height).reshape(-1, 2), samples, settings)
+        pose = footprint_from_optical
+        rotation, translation = (
+            tuple(part.round(_DECIMALS).ravel().tolist()) for part in (pose.rotation, pose.translation)
+        )
+        return _look(camera, rotation, translation, settings)
 
     def evidence(  # noqa: D102 - see Look
         self,
@@ -56,3 +62,14 @@ class PlaneLook:
         weights = (seen * samples.weight).ravel() * np.float32(image_weight)
         centres, nearest = cells_in_view(raster, odom_from_footprint, samples, weights > 0)
         return Evidence(centres, probabilities[nearest], weights[nearest])
+
+
+@lru_cache(maxsize=16)
+def _look(
+    camera: Camera, rotation: tuple[float, ...], translation: tuple[float, ...], settings: GroundSettings
+) -> PlaneLook:
+    pose = Transform(np.reshape(rotation, (3, 3)), np.array(translation))
+    samples = sample_ground(camera, pose, settings)
+    # Pixels outside the image move to its edge: the engine wants finite cells, and `visibility` masks them anyway.
+    inside = np.clip(samples.pixels, -0.5, np.array([camera.width, camera.height]) - 0.5)
+    return PlaneLook(normalised_cells(inside, camera.width, camera.height).reshape(-1, 2), samples, settings)

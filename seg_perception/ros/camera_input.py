@@ -75,6 +75,7 @@ class CameraInput:
         reliability: str,
         on_image: Callable[[Any, float], None],
         say: Callable[[str], None],
+        prefix: str = "",
     ) -> None:
         """Subscribe.
 
@@ -86,13 +87,14 @@ class CameraInput:
                 ROS's own parameter qos_overrides.TOPIC.subscription.reliability outranks it.
             on_image: takes each message and the time.monotonic() of its arrival.
             say: logs a warning.
+            prefix: what stands before the names of the topics, where there are several cameras.
 
         Raises:
             ConfigError: the parameter that overrides the reliability is none of these.
         """
         self._node = node
         self._type = Image if transport == "raw" else CompressedImage
-        base = node.resolve_topic_name("image")
+        base = node.resolve_topic_name(f"{prefix}image")
         self._topic: str = node.resolve_topic_name(base if transport == "raw" else f"{base}/compressed")
         chosen = _chosen_reliability(node, self._topic, reliability)
         self._may_fall_back = chosen == "auto"
@@ -108,7 +110,7 @@ class CameraInput:
         self._parsed: tuple[CameraInfo, Camera] | None = None
         self._reliability = ReliabilityPolicy.RELIABLE if chosen == "reliable" else ReliabilityPolicy.BEST_EFFORT
         self._images = self._subscribe(QoSOverridingOptions((QoSPolicyKind.HISTORY, QoSPolicyKind.DEPTH)))
-        info_topic = _info_topic(node, base)
+        info_topic = _info_topic(node, base, f"{prefix}camera_info")
         # Some drivers publish the calibration once, latched; a volatile subscription would never see it, and a latched
         # one never hears the drivers that publish it with every image, which is no mistake of theirs.
         self._latched_infos = node.create_subscription(
@@ -274,10 +276,10 @@ def _newest(reliability: ReliabilityPolicy) -> QoSProfile:
     return QoSProfile(depth=2 if reliability == ReliabilityPolicy.RELIABLE else 1, reliability=reliability)
 
 
-def _info_topic(node: Any, image_topic: str) -> str:
+def _info_topic(node: Any, image_topic: str, name: str) -> str:
     """Where it was remapped to, else beside the images, as image_transport's getCameraInfoTopic has it."""
-    remapped: str = node.resolve_topic_name("camera_info")
-    if remapped != node.resolve_topic_name("camera_info", only_expand=True):
+    remapped: str = node.resolve_topic_name(name)
+    if remapped != node.resolve_topic_name(name, only_expand=True):
         return remapped
     return f"{image_topic.rpartition('/')[0]}/camera_info"
 

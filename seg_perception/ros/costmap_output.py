@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ class CostmapOutput:
         self._node = node
         self._lock = threading.Lock()
         self._last: Result | None = None
+        self._views: dict[str, Result] = {}
         self._due = 0.0
         self._is_blank = False
         self._map_msgs = optional("map_msgs.msg")
@@ -48,9 +50,20 @@ class CostmapOutput:
             self._map_msgs.OccupancyGridUpdate, "~/costmap_updates", QoSProfile(depth=10)
         )
 
-    def publish(self, result: Result, settings: NodeSettings) -> None:
-        """Publish a frame's costmap, unless the last one is too recent for `settings.costmap_rate`."""
+    def publish(self, result: Result, settings: NodeSettings, camera: str = "") -> None:
+        """Publish a frame's costmap, unless the last one is too recent for `settings.costmap_rate`.
+
+        What a camera that went blind should see is unknown in it, or what `settings.stale_cost` says.
+
+        Args:
+            result: of the frame.
+            settings: `costmap_rate`, `stale_cost` and `odom_frame` are used.
+            camera: name of the one whose frame it is.
+        """
+        if result.blind is not None and settings.stale_cost == "lethal":
+            result = replace(result, costmap=np.where(result.blind, np.int8(OccupancyValues.LETHAL), result.costmap))
         with self._lock:
+            self._views[camera] = result
             now, period = time.monotonic(), 1.0 / settings.costmap_rate
             # The first costmap after a blank one does not wait.
             if now < self._due - _EARLY * period and not self._is_blank:
@@ -58,14 +71,14 @@ class CostmapOutput:
             self._due = self._due + period if now - self._due < period else now + period
             previous = None if self._is_blank else self._last
             self._last, self._is_blank = result, False
-            self._send(result.frame.stamp_ns, result.costmap, result.raster, settings)
+            self._send(result.stamp_ns, result.costmap, result.raster, settings)
             if previous is not None and previous.raster == result.raster:
                 self._send_update(previous.costmap, result, settings)
 
     def blank(self, settings: NodeSettings) -> bool:
         """Take back the last costmap: publish one of the same cells that claims nothing.
 
-        All of it becomes unknown, and what the camera had in view becomes what `settings.stale_cost` says. Memory of
+        All of it becomes unknown, and what the cameras had in view becomes what `settings.stale_cost` says. Memory of
         what lay outside of the view goes too: the robot may move on blindly, and nothing says where it stands.
 
         Returns:
@@ -76,7 +89,8 @@ class CostmapOutput:
                 return False
             costmap = np.full_like(self._last.costmap, OccupancyValues.UNKNOWN)
             if settings.stale_cost == "lethal":
-                costmap[field_of_view(self._last, settings.pipeline)] = OccupancyValues.LETHAL
+                for view in self._views.values():
+                    costmap[field_of_view(view, settings.pipeline, self._last)] = OccupancyValues.LETHAL
             self._send(self._node.get_clock().now().nanoseconds, costmap, self._last.raster, settings)
             self._is_blank = True
             return True
@@ -109,6 +123,6 @@ class CostmapOutput:
         block = slice(rows.min(), rows.max() + 1), slice(cols.min(), cols.max() + 1)
         self._updates.publish(
             messages.costmap_update(
-                result.frame.stamp_ns, settings.odom_frame, result.costmap[block], int(rows.min()), int(cols.min())
+                result.stamp_ns, settings.odom_frame, result.costmap[block], int(rows.min()), int(cols.min())
             )
         )

@@ -173,6 +173,11 @@ class Health:
         with self._lock:
             self._busy_since = None
 
+    def silent(self, now: float) -> float:
+        """As `Figures` has it."""
+        with self._lock:
+            return self._silent(now)
+
     def figures(self, now: float) -> Figures:
         """Everything as it is now; a copy that stays as it is."""
         with self._lock:
@@ -187,7 +192,7 @@ class Health:
                 replaced=self._replaced,
                 results=self._results,
                 result_rate=_rate(self._result_times, since, now),
-                silent=now - max(since, self._result_times[-1] if self._result_times else since),
+                silent=self._silent(now),
                 drops=dict(self._drops),
                 details=dict(self._details),
                 recent=tuple(self._recent),
@@ -198,6 +203,10 @@ class Health:
                 busy=None if self._busy_since is None else now - self._busy_since,
                 latencies=tuple(stages for at, stages in latest if now - at <= _LATENCY_WINDOW),
             )
+
+    def _silent(self, now: float) -> float:
+        since = now if self._activated is None else self._activated
+        return now - max(since, self._result_times[-1] if self._result_times else since)
 
     def _start(self) -> None:
         self._images = self._replaced = self._results = 0

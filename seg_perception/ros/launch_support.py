@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,26 @@ def camera_topics(camera: str, **topics: str) -> list[tuple[str, str]]:
         (name, topic if topic.startswith("/") else f"{camera.rstrip('/')}/{topic}")
         for name, topic in topics.items()
         if topic
+    ]
+
+
+def camera_names(cameras: str) -> list[str]:
+    """The names in a launch argument such as "front,left"; none in an empty one."""
+    return [name for name in map(str.strip, cameras.split(",")) if name]
+
+
+def several_cameras(names: Iterable[str], points: str, **topics: str) -> list[tuple[str, str]]:
+    """Remappings as `camera_topics` has them, of a node with several cameras, whose namespaces are their names.
+
+    Args:
+        names: of the cameras.
+        points: the point cloud for all of them; may be empty.
+        topics: as for `camera_topics`.
+    """
+    return [
+        (f"{name}/{own}", there)
+        for name in names
+        for own, there in [*camera_topics(f"/{name}", **topics), *given(points=points).items()]
     ]
 
 

@@ -72,7 +72,8 @@ class PerceptionNode(LifecycleNode):
         except KeyboardInterrupt:
             self.get_logger().info("not configured: interrupted while an engine was being built")
             return TransitionCallbackReturn.FAILURE
-        self.get_logger().info(f"configured: {self._loaded.engine.describe()}")
+        networks = dict.fromkeys(camera.engine.describe() for camera in self._loaded.cameras.values())
+        self.get_logger().info(f"configured: {'; '.join(networks)}")
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -121,7 +122,7 @@ class PerceptionNode(LifecycleNode):
 
     def _check_change(self, settings: NodeSettings) -> None:
         if self._loaded is not None:
-            self._checked = load_matrix(settings, self._loaded.engine.card.classes)
+            self._checked = load_matrix(settings, self._loaded.classes)
 
     def _apply_change(self, settings: NodeSettings) -> None:
         if self._loaded is not None:
@@ -133,19 +134,20 @@ class PerceptionNode(LifecycleNode):
     def _diagnose(self) -> None:
         if self._loaded is None:
             return
-        loaded, running = self._loaded, self._running
-        camera = running.camera_state() if running else None
-        status = status_of(
-            loaded.health.figures(time.monotonic()),
-            camera,
-            loaded.engine.state,
-            loaded.engine.describe(),
-            running.poses() if running else "",
-            loaded.settings,
-        )
-        now_ns = self.get_clock().now().nanoseconds
-        name, hardware = self.get_fully_qualified_name().lstrip("/"), camera.topic if camera else ""
-        self._diagnostics.publish(diagnostics_message(status, now_ns, name, hardware))
+        for name, camera in self._loaded.cameras.items():
+            state = self._running.camera_state(name) if self._running else None
+            status = status_of(
+                camera.health.figures(time.monotonic()),
+                state,
+                camera.engine.state,
+                camera.engine.describe(),
+                self._running.poses(name) if self._running else "",
+                self._loaded.settings,
+            )
+            now_ns = self.get_clock().now().nanoseconds
+            own_name = self.get_fully_qualified_name().lstrip("/")
+            who = f"{own_name}: {name}" if name else own_name
+            self._diagnostics.publish(diagnostics_message(status, now_ns, who, state.topic if state else ""))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -24,8 +24,7 @@ class OdometryPoses:
     """A `PoseSource`."""
 
     def __init__(self, node: Any, settings: NodeSettings) -> None:
-        """Subscribe to `odometry`; `settings.mount` must be given."""
-        assert settings.mount is not None
+        """Subscribe to `odometry`; each camera must have a mount."""
         self._node = node
         self._mount = settings.mount
         self._odom, self._base = settings.odom_frame, settings.base_frame
@@ -38,13 +37,17 @@ class OdometryPoses:
             Odometry, "odometry", self._take, qos, qos_overriding_options=overriding
         )
 
-    def lookup(self, stamp_ns: int, optical_frame: str, timeout: float) -> tuple[Transform, Transform]:
+    def lookup(
+        self, stamp_ns: int, optical_frame: str, timeout: float, mount: Transform | None = None
+    ) -> tuple[Transform, Transform]:
         """See `PoseSource.lookup`; the camera's frame is not needed."""
+        mount = self._mount if mount is None else mount
+        assert mount is not None
         end = time.monotonic() + timeout
         with self._changed:
             while True:
                 try:
-                    return self._buffer.lookup(self._odom, self._base, stamp_ns), self._mount
+                    return self._buffer.lookup(self._odom, self._base, stamp_ns), mount
                 except GeometryError as error:
                     missing = error
                 if not self._changed.wait(end - time.monotonic()):
@@ -56,18 +59,20 @@ class OdometryPoses:
             raise GeometryError(f"{topic}: no odometry has come yet; check that it is published, and the remapping.")
         raise GeometryError(f"{topic}, waited {timeout:g} s: {missing}")
 
-    def sensor(self, stamp_ns: int, frame: str, optical_frame: str, timeout: float) -> Transform:
+    def sensor(
+        self, stamp_ns: int, frame: str, optical_frame: str, timeout: float, mount: Transform | None = None
+    ) -> Transform:
         """See `PoseSource.sensor`; without tf, only the camera's place and the base are known."""
         if frame not in (optical_frame, self._base):
             raise GeometryError(
                 f"its frame_id is '{frame}', and odometry tells only where '{self._base}' and the camera "
                 f"('{optical_frame}') are; publish it in one of these frames, or let poses come from tf."
             )
-        odom_from_base, base_from_optical = self.lookup(stamp_ns, optical_frame, timeout)
+        odom_from_base, base_from_optical = self.lookup(stamp_ns, optical_frame, timeout, mount)
         return odom_from_base if frame == self._base else odom_from_base @ base_from_optical
 
-    def describe(self) -> str:
-        """One line for diagnostics."""
+    def describe(self, mount: Transform | None = None) -> str:
+        """See `PoseSource.describe`."""
         return f"{self._subscription.topic_name}, '{self._odom}' to '{self._base}'; mount by parameter"
 
     def reset(self) -> None:

@@ -28,8 +28,14 @@ _OVERLAY_ALPHA = 0.5
 class Outputs:
     """Publishers on a lifecycle node; nothing goes out while it is inactive."""
 
-    def __init__(self, node: Any, card: ModelCard) -> None:
-        """Create the publishers; `card` has names and colours of the classes."""
+    def __init__(self, node: Any, card: ModelCard, prefix: str = "") -> None:
+        """Create the publishers.
+
+        Args:
+            node: the node.
+            card: has names and colours of the classes.
+            prefix: what stands before the names of the topics, where there are several cameras.
+        """
         self._node = node
         self._card = card
         self._publishers: list[Any] = []
@@ -37,8 +43,8 @@ class Outputs:
         def publisher(message_type: type, name: str, qos: QoSProfile | None = None) -> Any:
             # Readers may ask for less; large images that are published best effort do not arrive (docs/nav2.md).
             qos = qos or QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
-            overriding = QoSOverridingOptions.with_default_policies()
-            made = node.create_lifecycle_publisher(message_type, f"~/{name}", qos, qos_overriding_options=overriding)
+            overriding, topic = QoSOverridingOptions.with_default_policies(), f"~/{prefix}{name}"
+            made = node.create_lifecycle_publisher(message_type, topic, qos, qos_overriding_options=overriding)
             self._publishers.append(made)
             return made
 

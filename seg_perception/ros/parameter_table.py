@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from seg_perception.costmap.grid_settings import GridSettings
@@ -214,6 +214,11 @@ GROUPS = (
         "Camera",
         (
             NodeParameter(
+                "cameras", "string array", (),
+                "Names of several cameras, each with topics and parameters of its own below its name; empty for one.",
+                read_only=True,
+            ),
+            NodeParameter(
                 "image_transport", "string", "raw", "Whether to take `image` or `image/compressed`.",
                 choices=("raw", "compressed"), read_only=True,
             ),
@@ -294,5 +299,28 @@ GROUPS = (
     ),
 )  # fmt: skip
 
+CAMERA_PARAMETERS = (
+    NodeParameter("model", "string", "", "ONNX file; empty for the node's `model`.", read_only=True),
+    NodeParameter(
+        "model_card", "string", "", "Its model card; empty for the one beside it, or the node's `model_card`.",
+        read_only=True,
+    ),
+    NodeParameter("mount", "double array", (), "As the node's `mount`; empty for that one.", read_only=True),
+    NodeParameter(
+        "weight", "double", 1.0, "Share of the work, against the other cameras', when not all images can be worked on.",
+        0.01, 100.0, read_only=True,
+    ),
+)  # fmt: skip
+"""What each of several cameras may have of its own, below its name."""
+
 PARAMETERS: dict[str, NodeParameter] = {entry.name: entry for group in GROUPS for entry in group.parameters}
 """Every parameter by its name, in the order of the groups."""
+
+
+def camera_parameters(cameras: Iterable[str]) -> dict[str, NodeParameter]:
+    """Every parameter that cameras of these names have of their own, by its whole name."""
+    return {
+        (name := f"{camera}.{entry.name}"): replace(entry, name=name)
+        for camera in cameras
+        for entry in CAMERA_PARAMETERS
+    }

@@ -9,8 +9,8 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.parameter import Parameter
 
 from seg_perception.errors import ConfigError, SegPerceptionError
-from seg_perception.ros.parameter_table import PARAMETERS, Kind, NodeParameter, Value
-from seg_perception.ros.settings import NodeSettings, settings_of
+from seg_perception.ros.parameter_table import PARAMETERS, Kind, NodeParameter, Value, camera_parameters
+from seg_perception.ros.settings import NodeSettings, camera_names, settings_of
 from seg_perception.yamlfile import did_you_mean
 
 _TYPES: dict[Kind, Any] = {
@@ -36,6 +36,8 @@ def declare(node: Any) -> None:
             together is checked by `current`.
     """
     for entry in PARAMETERS.values():
+        _declare(node, entry)
+    for entry in camera_parameters(camera_names(node.get_parameter("cameras").value)).values():
         _declare(node, entry)
     for name in _unknown(node):
         _complain(node, name)
@@ -115,7 +117,8 @@ def _descriptor(entry: NodeParameter) -> Any:
 
 
 def _values(node: Any) -> dict[str, Any]:
-    return {name: node.get_parameter(name).value for name in PARAMETERS}
+    names = [*PARAMETERS, *camera_parameters(camera_names(node.get_parameter("cameras").value))]
+    return {name: node.get_parameter(name).value for name in names}
 
 
 def _typed(entry: NodeParameter, value: Value) -> Any:

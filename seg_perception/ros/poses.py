@@ -15,19 +15,24 @@ from seg_perception.ros.tf_poses import TfPoses
 class PoseSource(Protocol):
     """What the worker asks for poses; messages come in through the executor's thread."""
 
-    def lookup(self, stamp_ns: int, optical_frame: str, timeout: float) -> tuple[Transform, Transform]:
+    def lookup(
+        self, stamp_ns: int, optical_frame: str, timeout: float, mount: Transform | None = None
+    ) -> tuple[Transform, Transform]:
         """odom_from_base and base_from_optical at a stamp; waits for what is still on its way.
 
         Args:
             stamp_ns: of the image, nanoseconds.
             optical_frame: frame_id of the image.
             timeout: longest wait, s of the steady clock.
+            mount: base_from_optical of this camera, where it has one of its own; else the node's, else tf's.
 
         Raises:
             GeometryError: not known at this stamp; one sentence says what lacks.
         """
 
-    def sensor(self, stamp_ns: int, frame: str, optical_frame: str, timeout: float) -> Transform:
+    def sensor(
+        self, stamp_ns: int, frame: str, optical_frame: str, timeout: float, mount: Transform | None = None
+    ) -> Transform:
         """odom_from_sensor at a stamp; waits for what is still on its way.
 
         Args:
@@ -35,13 +40,14 @@ class PoseSource(Protocol):
             frame: its frame_id.
             optical_frame: frame_id of the images, which is where `lookup` says.
             timeout: longest wait, s of the steady clock.
+            mount: as for `lookup`.
 
         Raises:
             GeometryError: not known at this stamp; one sentence says what lacks.
         """
 
-    def describe(self) -> str:
-        """One line for diagnostics."""
+    def describe(self, mount: Transform | None = None) -> str:
+        """One line for diagnostics; `mount` as for `lookup`."""
 
     def reset(self) -> None:
         """Forget all but what is fixed: the clock was set back."""
@@ -63,10 +69,11 @@ def choose_source(settings: NodeSettings) -> str:
             "parameter 'pose_source' is 'tf', and tf2_ros is not installed; install ros-$ROS_DISTRO-tf2-ros-py, or set "
             "it to 'odometry' and give the camera's 'mount'."
         )
-    if source == "odometry" and settings.mount is None:
+    bare = [f"{camera.name}.mount".lstrip(".") for camera in settings.cameras if camera.mount is None]
+    if source == "odometry" and bare:
         why = "" if has_tf else " (tf2_ros is not installed)"
         raise ConfigError(
-            f"parameter 'mount' is empty, and poses come from odometry{why}, which does not tell where the camera "
+            f"parameter '{bare[0]}' is empty, and poses come from odometry{why}, which does not tell where the camera "
             "sits; give x y z roll pitch yaw of the camera body in base_frame."
         )
     return source

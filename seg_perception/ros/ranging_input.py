@@ -19,7 +19,7 @@ from seg_perception.projection import choose
 from seg_perception.ros.health import Refusal
 from seg_perception.ros.poses import PoseSource
 from seg_perception.ros.ranging_stream import DEPTH_IMAGE, POINT_CLOUD, Stream
-from seg_perception.ros.settings import NodeSettings
+from seg_perception.ros.settings import CameraSettings, NodeSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,20 +55,22 @@ class RangingInput:
     The executor's thread takes messages in, the worker's decodes those that an image needs.
     """
 
-    def __init__(self, node: Any, settings: NodeSettings, poses: PoseSource) -> None:
+    def __init__(self, node: Any, settings: NodeSettings, poses: PoseSource, camera: CameraSettings) -> None:
         """Subscribe.
 
         Args:
             node: the node; its topics `depth`, or with `/compressedDepth` after it, and `points` are subscribed.
             settings: `projection.mode` and `depth_transport` are read.
             poses: for odom and sensor at a message's stamp.
+            camera: whose images it is for.
         """
+        self._mount = camera.mount
         self._poses = poses
         mode = settings.pipeline.projection.mode
         is_raw = settings.depth_transport == "raw"
-        depth_topic = node.resolve_topic_name("depth") + ("" if is_raw else "/compressedDepth")
+        depth_topic = node.resolve_topic_name(f"{camera.prefix}depth") + ("" if is_raw else "/compressedDepth")
         self._depth = Stream(node, Image if is_raw else CompressedImage, depth_topic, DEPTH_IMAGE, mode)
-        self._points = Stream(node, PointCloud2, node.resolve_topic_name("points"), POINT_CLOUD, mode)
+        self._points = Stream(node, PointCloud2, node.resolve_topic_name(f"{camera.prefix}points"), POINT_CLOUD, mode)
 
     def at(self, stamp_ns: int, optical_frame: str, settings: NodeSettings) -> Ranging:
         """What was measured next to an image; waits for what is still on its way.
@@ -127,7 +129,7 @@ class RangingInput:
         try:
             values = stream.kind.read(message)
             timeout = max(end - time.monotonic(), 0.0)
-            return measured_ns, values, self._poses.sensor(measured_ns, frame, optical_frame, timeout)
+            return measured_ns, values, self._poses.sensor(measured_ns, frame, optical_frame, timeout, self._mount)
         except (ImageError, PointsError) as error:
             return stream.refused("cannot be decoded", str(error))
         except GeometryError as error:

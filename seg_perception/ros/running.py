@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
 
 from seg_perception.errors import ConfigError
-from seg_perception.ros.camera_input import CameraInput, CameraState
+from seg_perception.ros.camera_input import CameraState
+from seg_perception.ros.frame_input import Arrival, FrameInput
 from seg_perception.ros.loaded import Loaded
-from seg_perception.ros.perceiver import Arrival, Perceiver
+from seg_perception.ros.perceiver import Perceiver
 from seg_perception.ros.poses import open_poses
-from seg_perception.ros.ranging_input import RangingInput
 from seg_perception.ros.status import Cause, stale_cause
 from seg_perception.ros.worker import Worker
 
@@ -39,84 +40,110 @@ class Running:
         self._node = node
         self._loaded = loaded
         self._log = node.get_logger()
-        self._cause: Cause | None = None
+        self._causes: dict[str, Cause | None] = dict.fromkeys(loaded.cameras)
         self._blanked = 0.0
         settings = loaded.settings
         # What was seen before the node was put to rest may be gone, and costs may have changed meanwhile.
         loaded.pipeline.use(loaded.matrix, settings.pipeline)
         loaded.pipeline.forget()
         self._poses = open_poses(node, settings)
+        self._inputs: dict[str, FrameInput] = {}
         try:
-            self._camera = CameraInput(
-                node, settings.image_transport, settings.image_reliability, self._take, self._log.warning
-            )
+            for name, camera in loaded.cameras.items():
+                take = partial(self._take, name)
+                self._inputs[name] = FrameInput(node, camera, settings, self._poses, take, self._log.warning)
         except ConfigError:
+            self._close_inputs()
             self._poses.close()
             raise
-        self._ranging = RangingInput(node, settings, self._poses)
-        self._perceiver = Perceiver(loaded, self._camera, self._poses, self._ranging, self._now_ns, self._log.warning)
-        self._worker = Worker(self._perceiver.process, "perception")
-        loaded.outputs.announce(loaded.matrix, self._now_ns())
-        loaded.health.activated(time.monotonic())
+        self._perceiver = Perceiver(loaded, self._inputs, self._now_ns, self._log.warning)
+        self._worker = Worker(self._perceiver.process, loaded.mailboxes(), "perception")
+        self._announce()
+        for camera in loaded.cameras.values():
+            camera.health.activated(time.monotonic())
         self._watchdog = node.create_timer(_WATCH_PERIOD, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._jumps = node.get_clock().create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=_ANY_STEP_BACK, on_clock_change=True),
             post_callback=self._clock_jumped,
         )
 
-    def camera_state(self) -> CameraState:
-        """What is known about the camera's topics."""
-        return self._camera.state()
+    def camera_state(self, camera: str) -> CameraState:
+        """What is known about a camera's topics."""
+        return self._inputs[camera].state()
 
-    def poses(self) -> str:
-        """Where poses come from, in words."""
-        return self._poses.describe()
+    def poses(self, camera: str) -> str:
+        """Where the poses of a camera come from, in words."""
+        return self._poses.describe(self._loaded.cameras[camera].settings.mount)
 
     def follow(self) -> None:
         """Work on with what has changed in the settings."""
         self._perceiver.use(self._loaded.matrix, self._loaded.settings)
-        self._loaded.outputs.announce(self._loaded.matrix, self._now_ns())
+        self._announce()
 
     def stop(self) -> None:
         """Take in nothing more, finish the frame in progress, and take the last costmap back."""
         self._jumps.unregister()
         self._node.destroy_timer(self._watchdog)
-        self._camera.close()
+        for camera in self._inputs.values():
+            camera.close_images()
         if not self._worker.stop(_STOP_TIMEOUT):
             self._log.error("the engine has not answered in time; it is left behind.")
-        self._ranging.close()
+        for camera in self._inputs.values():
+            camera.close_ranging()
         self._poses.close()
-        self._loaded.health.deactivated()
+        for loaded in self._loaded.cameras.values():
+            loaded.health.deactivated()
         if self._loaded.costmap.blank(self._loaded.settings):
             self._loaded.costmap.flush()
 
-    def _take(self, message: Any, received: float) -> None:
-        self._loaded.health.received(received)
-        if self._worker.offer(Arrival(message, received, self._now_ns())):
-            self._loaded.health.replaced()
+    def _announce(self) -> None:
+        for camera in self._loaded.cameras.values():
+            camera.outputs.announce(self._loaded.matrix, self._now_ns())
+
+    def _close_inputs(self) -> None:
+        for camera in self._inputs.values():
+            camera.close_images()
+            camera.close_ranging()
+
+    def _take(self, camera: str, message: Any, received: float) -> None:
+        health = self._loaded.cameras[camera].health
+        health.received(received)
+        if self._worker.offer(camera, Arrival(message, received, self._now_ns())):
+            health.replaced()
 
     def _watch(self) -> None:
         now, settings = time.monotonic(), self._loaded.settings
-        self._camera.check(now)
-        figures = self._loaded.health.figures(now)
-        cause = stale_cause(figures, self._camera.state(), settings.stale_after)
+        causes: dict[str, Cause | None] = {}
+        for name, camera in self._inputs.items():
+            camera.check(now)
+            figures = self._loaded.cameras[name].health.figures(now)
+            causes[name] = stale_cause(figures, camera.state(), settings.stale_after)
+        is_stale, was_stale = (all(each.values()) for each in (causes, self._causes))
+        if is_stale and (not was_stale or now - self._blanked >= _BLANK_PERIOD):
+            self._loaded.costmap.blank(settings)
+            self._blanked = now
+        for name, cause in causes.items():
+            if cause != self._causes[name]:
+                self._tell(name, cause, is_stale)
+        self._causes = causes
+
+    def _tell(self, camera: str, cause: Cause | None, is_stale: bool) -> None:
+        """Log that a camera gives results again, or why it gives none."""
+        who = f"camera '{camera}': " if camera else ""
         if cause is None:
-            if self._cause is not None:
-                self._log.info("results are coming again.")
+            self._log.info(f"{who}results are coming again.")
+        elif not self._loaded.cameras[camera].health.figures(time.monotonic()).results:
+            self._log.warning(f"{who}no costmap yet: {cause}")
+        elif is_stale:
+            self._log.error(f"{who}the costmap is taken back: {cause}")
         else:
-            if self._cause is None or now - self._blanked >= _BLANK_PERIOD:
-                self._loaded.costmap.blank(settings)
-                self._blanked = now
-            if cause != self._cause and figures.results:
-                self._log.error(f"the costmap is taken back: {cause}")
-            elif cause != self._cause:
-                self._log.warning(f"no costmap yet: {cause}")
-        self._cause = cause
+            self._log.error(f"{who}what only it could see is taken back: {cause}")
 
     def _clock_jumped(self, jump: Any) -> None:
         self._worker.clear()
         self._poses.reset()
-        self._ranging.reset()
+        for camera in self._inputs.values():
+            camera.reset()
         seconds = jump.delta.nanoseconds / 1e9
         how = f"was set by {seconds:+.3g} s" if seconds else "was changed for another"
         self._perceiver.reset(f"the node's clock {how}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -17,10 +18,36 @@ from seg_perception.inference.choices import Backend
 from seg_perception.model_card import Precision
 from seg_perception.resources import find
 from seg_perception.risk.cost_matrix import CostMatrix, read_changes
-from seg_perception.ros.parameter_table import PARAMETERS
+from seg_perception.ros.parameter_table import PARAMETERS, NodeParameter, camera_parameters
 from seg_perception.yamlfile import Section
 
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
 _Settings = TypeVar("_Settings", GroundSettings, GridSettings, ProjectionSettings)
+
+
+@dataclass(frozen=True)
+class CameraSettings:
+    """What one of the cameras has of its own.
+
+    Attributes:
+        name: of the camera; "" for the only one.
+        model: ONNX file.
+        card: model card; None for the one beside the model.
+        mount: base_from_optical, which outranks tf; None for tf's.
+        weight: share of the work when not all images can be worked on.
+    """
+
+    name: str
+    model: Path
+    card: Path | None
+    mount: Transform | None
+    weight: float
+
+    @property
+    def prefix(self) -> str:
+        """What stands before the names of its topics."""
+        return f"{self.name}/" if self.name else ""
 
 
 @dataclass(frozen=True)
@@ -38,6 +65,7 @@ class NodeSettings:
         alpha: risk level; None for the file's.
         lethal_at: risk from which on a cell is lethal, nav2 units; None for the file's.
         pipeline: ground, projection and grid.
+        cameras: at least one; what they do not have of their own is the node's.
         image_transport: which image topic to take.
         image_reliability: QoS of its subscription.
         depth_transport: which depth topic to take.
@@ -65,6 +93,7 @@ class NodeSettings:
     alpha: float | None
     lethal_at: float | None
     pipeline: PipelineSettings
+    cameras: tuple[CameraSettings, ...]
     image_transport: Literal["raw", "compressed"]
     image_reliability: Literal["auto", "best_effort", "reliable"]
     depth_transport: Literal["raw", "compressedDepth"]
@@ -106,9 +135,14 @@ def settings_of(values: Mapping[str, Any]) -> NodeSettings:
         checked[name] = tuple(entry for entry in checked[name] if entry)
     checked["grid.half_lives"] = read_half_lives(checked["grid.half_lives"], "parameter 'grid.half_lives'")
     read_changes(checked["cost_overrides"], "parameter 'cost_overrides'")
+    model = Path(checked["model"]) if checked["model"] else find("models/urban.onnx")
+    card = Path(checked["model_card"]) if checked["model_card"] else None
+    mount = _mount(PARAMETERS["mount"], checked["mount"])
+    common = CameraSettings("", model, card, mount, 1.0)
+    cameras = tuple(_camera(name, common, values) for name in camera_names(checked["cameras"]))
     return NodeSettings(
-        model=Path(checked["model"]) if checked["model"] else find("models/urban.onnx"),
-        card=Path(checked["model_card"]) if checked["model_card"] else None,
+        model=model,
+        card=card,
         backend=checked["backend"],
         precision=checked["precision"],
         threads=checked["threads"] or None,
@@ -121,7 +155,8 @@ def settings_of(values: Mapping[str, Any]) -> NodeSettings:
             grid=_fields(GridSettings, "grid", checked),
             projection=_fields(ProjectionSettings, "projection", checked),
         ),
-        mount=_mount(checked["mount"]),
+        cameras=cameras or (common,),
+        mount=mount,
         **{name: checked[name] for name in _TAKEN_AS_THEY_ARE},
     )
 
@@ -131,6 +166,41 @@ _TAKEN_AS_THEY_ARE = (
     "costmap_rate", "expected_cost_encoding", "max_image_age", "max_image_lead", "transform_timeout",
     "ranging_timeout", "stale_after", "stale_cost",
 )  # fmt: skip
+
+
+def camera_names(given: Sequence[str]) -> tuple[str, ...]:
+    """The value of parameter `cameras`, checked.
+
+    Raises:
+        ConfigError: a name cannot stand in a topic's name, is another parameter's, or is given twice.
+    """
+    entry = PARAMETERS["cameras"]
+    names = tuple(name for name in given if name)
+    taken = {"qos_overrides", *(name.partition(".")[0] for name in PARAMETERS)}
+    for number, name in enumerate(names):
+        if not _NAME.fullmatch(name):
+            raise entry.error(f"has '{name}'; give names of letters, digits and '_' that begin with a letter")
+        if name in taken:
+            raise entry.error(f"has '{name}', which other parameters are called; give that camera another name")
+        if name in names[:number]:
+            raise entry.error(f"has '{name}' twice; give each camera a name of its own")
+    return names
+
+
+def _camera(name: str, common: CameraSettings, values: Mapping[str, Any]) -> CameraSettings:
+    entries = camera_parameters([name])
+    own: dict[str, Any] = {
+        entry.name.partition(".")[2]: entry.checked(values.get(entry.name, entry.default)) for entry in entries.values()
+    }
+    card = None if own["model"] else common.card
+    mount = _mount(entries[f"{name}.mount"], own["mount"])
+    return CameraSettings(
+        name=name,
+        model=Path(own["model"]) if own["model"] else common.model,
+        card=Path(own["model_card"]) if own["model_card"] else card,
+        mount=common.mount if mount is None else mount,
+        weight=own["weight"],
+    )
 
 
 def load_matrix(settings: NodeSettings, classes: Sequence[str]) -> CostMatrix:
@@ -162,9 +232,9 @@ def _fields(kind: type[_Settings], prefix: str, checked: Mapping[str, Any]) -> _
     return kind(**{field.name: checked[f"{prefix}.{field.name}"] for field in fields(kind)})
 
 
-def _mount(numbers: tuple[float, ...]) -> Transform | None:
+def _mount(entry: NodeParameter, numbers: tuple[float, ...]) -> Transform | None:
     if not numbers:
         return None
     if len(numbers) != 6:
-        raise PARAMETERS["mount"].error(f"has {len(numbers)} numbers; give six, x y z roll pitch yaw, or none")
+        raise entry.error(f"has {len(numbers)} numbers; give six, x y z roll pitch yaw, or none")
     return mount_to_base_from_optical(*numbers)

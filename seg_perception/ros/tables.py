@@ -1,7 +1,8 @@
 """The tables of topics and parameters, written from the code into the pages that show them.
 
 `python -m seg_perception.ros.tables` prints the tables; with `--write FILE...` it renews them in files, between the
-lines `<!-- topics -->` and `<!-- /topics -->`; likewise for inputs, outputs, parameters and parameter file.
+lines `<!-- topics -->` and `<!-- /topics -->`; likewise for inputs, outputs, parameters, camera parameters, parameter
+file.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import json
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from seg_perception.ros.parameter_table import GROUPS, NodeParameter
+from seg_perception.ros.parameter_table import CAMERA_PARAMETERS, GROUPS, NodeParameter
 from seg_perception.ros.topics import TOPICS
 
 
@@ -29,6 +31,15 @@ def topics(direction: str) -> str:
 
 def parameters() -> str:
     """A markdown table of all parameters."""
+    return _parameters(entry for group in GROUPS for entry in group.parameters)
+
+
+def camera_parameters() -> str:
+    """A markdown table of the parameters that each of several cameras has."""
+    return _parameters(replace(entry, name=f"NAME.{entry.name}") for entry in CAMERA_PARAMETERS)
+
+
+def _parameters(entries: Iterable[NodeParameter]) -> str:
     rows = [
         (
             f"`{entry.name}`",
@@ -37,8 +48,7 @@ def parameters() -> str:
             "fixed" if entry.read_only else "changeable",
             entry.description,
         )
-        for group in GROUPS
-        for entry in group.parameters
+        for entry in entries
     ]
     return _table(("parameter", "default", "allowed", "while running", "what"), rows)
 
@@ -67,6 +77,7 @@ _BLOCKS: dict[str, Callable[[], str]] = {
     "outputs": lambda: topics("out"),
     "topics": lambda: f"{topics('in')}\n{topics('out')}",
     "parameters": parameters,
+    "camera parameters": camera_parameters,
     "parameter file": parameter_file,
 }
 _BLOCK = re.compile(

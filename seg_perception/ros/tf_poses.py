@@ -32,12 +32,15 @@ class TfPoses:
         self._buffer = tf2_ros.Buffer(cache_time=Duration(seconds=_KEPT_S))
         self._listener = tf2_ros.TransformListener(self._buffer, node, spin_thread=False)
 
-    def lookup(self, stamp_ns: int, optical_frame: str, timeout: float) -> tuple[Transform, Transform]:
+    def lookup(
+        self, stamp_ns: int, optical_frame: str, timeout: float, mount: Transform | None = None
+    ) -> tuple[Transform, Transform]:
         """See `PoseSource.lookup`."""
         end = time.monotonic() + timeout
         odom_from_base = self._at(self._odom, self._base, stamp_ns, end, timeout)
-        if self._mount is not None:
-            return odom_from_base, self._mount
+        mount = self._mount if mount is None else mount
+        if mount is not None:
+            return odom_from_base, mount
         if not optical_frame:
             raise GeometryError("the images have no header.frame_id, so tf cannot tell their camera; set 'mount'.")
         base_from_optical = self._at(self._base, optical_frame, stamp_ns, end, timeout)
@@ -48,17 +51,19 @@ class TfPoses:
             )
         return odom_from_base, base_from_optical
 
-    def sensor(self, stamp_ns: int, frame: str, optical_frame: str, timeout: float) -> Transform:
+    def sensor(
+        self, stamp_ns: int, frame: str, optical_frame: str, timeout: float, mount: Transform | None = None
+    ) -> Transform:
         """See `PoseSource.sensor`."""
         if frame == optical_frame:  # which a mount may have put elsewhere than tf does
-            odom_from_base, base_from_optical = self.lookup(stamp_ns, optical_frame, timeout)
+            odom_from_base, base_from_optical = self.lookup(stamp_ns, optical_frame, timeout, mount)
             return odom_from_base @ base_from_optical
         return self._at(self._odom, frame, stamp_ns, time.monotonic() + timeout, timeout)
 
-    def describe(self) -> str:
-        """One line for diagnostics."""
-        mount = "mount by parameter" if self._mount is not None else "mount from tf"
-        return f"/tf, '{self._odom}' to '{self._base}'; {mount}"
+    def describe(self, mount: Transform | None = None) -> str:
+        """See `PoseSource.describe`."""
+        whence = "mount from tf" if self._mount is None and mount is None else "mount by parameter"
+        return f"/tf, '{self._odom}' to '{self._base}'; {whence}"
 
     def reset(self) -> None:
         """Forget all but static transforms."""

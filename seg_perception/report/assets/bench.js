@@ -53,12 +53,12 @@ function fillFrames() {
   const rows = parts.frame ?? [];
   const longest = Math.max(...rows.map(({ stages_ms: stages }) => sum(Object.values(stages))));
   if (rows.length) keys('stage-keys', Object.fromEntries(Object.keys(rows[0].stages_ms).map((name) => [name, name])));
-  const head = ['', 'where the time goes', '#all but the network', '#95 % interval', '#network p50', '#pipeline p50', '#p95', '#p99', '#spread'];
+  const head = ['', 'where the time goes', '#all but the network', '#95 % interval', '#network p50', '#pipeline p50', '#p95', '#p99', '#spread', '#pictures'];
   fillTable('frames', head, rows.map((row) => {
     const { pipeline_ms: pipeline, network_ms: network, around: { value, low, high } } = row;
     return [
       nameOf(row), stack(row.stages_ms, longest), percent(value), `${percent(low)} to ${percent(high)}`,
-      ms(network.p50), ms(pipeline.p50), ms(pipeline.p95), ms(pipeline.p99), percent(pipeline.spread),
+      ms(network.p50), ms(pipeline.p50), ms(pipeline.p95), ms(pipeline.p99), percent(pipeline.spread), ms(row.pictures_ms),
     ];
   }));
 }
