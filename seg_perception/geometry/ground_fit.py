@@ -134,25 +134,24 @@ class _Pair:
         """The pitch error, among few, with which the coarsest views are most alike, as errors [P]."""
         if not self.choose(LEVELS - 1):
             return None
-        best, most = None, -1.0
         count = math.ceil(limit / _SCAN_STEP)
-        for pitch in _SCAN_STEP * np.arange(-count, count + 1):
-            errors = np.append(pitch, np.zeros(_PARAMETERS - 1))
-            found, shared, *_ = self._found(self._places(errors))
-            if shared.mean() >= _LEAST_OVERLAP and (alike := _likeness(found, self._wanted, shared)) > most:
-                best, most = errors, alike
-        return best
+        tried = np.zeros((2 * count + 1, _PARAMETERS))
+        tried[:, _PITCH] = _SCAN_STEP * np.arange(-count, count + 1)
+        found, shared, *_ = self._found(self._places(tried))
+        alike = [_likeness(one, self._wanted, weight) for one, weight in zip(found, shared, strict=True)]
+        enough = shared.mean(axis=-1) >= _LEAST_OVERLAP
+        best: F64 = tried[int(np.argmax(np.where(enough, alike, -1.0)))]
+        return best if enough.any() else None
 
     def improve(self, errors: F64) -> F64 | None:
         """One step of Gauss and Newton; None where the views share too little."""
-        places = self._places(errors)
-        found, shared, along_u, along_v = self._found(places)
+        places = self._places(errors[np.newaxis])
+        (found,), (shared,), (along_u,), (along_v,) = self._found(places)
         if shared.mean() < _LEAST_OVERLAP:
             return None
         if self._slope is None:  # it hardly changes within a level
-            moved = np.stack([self._places(errors + _STEP * unit) for unit in np.eye(_PARAMETERS)], axis=-1)
-            self._slope = (moved - places[..., np.newaxis]) / _STEP
-        slope = along_u[:, np.newaxis] * self._slope[0] + along_v[:, np.newaxis] * self._slope[1]
+            self._slope = (self._places(errors + _STEP * np.eye(_PARAMETERS)) - places) / _STEP
+        slope = (along_u * self._slope[0] + along_v * self._slope[1]).T
         away = found - self._wanted
         weight = shared / (1 + (away / _DOUBT) ** 2)
         noise = float(weight @ away**2 / weight.sum()) * _ALIKE
@@ -163,7 +162,15 @@ class _Pair:
         return step
 
     def _places(self, errors: F64) -> F64:
-        """Column and row, [2, N], of the earlier view at which the chosen pixels appear with these errors."""
+        """Column and row, [2, E, N], of the earlier view at which the chosen pixels appear with errors [E, P]."""
+        x, y, z = np.moveaxis(np.stack([self._homography(each) for each in errors]) @ self._rays, 1, 0)
+        seen = -np.stack([y, z]) / np.maximum(x, 1e-6)
+        index = (seen - np.reshape(self._before.first, (2, 1, 1))) / self._before.step
+        places: F64 = (index + 0.5) / self._scale - 0.5
+        return places
+
+    def _homography(self, errors: F64) -> F64:
+        """What takes lines of sight of the later view to those of the earlier one, [3, 3], with errors [P]."""
         pitch, roll, odometry_pitch, odometry_yaw, longer = errors.tolist()
         told_from_true = turned(pitch, roll)
         now, before = (
@@ -173,17 +180,14 @@ class _Pair:
         slip = np.array([[1, -odometry_yaw, odometry_pitch], [odometry_yaw, 1, 0], [-odometry_pitch, 0, 1]])
         # A ray r from height h meets the ground at h r / (-r_z); seen from elsewhere it is R r + t (-r_z) / h.
         plane = np.outer(self._motion.translation * (1 + longer) / self._now.height, [0.0, 0.0, -1.0])
-        x, y, z = before.T @ slip @ (self._motion.rotation + plane) @ now @ self._rays
-        seen = -np.stack([y, z]) / np.maximum(x, 1e-6)
-        index = (seen - np.reshape(self._before.first, (2, 1))) / self._before.step
-        places: F64 = (index + 0.5) / self._scale - 0.5
-        return places
+        homography: F64 = before.T @ slip @ (self._motion.rotation + plane) @ now
+        return homography
 
     def _found(self, places: F64) -> F32:
-        """What the earlier view shows at places: even contrast, 1 where all around is ground, and slopes: [4, N]."""
-        u, v = places.astype(np.float32)[..., np.newaxis]
+        """What the earlier view shows at [2, E, N]: even contrast, 1 where all around is ground, slopes: [4, E, N]."""
+        u, v = places.astype(np.float32)
         found = cv2.remap(self._searched, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
-        even, ground, along_u, along_v = np.asarray(found, np.float32)[:, 0].T
+        even, ground, along_u, along_v = np.moveaxis(np.asarray(found, np.float32), -1, 0)
         return np.stack([even, (ground > 0.99).astype(np.float32), along_u, along_v])
 
 
