@@ -14,6 +14,7 @@ from painted_engine import painted_engine, painted_matrix
 from seg_perception.config import PipelineSettings
 from seg_perception.costmap.grid_settings import GridSettings
 from seg_perception.errors import ConfigError
+from seg_perception.evaluation.standard_drives import standard_camera
 from seg_perception.frame import DepthImage, Frame
 from seg_perception.geometry.camera import Camera
 from seg_perception.geometry.ground import GroundSettings
@@ -22,6 +23,10 @@ from seg_perception.geometry.ground_view import view_ground
 from seg_perception.geometry.transforms import Transform, footprint_of, mount_to_base_from_optical
 from seg_perception.pipeline import Pipeline
 from seg_perception.projection.horizon import DISAGREE, FEATURELESS, NO_GROUND, NOT_MOVED, Horizon, HorizonKeeper
+from seg_perception.sim.drive import Drive, Scenario
+from seg_perception.sim.faults import FAULTS
+from seg_perception.sim.labels import Label
+from seg_perception.sim.render import render
 
 LIMIT = math.radians(3.0)
 MOUNT = (0.2, 0.0, 0.8, 0.0, 0.12, 0.0)
@@ -210,7 +215,8 @@ def test_measured_ground_is_projected_as_the_mount_says(tmp_path: Path) -> None:
 
 
 def test_a_pipeline_goes_on_after_an_interruption_as_if_there_had_been_none(tmp_path: Path) -> None:
-    matrix, frames = painted_matrix(tmp_path), list(_frames(_mount(2.0), 10))
+    matrix = painted_matrix(tmp_path)
+    frames = [replace(frame, frame_id="the front one") for frame in _frames(_mount(2.0), 10)]
     whole = Pipeline(painted_engine(LEARNING), matrix, LEARNING)
     expected = _run(whole, frames)
     for cut in (3, 6):
@@ -222,6 +228,19 @@ def test_a_pipeline_goes_on_after_an_interruption_as_if_there_had_been_none(tmp_
         for got, wanted in zip(_run(second, frames[cut:]), expected[cut:], strict=True):
             assert (got.costmap == wanted.costmap).all()
             assert (got.horizon.pitch, got.horizon.roll) == (wanted.horizon.pitch, wanted.horizon.roll)
+
+
+def test_a_simulated_street_tells_that_the_camera_looks_too_low() -> None:
+    camera = standard_camera(240, 180)
+    drive, fault = Drive(Scenario(camera, seed=1, duration=2.0, fps=4.0, robot="pavement")), FAULTS["pitch_2"]
+    keeper, ground = HorizonKeeper(LIMIT), (Label.ROAD, Label.PAVEMENT, Label.GRASS)
+    for number, stamp_ns in enumerate(drive.scenario.stamps_ns):
+        pose = drive.odom_from_base(stamp_ns)
+        seen_from = fault.seen_from(pose, drive.base_from_optical)
+        view = render(drive.world(stamp_ns), camera, seen_from, frame=number)
+        green = np.ascontiguousarray(view.rgb[..., 1])
+        keeper.see(green, np.isin(view.labels, ground), camera, pose, drive.base_from_optical)
+    assert _degrees(keeper.horizon) == pytest.approx((2.0, 0.0), abs=0.3)
 
 
 @pytest.mark.parametrize("value", [-0.01, 0.2, math.nan])

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote, unquote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -204,7 +205,7 @@ class Horizons:
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """See `HorizonKeeper.to_arrays`; every name begins with "horizon"."""
         return {
-            f"{_PREFIX}{name} {key}": array
+            f"{_PREFIX}{quote(name)} {key}": array
             for name, keeper in self._keepers.items()
             for key, array in keeper.to_arrays().items()
         }
@@ -214,12 +215,12 @@ class Horizons:
         """What `to_arrays` described, among other arrays."""
         horizons = cls(limit)
         for name, part in _parts(arrays, _PREFIX).items():
-            horizons._keepers[name] = HorizonKeeper.from_arrays(limit, part)
+            horizons._keepers[unquote(name)] = HorizonKeeper.from_arrays(limit, part)
         return horizons
 
 
 def _parts(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, dict[str, NDArray[Any]]]:
-    """Arrays called "PREFIX PART NAME" as part → name → array; no part's name has a blank (REP-105 frames neither)."""
+    """Arrays called "PREFIX PART NAME" as part → name → array; a part is one word."""
     parts: dict[str, dict[str, NDArray[Any]]] = {}
     for key, array in arrays.items():
         if key.startswith(prefix):
