@@ -47,5 +47,5 @@ $(BIN)/python:
 	touch $@
 
 .venv/.test: $(PACKAGING) | $(BIN)/python
-	$(PIP) install "$(TORCH)" --editable ".[dev,ros,tensorrt-rtx,train]"
+	$(PIP) install "$(TORCH)" --editable ".[dev,ray,ros,tensorrt-rtx,train]"
 	touch $@ .venv/.demo

@@ -46,6 +46,8 @@ EXTRAS = {
     "train": ["tensorboard", "torch>=2.3"],
     # Paths over costmaps: bench --risk, evaluate --costmap.
     "evaluate": EVALUATE,
+    # Replays over many cores or machines: replay --ray.
+    "ray": ["ray>=2.9"],
     # The Rerun viewer: `rerun result.mcap` opens what a replay wrote.
     "view": ["rerun-sdk>=0.39"],
     # Named as colcon wants it: with pytest in "test", `colcon test` runs pytest.

@@ -73,7 +73,7 @@ class Judging:
         """
         self._request = request
         self._engine = open_engine(request.model, GraphSpec(cells=1, logits=True), threads=request.threads)
-        self._plan = load_plan(request.plan, request.root)
+        self._plan = load_plan(request.plan, request.root, judging=True)
         card = self._engine.card
         if card.classes != self._plan.classes:
             raise ConfigError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import tiny_networks as tiny
 from rosbags.rosbag2 import Reader
 
 from seg_perception.bags.messages import ros2_types
-from seg_perception.bench import frame_part, grow_part, peers_part
+from seg_perception.bench import frame_part, grow_part, peers_part, ros_part
+from seg_perception.bench.goals import verdicts
 from seg_perception.bench.long_bag import repeat_bag
 from seg_perception.bench.setup import Size
 from seg_perception.cli import main
@@ -35,6 +37,8 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(frame_part, "QUICK_ROUNDS", 4)
         patch.setattr(peers_part, "SIZES", (SMALL,))
         patch.setattr(peers_part, "QUICK_ROUNDS", 4)
+        patch.setattr(ros_part, "QUICK", ((64, 48, "compressed", 20),))
+        patch.setattr(ros_part, "QUICK_SECONDS", 1.0)
         for name, values in (("IMAGES", ((64, 48), (96, 48))), ("CLASSES", (12,)), ("CELLS", (100,))):
             patch.setattr(grow_part, name, (None, *values))
         patch.setattr(grow_part, "QUICK_BAG_MARKS", (4, 8))
@@ -69,6 +73,30 @@ def test_every_part_gives_its_figures(summary: dict[str, Any]) -> None:
     assert grow["bag"][1]["mb_per_hour"] == pytest.approx(growth, abs=0.1)
 
 
+def test_images_go_through_the_node_and_what_that_takes_is_told(summary: dict[str, Any]) -> None:
+    if find_spec("rclpy") is None:
+        assert summary["parts"]["ros"] == []
+        pytest.skip("ROS 2 is not installed: pip install '.[ros]'")
+    (row,) = summary["parts"]["ros"]
+    assert (row["width"], row["height"], row["transport"], row["rate"], row["images"]) == (64, 48, "compressed", 20, 20)
+    assert 0 < row["received"] <= 1 and row["cores"] > 0 and row["rss_mb"] > 0
+    latency, stages = row["latency_ms"], row["stages_ms"]
+    assert stages["network and risk"] >= 10 and latency["p50"] >= 10, "something stands in for the network"
+    assert latency["p50"] <= latency["p95"] <= latency["p99"]
+
+
+@pytest.mark.parametrize(
+    ("received", "p95", "met"), [(1.0, 39.0, [True, True]), (0.99, 41.0, [False, False]), (0.0, None, [False, False])]
+)
+def test_goals_of_cameras_are_held_against_what_was_lost_and_how_long_it_took(
+    received: float, p95: float | None, met: list[bool]
+) -> None:
+    case = {"width": 1280, "height": 720, "transport": "raw", "rate": 30, "received": received}
+    row = {**case, "latency_ms": None if p95 is None else {"p95": p95}}
+    assert [verdict.met for verdict in verdicts({"ros": [row, {**row, "rate": 60}]})] == met
+    assert all("1280×720 raw at 30 Hz" in verdict.line() for verdict in verdicts({"ros": [row]}))
+
+
 def test_peers_and_pipeline_say_the_same_where_they_are_asked_the_same(summary: dict[str, Any]) -> None:
     for row in summary["parts"]["peers"]:
         agreement = row["agreement"]
@@ -85,6 +113,7 @@ def test_the_page_works_in_a_browser(chromium: Any, out: Path, summary: dict[str
         assert row["peer"] in shown
     assert len(chromium.find_elements("css selector", "#frames .stack")) == 2
     assert len(chromium.find_elements("css selector", "#growth svg")) == 8
+    assert len(chromium.find_elements("css selector", "#cameras tbody tr")) == len(summary["parts"]["ros"])
     assert len(chromium.find_elements("css selector", "#goals tbody tr")) == len(summary["goals"]) > 0
 
 
@@ -103,7 +132,9 @@ def test_a_part_alone_makes_a_page_of_that_part(chromium: Any, out: Path, tmp_pa
 
 def test_a_part_that_is_none_is_told_with_those_there_are(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["bench", "peer", "--out", str(tmp_path)]) == 2
-    assert "bench peer: is no part of the bench; name one or more of frame, peers, grow." in capsys.readouterr().err
+    assert (
+        "bench peer: is no part of the bench; name one or more of frame, peers, ros, grow." in capsys.readouterr().err
+    )
 
 
 def test_a_repeated_drive_goes_on_in_time_and_says_once_where_the_camera_is(tmp_path: Path) -> None:

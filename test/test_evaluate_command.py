@@ -119,6 +119,16 @@ def test_it_says_what_was_judged_by_what(summary: dict[str, Any], toy: Path) -> 
     assert {len(digest) for digest in summary["hashes"].values()} == {64}
 
 
+def test_the_training_images_need_not_be_there(toy: Path, tmp_path: Path) -> None:
+    for file in ("tiny.onnx", "tiny.yaml", "matrix.yaml", "images", "labels"):
+        (tmp_path / file).symlink_to(toy / file)
+    content = yaml.safe_load((toy / "plan.yaml").read_text("utf-8"))
+    elsewhere = {"images": "elsewhere/images", "labels": "elsewhere/labels"}
+    content["train"] = {"toy": {**content["train"]["toy"], **elsewhere}}
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
+    assert run(tmp_path, tmp_path / "out") == 0
+
+
 def test_things_can_be_named(toy: Path, tmp_path: Path) -> None:
     assert run(toy, tmp_path, "--things", "Red", "Car") == 0
     assert json.loads((tmp_path / "evaluation.json").read_text("utf-8"))["panoptic"]["things"] == ["Red", "Car"]

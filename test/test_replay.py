@@ -11,7 +11,7 @@ import pytest
 import tiny_networks
 from small_bags import HEIGHT, START, WIDTH, drive
 
-from seg_perception.bags import replay as replay_module
+from seg_perception.bags import stretch as stretch_module
 from seg_perception.bags.result import read_label_info, read_result
 from seg_perception.cli import main
 from seg_perception.costmap.grid_settings import GridSettings
@@ -82,8 +82,8 @@ def test_an_interrupted_replay_resumes_to_the_same_result(
     setup: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run(setup, out=tmp_path / "whole") == 0
-    monkeypatch.setattr(replay_module, "_CHECKPOINT_EVERY", 3)
-    process = replay_module.Pipeline.process
+    monkeypatch.setattr(stretch_module, "_CHECKPOINT_EVERY", 3)
+    process = stretch_module.Pipeline.process
     calls = 0
 
     def interrupted(self, frame):
@@ -93,11 +93,11 @@ def test_an_interrupted_replay_resumes_to_the_same_result(
             raise KeyboardInterrupt
         return process(self, frame)
 
-    monkeypatch.setattr(replay_module.Pipeline, "process", interrupted)
+    monkeypatch.setattr(stretch_module.Pipeline, "process", interrupted)
     assert run(setup) == 130
     done = len(costmaps(setup["out"]))
     assert 0 < done < 12, "what was finished is readable"
-    monkeypatch.setattr(replay_module.Pipeline, "process", process)
+    monkeypatch.setattr(stretch_module.Pipeline, "process", process)
     assert run(setup, "--resume") == 0
     assert costmaps(setup["out"]) == costmaps(tmp_path / "whole")
     hashes = [json.loads((out / "summary.json").read_text())["hashes"] for out in (setup["out"], tmp_path / "whole")]
@@ -111,7 +111,7 @@ def test_resuming_with_another_matrix_is_refused(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(replay_module.Pipeline, "process", interrupted)
+        patch.setattr(stretch_module.Pipeline, "process", interrupted)
         assert run(setup) == 130
     setup["matrix"].write_text(MATRIX.replace("400", "500"), encoding="utf-8")
     assert run(setup, "--resume") == 2

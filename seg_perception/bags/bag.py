@@ -38,6 +38,7 @@ class Bag:
         types: topic to message type, of topics that hold messages.
         latched: topics that were published for late subscribers too, such as /tf_static.
         counts: topic to number of messages.
+        seconds: from the first message to the last.
     """
 
     def __init__(self, path: Path) -> None:
@@ -65,7 +66,7 @@ class Bag:
         filled = [connection for connection in self._reader.connections if connection.msgcount]
         self.types = {connection.topic: connection.msgtype for connection in filled}
         self.counts = {topic: sum(c.msgcount for c in filled if c.topic == topic) for topic in self.types}
-
+        self.seconds = self._reader.duration / 1e9
         self.latched = {connection.topic for connection in filled if _is_latched(connection)}
 
     def topics_of(self, *message_types: str) -> list[str]:

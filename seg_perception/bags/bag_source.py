@@ -105,6 +105,7 @@ class BagRecording(Recording):
             has_poses=poses.topic is not None,
         )
         self.problems = poses.problems
+        self.seconds = bag.seconds
         self._bag = bag
         self._topic = topic
         self._poses = poses

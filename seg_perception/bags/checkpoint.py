@@ -85,6 +85,15 @@ class Checkpoint:
         return found
 
 
+def items_done(path: Path) -> int:
+    """How many images are done by a checkpoint, whichever run it is of; 0 where there is none yet."""
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            return int(json.loads(content[_HEADER].tobytes())["items"])
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+        return 0
+
+
 def fingerprint(files: Iterable[Path], settings: Mapping[str, Any]) -> str:
     """A SHA-256 that changes with the input and the settings.
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from io import FileIO
 from pathlib import Path
 from time import monotonic
 
-from seg_perception.bags.mcap_records import Channel, Message, Summary, chunk, file_start, parse_chunk
+from seg_perception.bags.mcap_records import Channel, ChunkInfo, Message, Summary, chunk, file_start, parse_chunk
 from seg_perception.errors import RecordingError
 
 _LIBRARY = "seg_perception"
@@ -32,6 +32,7 @@ class McapFile:
         """Use `create` or `reopen`."""
         self._path = path
         self._file = file
+        self._start = file_start(_LIBRARY, channels)
         self._summary = Summary(channels)
         self._flush_interval_s = flush_interval_s
         self._data_end = 0
@@ -53,8 +54,8 @@ class McapFile:
         except OSError as error:
             raise _cannot_write(path, error) from None
         mcap = cls(path, file, channels, flush_interval_s)
-        mcap._pending = [file_start(_LIBRARY, channels)]
-        mcap._pending_bytes = len(mcap._pending[0])
+        mcap._pending = [mcap._start]
+        mcap._pending_bytes = len(mcap._start)
         mcap.flush()
         return mcap
 
@@ -71,18 +72,14 @@ class McapFile:
         Raises:
             RecordingError: the file is missing, was made with other channels, or does not reach that far.
         """
-        start = file_start(_LIBRARY, channels)
         try:
             mcap = cls(path, FileIO(str(path), "r+"), channels, flush_interval_s)
         except OSError as error:
             raise _cannot_resume(path, error) from None
         try:
             with mmap.mmap(mcap._file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                if data[: len(start)] != start or position > len(data):
-                    raise ValueError("it is not the file of that run")
-                mcap._data_end = len(start)
-                while mcap._data_end < position:
-                    info = parse_chunk(data, mcap._data_end, position)
+                mcap._data_end = len(mcap._start)
+                for info in _chunks(data, mcap._start, position):
                     mcap._summary.add(info)
                     mcap._data_end = info.end
             mcap.flush()
@@ -108,6 +105,28 @@ class McapFile:
             self._finish_chunk()
         if self._pending_bytes >= _PENDING_BYTES or monotonic() - self._flushed_at >= self._flush_interval_s:
             self.flush()
+
+    def append(self, path: Path, position: int) -> None:
+        """Append the chunks of another file of the same channels, as they are.
+
+        Args:
+            path: that file.
+            position: what its last `flush` returned.
+
+        Raises:
+            RecordingError: it is not such a file, or this one cannot be written.
+        """
+        self._finish_chunk()
+        try:
+            with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                for info in _chunks(data, self._start, position):
+                    self._summary.add(info.moved(self._data_end + self._pending_bytes))
+                    self._pending.append(data[info.offset : info.end])
+                    self._pending_bytes += info.end - info.offset
+                    if self._pending_bytes >= _PENDING_BYTES:
+                        self.flush()
+        except (OSError, ValueError) as error:
+            raise RecordingError(f"{path}: cannot be read ({error}); run the replay from the start.") from None
 
     def flush(self) -> int:
         """Bring the file up to date and make it complete.
@@ -150,6 +169,17 @@ class McapFile:
             self._pending.append(blob)
             self._pending_bytes += len(blob)
             self._messages, self._message_bytes = [], 0
+
+
+def _chunks(data: mmap.mmap, start: bytes, position: int) -> Iterator[ChunkInfo]:
+    """The chunks of a file that begins with `start`, up to what a flush returned."""
+    if data[: len(start)] != start or position > len(data):
+        raise ValueError("it is not the file of that run")
+    place = len(start)
+    while place < position:
+        info = parse_chunk(data, place, position)
+        yield info
+        place = info.end
 
 
 def _cannot_resume(path: Path, error: Exception) -> RecordingError:

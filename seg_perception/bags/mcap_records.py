@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from mmap import mmap
 
 import lz4.frame  # type: ignore[import-untyped]
@@ -64,6 +64,12 @@ class ChunkInfo:
     def end(self) -> int:
         """Where the next chunk starts in the file."""
         return self.offset + self.length + self.index_length
+
+    def moved(self, offset: int) -> ChunkInfo:
+        """The same chunk at another place."""
+        shift = offset - self.offset
+        places = {channel_id: place + shift for channel_id, place in self.index_offsets.items()}
+        return replace(self, offset=offset, index_offsets=places)
 
 
 def file_start(library: str, channels: Sequence[Channel]) -> bytes:

@@ -79,6 +79,7 @@ class Recording(ABC):
         expected_items: how many items `frames` yields, where that is known beforehand; a video's is an estimate.
         has_poses: whether frames carry the robot's own motion; without, every frame stands by itself.
         problems: what went wrong without costing an image, with how often; grows while frames are read.
+        seconds: how long a bag lasts; 0 for everything else.
     """
 
     files: tuple[Path, ...]
@@ -86,6 +87,7 @@ class Recording(ABC):
     expected_items: int | None
     has_poses: bool
     problems: Counter[str] = field(default_factory=Counter, init=False)
+    seconds: float = field(default=0.0, init=False)
 
     @abstractmethod
     def frames(self, skip: int = 0) -> Iterator[Frame | Dropped]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from rosbags.rosbag2 import Reader
 
-from seg_perception.bags.messages import FRAME_TOPICS, LABEL_INFO_TOPIC, frame_of, ros2_types
+from seg_perception.bags.messages import COSTMAP, FRAME_TOPICS, LABEL_INFO_TOPIC, frame_of, ros2_types
 from seg_perception.bags.result_frame import LabelInfo, ResultFrame
 from seg_perception.errors import RecordingError, SegPerceptionError
 
@@ -41,6 +41,15 @@ def read_label_info(path: Path) -> LabelInfo:
     for _, _, content in _messages(path, (LABEL_INFO_TOPIC,)):
         return LabelInfo.from_json(content.data)
     raise RecordingError(f"{path}: holds no {LABEL_INFO_TOPIC}, so no frame either; run the replay again.")
+
+
+def first_stamp_ns(path: Path) -> int:
+    """Stamp of a result's first frame, nanoseconds.
+
+    Raises:
+        RecordingError: as `read_result`.
+    """
+    return next(stamp_ns for _, stamp_ns, _ in _messages(path, (COSTMAP,)))
 
 
 def _messages(path: Path, topics: tuple[str, ...]) -> Iterator[tuple[str, int, Any]]:

@@ -13,7 +13,7 @@ from seg_perception.bags.recording import Dropped, Recording, SourceOptions
 from seg_perception.errors import RecordingError
 from seg_perception.images.folder import SUFFIXES
 
-__all__ = ["Dropped", "Recording", "SourceOptions", "find_bag", "open_recording"]
+__all__ = ["Dropped", "Recording", "SourceOptions", "find_bag", "is_there", "open_recording"]
 
 _BAG_SUFFIXES = (".mcap", ".db3", ".bag")
 _VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")
@@ -39,6 +39,11 @@ def open_recording(source: str, options: SourceOptions) -> Recording:
         return _open_file(path, options)
     except OSError as error:
         raise RecordingError(f"{source}: cannot be read ({error.strerror}); check the file and its rights.") from None
+
+
+def is_there(source: str) -> bool:
+    """Whether this machine sees anything under the name of a recording."""
+    return Path(source).exists() or bool(glob.glob(source, recursive=True))
 
 
 def find_bag(source: str) -> Path | None:

@@ -1,46 +1,56 @@
-"""What a run leaves in summary.json beside its own times: cells, digests, projections, versions, memory."""
+"""What a run leaves in summary.json: times, cells, digests, projections, versions.
+
+Everything counted here adds up: the counts of the stretches of a recording make those of the whole.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import platform
-import resource
-import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 import seg_perception
+from seg_perception.latency import Durations
 from seg_perception.pipeline import Result
 
 _LIBRARIES = ("numpy", "onnxruntime", "rosbags")
+_DIGEST_BITS = 256
 
 
 @dataclass
 class CostmapTally:
-    """Counts cells, and digests every costmap in order.
+    """Counts cells, and digests every costmap with its stamp.
 
     Attributes:
         cells: "all", "known", "free" and "lethal", summed over costmaps.
-        digest: SHA-256 over the chain of costmaps: equal for two runs that gave the same costmaps in the same order.
+        total: of the SHA-256 of each stamp and costmap, modulo 2^256. A sum, unlike a digest of all bytes in a row, can
+            be kept in a checkpoint and put together from stretches.
     """
 
     cells: Counter[str] = field(default_factory=Counter)
-    digest: str = field(default_factory=lambda: hashlib.sha256().hexdigest())
+    total: int = 0
 
-    def add(self, costmap: NDArray[np.int8]) -> None:
+    def add(self, costmap: NDArray[np.int8], stamp_ns: int) -> None:
         """Count one costmap, int8 [rows, cols] in nav_msgs/OccupancyGrid values."""
         self.cells["all"] += costmap.size
         self.cells["known"] += int(np.count_nonzero(costmap >= 0))
         self.cells["free"] += int(np.count_nonzero(costmap == 0))
         self.cells["lethal"] += int(np.count_nonzero(costmap == 100))
-        # A chain of digests, because a digest in progress cannot be kept in a checkpoint.
-        self.digest = hashlib.sha256(self.digest.encode() + costmap.tobytes()).hexdigest()
+        digest = hashlib.sha256(f"{stamp_ns}\0".encode() + costmap.tobytes()).digest()
+        self.total = (self.total + int.from_bytes(digest, "big")) % 2**_DIGEST_BITS
+
+    @property
+    def digest(self) -> str:
+        """The total in hexadecimal: equal for two runs that gave the same costmaps at the same stamps."""
+        return f"{self.total:0{_DIGEST_BITS // 4}x}"
 
     def shares(self) -> dict[str, float]:
         """The share of all cells that was known, free and lethal."""
@@ -59,11 +69,6 @@ class ProjectionTally:
     used: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
 
-    @classmethod
-    def of(cls, counts: Mapping[str, Mapping[str, int]]) -> ProjectionTally:
-        """The inverse of `counts`."""
-        return cls(Counter(counts["used"]), Counter(counts["refused"]))
-
     def add(self, result: Result) -> None:
         """Count one result."""
         self.used[result.projection] += 1
@@ -74,6 +79,73 @@ class ProjectionTally:
         return {"used": dict(self.used), "refused": dict(self.refused)}
 
 
+@dataclass
+class RunTally:
+    """Everything that is counted while a recording is replayed.
+
+    Attributes:
+        items: images done, dropped ones included.
+        frames: those of them that gave a result.
+        dropped: the others, by reason.
+        durations: by name of the work.
+    """
+
+    items: int = 0
+    frames: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    projections: ProjectionTally = field(default_factory=ProjectionTally)
+    costmaps: CostmapTally = field(default_factory=CostmapTally)
+    durations: dict[str, Durations] = field(default_factory=dict)
+
+    def time(self, name: str, milliseconds: float) -> None:
+        """Count one duration."""
+        self.durations.setdefault(name, Durations()).add(milliseconds)
+
+    def duration(self, name: str) -> Durations:
+        """Of a name; empty where nothing was timed under it."""
+        return self.durations.get(name, Durations())
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, as JSON keeps it."""
+        return {
+            "items": self.items,
+            "frames": self.frames,
+            "dropped": dict(self.dropped),
+            "projections": self.projections.counts(),
+            "cells": dict(self.costmaps.cells),
+            "costmaps": self.costmaps.total,
+            "durations": {name: list(durations.counts.items()) for name, durations in self.durations.items()},
+        }
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> RunTally:
+        """The inverse of `to_json`."""
+        return cls(
+            content["items"],
+            content["frames"],
+            Counter(content["dropped"]),
+            ProjectionTally(Counter(content["projections"]["used"]), Counter(content["projections"]["refused"])),
+            CostmapTally(Counter(content["cells"]), content["costmaps"]),
+            {name: Durations(dict(counts)) for name, counts in content["durations"].items()},
+        )
+
+    @classmethod
+    def sum(cls, tallies: Iterable[RunTally]) -> RunTally:
+        """That of a recording, from those of its stretches."""
+        whole = cls()
+        for tally in tallies:
+            whole.items += tally.items
+            whole.frames += tally.frames
+            whole.dropped.update(tally.dropped)
+            whole.projections.used.update(tally.projections.used)
+            whole.projections.refused.update(tally.projections.refused)
+            whole.costmaps.cells.update(tally.costmaps.cells)
+            whole.costmaps.total = (whole.costmaps.total + tally.costmaps.total) % 2**_DIGEST_BITS
+            for name, durations in tally.durations.items():
+                whole.durations.setdefault(name, Durations()).counts.update(durations.counts)
+        return whole
+
+
 def versions() -> Mapping[str, str]:
     """Name → version of what the result depends on."""
     return {
@@ -82,9 +154,3 @@ def versions() -> Mapping[str, str]:
         **{name: version(name) for name in _LIBRARIES},
         "opencv": cv2.__version__,
     }
-
-
-def peak_rss_mb() -> float:
-    """Largest resident memory of this process so far, MB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)

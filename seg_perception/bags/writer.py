@@ -28,7 +28,7 @@ class ResultWriter:
     Both transforms of a frame, odom to base and base to camera, are on /tf, so that a player may start anywhere.
     """
 
-    def __init__(self, file: McapFile, label_info: LabelInfo, names: FrameNames) -> None:
+    def __init__(self, file: McapFile, label_info: LabelInfo | None, names: FrameNames) -> None:
         """Use `create` or `resume`."""
         self._file = file
         self._label_info = label_info
@@ -36,8 +36,13 @@ class ResultWriter:
         self._told_labels = file.count(channel_id(LABEL_INFO_TOPIC)) > 0
 
     @classmethod
-    def create(cls, path: Path, label_info: LabelInfo, names: FrameNames) -> ResultWriter:
+    def create(cls, path: Path, label_info: LabelInfo | None, names: FrameNames) -> ResultWriter:
         """Start a new file, in place of one that may be there.
+
+        Args:
+            path: the file.
+            label_info: what the labels mean; None for a file that is to become part of another.
+            names: of the coordinate frames.
 
         Raises:
             RecordingError: the file cannot be written.
@@ -45,7 +50,7 @@ class ResultWriter:
         return cls(McapFile.create(path, channels()), label_info, names)
 
     @classmethod
-    def resume(cls, path: Path, position: int, label_info: LabelInfo, names: FrameNames) -> ResultWriter:
+    def resume(cls, path: Path, position: int, label_info: LabelInfo | None, names: FrameNames) -> ResultWriter:
         """Go on where `flush` had returned `position`; frames written after that flush are dropped.
 
         Raises:
@@ -65,7 +70,7 @@ class ResultWriter:
             RecordingError: the file cannot be written.
         """
         messages = frame_messages(result, camera, base_from_optical, self._names)
-        if not self._told_labels:
+        if self._label_info is not None and not self._told_labels:
             messages.insert(0, label_info_message(self._label_info, result.stamp_ns))
         self._file.add(messages)
         self._told_labels = True

@@ -17,11 +17,12 @@ from seg_perception.bench.frame_part import frame_part
 from seg_perception.bench.goals import verdicts
 from seg_perception.bench.grow_part import grow_part
 from seg_perception.bench.peers_part import peers_part
+from seg_perception.bench.ros_part import ros_part
 from seg_perception.bench.setup import BenchRequest, Progress, Setup
 from seg_perception.model_card import file_sha256, model_sha256
 
 _MEASURE: dict[str, Callable[[Setup, Progress], Any]] = dict(
-    zip(PARTS, (frame_part, peers_part, grow_part), strict=True)
+    zip(PARTS, (frame_part, peers_part, ros_part, grow_part), strict=True)
 )
 
 

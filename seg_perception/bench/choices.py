@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-PARTS = ("frame", "peers", "grow")
+PARTS = ("frame", "peers", "ros", "grow")

@@ -19,6 +19,14 @@ LABELS = 0.999
 """The least share of pixels with the same label, where a peer answers the same question."""
 
 
+CAMERAS = {(1280, 720, "raw", 30), (1920, 1080, "compressed", 30)}
+"""Width, height, transport and rate (Hz) of which no image is to be lost, and from whose stamp to the costmap it may
+take so long:"""
+
+LATENCY_MS = 40.0
+"""95 % of the time."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """A figure and its goal.
@@ -28,14 +36,14 @@ class Verdict:
         figure: value, low and high; all the same where nothing was timed, None where noise leaves no figure.
         limit: the goal.
         side: whether it is the most or the least that the figure may be.
-        form: how to write the figure: a share, or how many times.
+        form: how to write the figure: a share, how many times, or milliseconds.
     """
 
     what: str
     figure: Mapping[str, float | None]
     limit: float
     side: Literal["most", "least"]
-    form: Literal["share", "times"]
+    form: Literal["share", "times", "ms"]
 
     @property
     def met(self) -> bool:
@@ -68,16 +76,22 @@ class Verdict:
     def _written(self, number: float | None) -> str:
         if number is None:
             return "–"
-        return f"{100 * number:.4g} %" if self.form == "share" else f"{number:.3g}×"
+        if self.form == "share":
+            return f"{100 * number:.4g} %"
+        return f"{number:.3g}×" if self.form == "times" else f"{number:.3g} ms"
 
 
 def verdicts(parts: Mapping[str, Any]) -> list[Verdict]:
     """The goals that the figures of a run can be held against.
 
     Args:
-        parts: "frame" and "peers" as their parts give them; either may be missing.
+        parts: "frame", "peers" and "ros" as their parts give them; any may be missing.
     """
-    return [*_of_frames(parts.get("frame", ())), *_of_peers(parts.get("peers", ()))]
+    return [
+        *_of_frames(parts.get("frame", ())),
+        *_of_peers(parts.get("peers", ())),
+        *_of_cameras(parts.get("ros", ())),
+    ]
 
 
 def _of_frames(rows: Any) -> Iterator[Verdict]:
@@ -92,11 +106,27 @@ def _of_peers(rows: Any) -> Iterator[Verdict]:
         name = f"{row['peer']} at {case_name(row)}"
         yield Verdict(f"faster behind the network than {name}", row["faster"], FASTER[row["key"]], "least", "times")
         if "labels" in row["agreement"]:
-            share = row["agreement"]["labels"]
-            same = {"value": share, "low": share, "high": share}
-            yield Verdict(f"labels as {name}", same, LABELS, "least", "share")
+            yield Verdict(f"labels as {name}", _exactly(row["agreement"]["labels"]), LABELS, "least", "share")
+
+
+def _of_cameras(rows: Any) -> Iterator[Verdict]:
+    for row in rows:
+        if (row["width"], row["height"], row["transport"], row["rate"]) in CAMERAS:
+            name = camera_name(row)
+            yield Verdict(f"images that become costmaps, {name}", _exactly(row["received"]), 1.0, "least", "share")
+            p95 = row["latency_ms"] and row["latency_ms"]["p95"]
+            yield Verdict(f"image's stamp to costmap, p95, {name}", _exactly(p95), LATENCY_MS, "most", "ms")
+
+
+def _exactly(value: float | None) -> dict[str, float | None]:
+    return {"value": value, "low": value, "high": value}
 
 
 def case_name(row: Mapping[str, Any]) -> str:
     """Such as "480×360, 12 classes, 200² cells"."""
     return f"{row['width']}×{row['height']}, {row['classes']} classes, {row['cells']}² cells"
+
+
+def camera_name(row: Mapping[str, Any]) -> str:
+    """Such as "1280×720 raw at 30 Hz"."""
+    return f"{row['width']}×{row['height']} {row['transport']} at {row['rate']} Hz"

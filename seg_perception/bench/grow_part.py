@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from seg_perception.bags.recording import SourceOptions
-from seg_perception.bags.replay import ReplayRequest, replay
+from seg_perception.bags.replay import replay
+from seg_perception.bags.request import ReplayRequest
 from seg_perception.bench.frame_part import time_frame
 from seg_perception.bench.long_bag import repeat_bag
-from seg_perception.bench.memory import peak_mb, resident_mb
 from seg_perception.bench.setup import FRAMES_PER_SECOND, BenchRequest, Footage, Progress, Setup, Size
 from seg_perception.config import PipelineSettings
+from seg_perception.process_memory import peak_mb, resident_mb
 from seg_perception.sim.drive import Scenario
 from seg_perception.sim.drive_bag import write_drive
 

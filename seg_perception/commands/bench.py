@@ -66,6 +66,8 @@ def _bench(arguments: argparse.Namespace) -> None:
         print(verdict.line())
     if "peers" in summary["parts"] and all(row["key"] != "warp_torch" for row in summary["parts"]["peers"]):
         print("peers: PyTorch is not installed, so the peer that is written in it is left out; pip install torch.")
+    if summary["parts"].get("ros") == []:
+        print("ros: ROS 2 is not installed, so nothing was measured over it; pip install 'seg_perception[ros]'.")
     print("gpu: not measured; all figures are those of ONNX Runtime on the CPU.")
     for name in ("bench.html", "bench.json"):
         print((arguments.out / name).resolve())

@@ -105,7 +105,7 @@ def _comparison(arguments: argparse.Namespace, source: Path, material: Material)
         from seg_perception.commands.labelled import label_of_class, labelled_batches
         from seg_perception.training.plan import load_plan
 
-        plan = load_plan(source, arguments.data)
+        plan = load_plan(source, arguments.data, judging=True)
         return labelled_batches(plan, material), label_of_class(plan, material.card)
     return _folder(source, material), None
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +15,12 @@ from typing import Any
 from tqdm import tqdm
 
 from seg_perception.commands.common import Bar, Commands, positive
-from seg_perception.errors import RecordingError
+from seg_perception.errors import RecordingError, SegPerceptionError
 from seg_perception.inference.choices import BACKENDS
 from seg_perception.model_card import PRECISIONS
 from seg_perception.resources import find
+
+INPUT_HELP = "rosbag2, .mcap, .db3, ROS 1 .bag, video, image, image folder or quoted glob"
 
 # Rooms are imported when they are needed: help must not wait for ONNX Runtime.
 
@@ -22,23 +28,33 @@ from seg_perception.resources import find
 def register(commands: Commands) -> None:
     """Add the command."""
     replay = commands.add_parser("replay", help="run a recording through the pipeline")
-    replay.add_argument("--out", type=Path, required=True, help="folder for result.mcap, summary.json and report.html")
+    replay.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="folder for result.mcap, summary.json and report.html; of several inputs, for a folder each",
+    )
     replay.add_argument("--model", type=Path, help="ONNX file with its card beside it (default: the shipped network)")
     replay.add_argument("--matrix", type=Path, help="cost matrix YAML (default: the shipped road_car.yaml)")
     replay.add_argument("--config", type=Path, help="pipeline settings YAML (default: config/pipeline.yaml's values)")
-    add_source_arguments(replay)
+    replay.add_argument("inputs", nargs="+", metavar="INPUT", help=INPUT_HELP)
+    add_reading_arguments(replay)
     replay.add_argument("--depth-topic", help="depth images of the same view, where their name does not tell")
     replay.add_argument("--points-topic", help="which point clouds, where a bag has several")
     replay.add_argument("--threads", type=positive, help="CPU threads of the network (default: one per core)")
     replay.add_argument("--backend", choices=BACKENDS, default="auto", help="what runs the network")
     replay.add_argument("--precision", choices=PRECISIONS, default="fp32", help="TensorRT computes in")
     replay.add_argument("--resume", action="store_true", help="go on with an interrupted replay in --out")
+    replay.add_argument(
+        "--ray", nargs="?", const="local", metavar="ADDRESS",
+        help="spread the work over a Ray cluster; without an address over this machine's cores",
+    )  # fmt: skip
     replay.set_defaults(run=run)
 
 
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that say what a recording is and how to read it; `source_options` takes them."""
-    parser.add_argument("input", help="rosbag2, .mcap, .db3, ROS 1 .bag, video, image, image folder or quoted glob")
+    parser.add_argument("input", help=INPUT_HELP)
     add_reading_arguments(parser)
 
 
@@ -87,14 +103,35 @@ def source_options(arguments: argparse.Namespace) -> Any:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Replay as the arguments say, and write the report."""
-    from seg_perception.bags.replay import ReplayRequest, replay
-    from seg_perception.config import PipelineSettings, load_settings
-    from seg_perception.inference.tensorrt_open import Watch
+    """Replay as the arguments say, and write the reports.
+
+    Raises:
+        SegPerceptionError: nothing came of the one recording, or of some of several.
+    """
     from seg_perception.report import write_report
 
-    request = ReplayRequest(
-        source=arguments.input,
+    requests = _requests(arguments)
+    problems = []
+    for request, came in _replayed(requests, arguments):
+        if isinstance(came, str):
+            problems.append(came)
+            if len(requests) > 1:
+                tqdm.write(f"seg-perception: {came}", file=sys.stderr)
+            continue
+        write_report(request.result, came, request.report)
+        print_summary(request.out, came)
+    if len(requests) == 1 and problems:
+        raise RecordingError(problems[0])
+    if problems:
+        raise RecordingError(f"{len(problems)} of {len(requests)} recordings gave no result, as told above.")
+
+
+def _requests(arguments: argparse.Namespace) -> list[Any]:
+    from seg_perception.bags.request import ReplayRequest
+    from seg_perception.config import PipelineSettings, load_settings
+
+    first = ReplayRequest(
+        source=arguments.inputs[0],
         out=arguments.out,
         model=arguments.model or find("models/urban.onnx"),
         matrix=arguments.matrix or find("config/cost_matrices/road_car.yaml"),
@@ -109,10 +146,66 @@ def run(arguments: argparse.Namespace) -> None:
         command=arguments.command_line,
         started=arguments.started,
     )
-    with Bar("replaying") as progress:
-        summary = replay(request, progress, Watch(say=tqdm.write))
-    write_report(request.result, summary, request.report)
-    print_summary(request.out, summary)
+    if len(arguments.inputs) == 1:
+        return [first]
+    names: Counter[str] = Counter()
+    requests = []
+    for source in arguments.inputs:
+        name = Path(source).resolve().stem if Path(source).exists() else "images"
+        names[name] += 1
+        out = arguments.out / (name if names[name] == 1 else f"{name}-{names[name]}")
+        requests.append(replace(first, source=source, out=out))
+    return requests
+
+
+def _replayed(requests: list[Any], arguments: argparse.Namespace) -> Iterator[tuple[Any, dict[str, Any] | str]]:
+    """Each request with its summary, or with one sentence why there is none."""
+    if len(requests) > 1 and arguments.resume:
+        # Of several, some are finished and some have not begun.
+        finished = [request for request in requests if request.summary.exists()]
+        for request in finished:
+            print(f"{request.summary.resolve()}: finished before")
+        requests = [
+            replace(request, resume=request.checkpoint.exists() or request.parts.exists())
+            for request in requests
+            if request not in finished
+        ]
+    if arguments.ray is not None:
+        yield from _spread(requests, arguments)
+        return
+    from seg_perception.bags.replay import replay
+    from seg_perception.inference.tensorrt_open import Watch
+
+    for request in requests:
+        try:
+            with Bar("replaying") as progress:
+                summary = replay(request, progress, Watch(say=tqdm.write))
+        except SegPerceptionError as error:
+            yield request, f"{error}"
+        else:
+            yield request, summary
+
+
+def _spread(requests: list[Any], arguments: argparse.Namespace) -> Iterator[tuple[Any, dict[str, Any] | str]]:
+    from seg_perception.batch.job import work
+    from seg_perception.batch.ray_workers import RayWorkers
+    from seg_perception.batch.spread import replay_spread
+
+    threads = arguments.threads or 1
+    shared = [
+        replace(
+            request,
+            source=os.path.abspath(request.source),
+            out=request.out.absolute(),
+            model=request.model.absolute(),
+            matrix=request.matrix.absolute(),
+            threads=threads,
+        )
+        for request in requests
+    ]
+    gpu = arguments.backend in ("tensorrt", "tensorrt_rtx", "onnx_cuda")
+    with RayWorkers(arguments.ray, work, threads, gpu) as workers, Bar("replaying") as progress:
+        yield from replay_spread(shared, workers, progress)
 
 
 def print_summary(out: Path, summary: dict[str, Any]) -> None:

@@ -150,11 +150,12 @@ class PerceptionNode(LifecycleNode):
             self._diagnostics.publish(diagnostics_message(status, now_ns, who, state.topic if state else ""))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, open_network: OpenNetwork = open_network) -> int:
     """Run the node until Ctrl-C or SIGTERM.
 
     Args:
         arguments: the command line, ROS arguments included; `sys.argv` when None.
+        open_network: opens the engine that the settings ask for.
 
     Returns:
         The exit code: 0 stopped, 2 a mistake in the parameters that one sentence on stderr explains.
@@ -169,7 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, ask_to_stop)
-        node = PerceptionNode(is_stopping=stop.is_set)
+        node = PerceptionNode(open_network, stop.is_set)
     except (SegPerceptionError, ParameterException, RuntimeError) as error:  # the last: arguments that rcl cannot read
         print(f"perception_node: {error}", file=sys.stderr)
         rclpy.try_shutdown()

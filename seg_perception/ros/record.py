@@ -26,7 +26,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from seg_perception.bags.messages import FrameNames
 from seg_perception.bags.result_frame import LabelInfo, ResultFrame
-from seg_perception.bags.tally import CostmapTally, peak_rss_mb, versions
+from seg_perception.bags.tally import CostmapTally, versions
 from seg_perception.bags.writer import ResultWriter
 from seg_perception.errors import GeometryError, ImageError
 from seg_perception.geometry.camera import Camera
@@ -35,6 +35,7 @@ from seg_perception.geometry.transforms import Transform, TransformBuffer, mount
 from seg_perception.latency import Durations
 from seg_perception.model_card import ModelCard
 from seg_perception.pictures import jpeg
+from seg_perception.process_memory import peak_mb
 from seg_perception.risk.cost_matrix import CostMatrix
 from seg_perception.ros.messages import camera_of, decode
 
@@ -125,7 +126,7 @@ class Recorder:
             },
             "problems": dict(self._problems),
             "stages": {name: durations.summary() for name, durations in self._durations.items()},
-            "peak_rss_mb": round(peak_rss_mb(), 1),
+            "peak_rss_mb": peak_mb(),
             "cells": {**self._shape, **self._costmaps.shares()},
             "versions": versions(),
             "hashes": {"costmaps": self._costmaps.digest},
@@ -201,7 +202,7 @@ class Recorder:
         self._writer.write(frame, self._camera.resized(width, height), self._mount)
         self._last_ns = stamp_ns
         self._frames += 1
-        self._costmaps.add(frame.costmap)
+        self._costmaps.add(frame.costmap, stamp_ns)
         self._shape = {"rows": grid.info.height, "columns": grid.info.width, "resolution m": frame.resolution}
         for stage, milliseconds in latency.items():
             self._durations.setdefault(stage, Durations()).add(milliseconds)

@@ -69,7 +69,9 @@ class Dataset:
 _UNNAMED = 254
 
 
-def read_datasets(section: Section, key: str, classes: Sequence[str], root: Path) -> tuple[list[Dataset], LabelSpace]:
+def read_datasets(
+    section: Section, key: str, classes: Sequence[str], root: Path, files: bool = True
+) -> tuple[list[Dataset], LabelSpace]:
     """Read the list `key` of datasets.
 
     Args:
@@ -77,6 +79,7 @@ def read_datasets(section: Section, key: str, classes: Sequence[str], root: Path
         key: its key.
         classes: the class names of the network.
         root: folder that relative paths start from.
+        files: whether to look for the images; without them only what labels mean is known.
 
     Returns:
         The datasets and the label space with every group that any of them uses.
@@ -92,9 +95,12 @@ def read_datasets(section: Section, key: str, classes: Sequence[str], root: Path
         layout = read_layout(entry)
         clicks = read_click_spec(entry, classes) if "clicks" in entry else None
         table = _label_table(entry, layout, classes, groups) if clicks is None else np.zeros(0, np.uint8)
-        images, labels = find_pairs(entry, layout, root)
         share = entry.number("share", 0.0, 10.0) if "share" in entry else 1.0
-        entry.finish()
+        images: tuple[Path, ...] = ()
+        labels: tuple[Path, ...] = ()
+        if files:  # else the keys that say where they are stay unread
+            images, labels = find_pairs(entry, layout, root)
+            entry.finish()
         datasets.append(Dataset(name, images, labels, table, share, layout.encoding, clicks))
     if not datasets:
         raise section.error(key, "names no dataset; add one.")

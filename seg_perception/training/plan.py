@@ -60,13 +60,14 @@ class TrainingPlan:
     licence: str
 
 
-def load_plan(path: Path, root: Path | None = None) -> TrainingPlan:
+def load_plan(path: Path, root: Path | None = None, judging: bool = False) -> TrainingPlan:
     """Read a training YAML (config/training/urban.yaml is a commented example).
 
     Args:
         path: the YAML.
         root: folder that dataset paths start from; the YAML's own folder when None. The path of a cost matrix always
             starts from the YAML's own folder.
+        judging: leave the training images out: who judges a network needs the validation images only.
 
     Raises:
         ConfigError: the YAML or a dataset or cost matrix it names is wrong.
@@ -80,7 +81,7 @@ def load_plan(path: Path, root: Path | None = None) -> TrainingPlan:
         red, green, blue = (int(colours.as_number(name, value, 0, 255)) for value in colours.numbers(name, 3))
         palette.append((red, green, blue))
     size = top.section("input")
-    train, space = read_datasets(top, "train", classes, root)
+    train, space = read_datasets(top, "train", classes, root, files=not judging)
     validation, held_out = read_datasets(top, "validation", classes, root)
     settings = top.section("settings")
     crop = [int(value) for value in settings.numbers("crop", 2)]

@@ -10,7 +10,8 @@ const GROWN = {
 };
 const ms = (value) => figure(value, ' ms');
 const times = (value) => figure(value, '×');
-const written = (value, form) => (typeof value !== 'number' ? '–' : form === 'share' ? percent(value) : times(value));
+const FORMS = { share: percent, times, ms };
+const written = (value, form) => (typeof value === 'number' ? FORMS[form](value) : '–');
 const nameOf = ({ width, height, classes, cells }) => `${width}×${height}, ${classes} classes, ${cells}² cells`;
 const { parts } = summary;
 
@@ -95,6 +96,19 @@ function fillPeers() {
   ]));
 }
 
+function fillCameras() {
+  const rows = parts.ros ?? [];
+  const head = ['', '#images', '#became costmaps', '#p50', '#p95', '#p99', '#cores, beside the network', '#memory'];
+  fillTable('cameras', head, rows.map((row) => {
+    const { width, height, transport, rate, latency_ms: latency } = row;
+    return [
+      `${width}×${height} ${transport} at ${rate} Hz`, row.images, percent(row.received), ...['p50', 'p95', 'p99'].map((name) => (latency ? ms(latency[name]) : '–')),
+      figure(row.cores), figure(row.rss_mb, ' MB'),
+    ];
+  }));
+  byId('ros').hidden = !rows.length;
+}
+
 /** A curve over x, both from 0, in a box of 320 x 130; `write` makes text of a value. */
 function chart(rows, name, colour, write) {
   const svg = shape('svg', { viewBox: '-44 -8 392 166', role: 'img', 'aria-label': plain(name) });
@@ -145,5 +159,6 @@ fillHead();
 fillGoals();
 fillFrames();
 fillPeers();
+fillCameras();
 drawGrowth();
 fillProvenance();
