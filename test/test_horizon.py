@@ -214,6 +214,21 @@ def test_measured_ground_is_projected_as_the_mount_says(tmp_path: Path) -> None:
     assert result.frame.base_from_optical is last.base_from_optical
 
 
+def test_it_can_be_switched_on_and_off_while_running(tmp_path: Path) -> None:
+    matrix, frames = painted_matrix(tmp_path), list(_frames(_mount(2.0), 7))
+    pipeline = Pipeline(painted_engine(SETTINGS), matrix, SETTINGS)
+    assert pipeline.process(frames[0]).horizon is None
+    pipeline.use(matrix, LEARNING)
+    assert _run(pipeline, frames)[-1].horizon.pitch > 0
+    pipeline.use(matrix, SETTINGS)
+    assert pipeline.process(frames[-1]).frame is frames[-1]
+
+
+def test_without_poses_nothing_is_learnt(tmp_path: Path) -> None:
+    pipeline = Pipeline(painted_engine(LEARNING), painted_matrix(tmp_path), LEARNING, remember=False)
+    assert _run(pipeline, _frames(_mount(2.0), 7))[-1].horizon.doubt == NOT_MOVED
+
+
 def test_a_pipeline_goes_on_after_an_interruption_as_if_there_had_been_none(tmp_path: Path) -> None:
     matrix = painted_matrix(tmp_path)
     frames = [replace(frame, frame_id="the front one") for frame in _frames(_mount(2.0), 10)]
