@@ -115,13 +115,14 @@ def test_odometry_that_errs_a_little_leaves_most_of_the_error_to_be_found(wrong:
     assert _degrees(_fit(_mount(2.0), **wrong)) == pytest.approx((2.0, 0.0), abs=0.6)
 
 
-def _frames(off: Transform, count: int, tiles=_tiles, apart: float = 0.3) -> Iterator[Frame]:
+def _frames(off: Transform, count: int, tiles=_tiles, apart: float = 0.3, longer: float = 0.0) -> Iterator[Frame]:
     """A drive, told the mount without its error; the ground is the painted engine's class 0, all else class 2."""
     for number in range(count):
         pose = _pose(number * apart)
+        told = Transform(pose.rotation, pose.translation * (1 + longer))
         green, ground = _picture(PINHOLE, pose @ off, tiles)
         image = np.stack([np.where(ground, 0, 2).astype(np.uint8), green, green], axis=-1)
-        yield Frame(number * 10**8, image, "bgr", PINHOLE, pose, _mount(), "camera")
+        yield Frame(number * 10**8, image, "bgr", PINHOLE, told, _mount(), "camera")
 
 
 def _learnt(frames: Iterator[Frame], limit: float = LIMIT) -> Horizon:
@@ -144,6 +145,12 @@ def test_a_drive_tells_the_error_and_undoes_it() -> None:
     assert horizon.doubt == "" and "pitch +1." in horizon.in_words()
     mended = (_mount() @ horizon.told_from_true).rotation
     assert np.degrees(np.abs(mended - _mount(1.5, 0.8).rotation).max()) < 0.2
+
+
+@pytest.mark.parametrize("longer", [0.0, 0.03, -0.03])
+def test_a_mount_that_is_right_is_left_alone_even_by_odometry_that_is_not(longer: float) -> None:
+    horizon = _learnt(_frames(_mount(), 9, longer=longer))
+    assert (horizon.pitch, horizon.roll, horizon.doubt) == (0.0, 0.0, "")
 
 
 def test_no_error_larger_than_allowed_is_taken() -> None:

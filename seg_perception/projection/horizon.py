@@ -37,6 +37,8 @@ _DEVIATION = math.radians(0.75)  # of one fit's pitch, at most
 _FITS = 15  # that the median is taken of
 _FEWEST_FITS = 3
 _CERTAINTY = math.radians(0.2)  # standard error of the median, at most
+# Odometry that is 3 % too long looks like a pitch error of 0.3°; to correct that would be worse than nothing.
+_SMALLEST = math.radians(0.35)
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Horizon:
 
     Attributes:
         pitch: how much lower the camera is taken to look than its mount says, rad; 0 while that is not known, and where
-            it is within two standard errors.
+            it is within two standard errors or so small that odometry may feign it.
         roll: how much further its right side is taken to hang, rad; 0 in the same cases.
         error: standard error of the pitch, rad; infinite while there are too few looks.
         looks: how many looks say so.
@@ -158,7 +160,7 @@ class HorizonKeeper:
         middle = np.median(fits, axis=0)
         # For normal errors 1.48 median deviations are a standard one, and a median errs 1.25 times as much as a mean.
         error = 1.25 * 1.48 * np.median(np.abs(fits - middle), axis=0) / math.sqrt(count)
-        counts = (error <= _CERTAINTY) & (np.abs(middle) > 2 * error)
+        counts = (error <= _CERTAINTY) & (np.abs(middle) > np.maximum(2 * error, _SMALLEST))
         pitch, roll = np.where(counts, np.clip(middle, -self._limit, self._limit), 0.0).tolist()
         doubt = DISAGREE if error[0] > _CERTAINTY else ""
         self.horizon = Horizon(pitch, roll, float(error[0]), count, doubt)
