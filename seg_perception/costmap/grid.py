@@ -16,20 +16,15 @@ from numpy.typing import NDArray
 from seg_perception.costmap import kernels
 from seg_perception.costmap.grid_settings import GridSettings
 from seg_perception.costmap.memory import ClassMemory
-from seg_perception.costmap.nav2 import UNKNOWN_COST
+from seg_perception.costmap.pricing import posterior, risk_of_cells
 from seg_perception.costmap.raster import Raster
 from seg_perception.errors import ConfigError, GeometryError
-from seg_perception.risk.cost_matrix import LETHAL_COST, CostMatrix
-from seg_perception.risk.measures import entropy
+from seg_perception.risk.cost_matrix import CostMatrix
 
 NANOSECONDS = 1e9
 
 NEVER = np.iinfo(np.int64).min
 """Time at which a cell was seen that was not."""
-
-OBSTACLE_COST = 10 * LETHAL_COST
-"""Cost of driving over what its measured height says is in the way, whatever its class: lethal from a tenth of the
-evidence, as the shipped matrices have it for people."""
 
 MOST_LATENESS = 1.0
 """A frame may always come so many seconds later than a newer one: another camera's, on a slower way."""
@@ -229,49 +224,13 @@ class EvidenceGrid:
         self.evidence[:, cells] = 0.0
         self.seen_ns[cells] = NEVER
 
+    def posterior(self, matrix: CostMatrix) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """What each cell may be, and where that is known; see `pricing.posterior`."""
+        return posterior(self.evidence, self.settings, matrix)
+
     def costs(self, matrix: CostMatrix) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Risk of driving over each cell, from the posterior class probabilities.
-
-        The posterior mean of Dirichlet counts n with prior n0 / K per class is (n + n0 / K) / (sum of n + n0). Ignored
-        classes have no part in it: a cell that only ever showed sky has no evidence. Obstacles have no part in the
-        prior, since they are measured; their cost is OBSTACLE_COST.
-
-        Doubt about the class is measured by the entropy of the posterior, as a share of that of an even one over all
-        classes not ignored and obstacles. A lethal cell stays lethal in doubt: whichever it is, it is in the way.
-
-        Args:
-            matrix: traversal costs, risk level, and which classes to ignore.
-
-        Returns:
-            Costs float32 [rows, cols] in nav2 units, 254 where the risk reaches `matrix.lethal_at` and 255 where
-            unknown; and known bool [rows, cols], True where there is evidence enough and no more doubt than allowed.
-        """
-        classes = self.evidence.shape[0] - 1
-        kept = np.append(~matrix.ignore, True)
-        prior = np.full(classes + 1, self.settings.prior_strength / (kept.sum() - 1), np.float32)
-        prior[classes] = 0.0
-        evidence, shape = self.evidence.reshape(classes + 1, -1), self.seen_ns.shape
-        risk, total = np.empty(evidence.shape[1], np.float32), np.empty(evidence.shape[1], np.float32)
-        kernels.price(evidence, kept, prior, *self._price_list(matrix), risk, total)
-        known = total >= np.float32(self.settings.min_evidence + self.settings.prior_strength)
-        lethal = risk >= matrix.lethal_at
-        if self.settings.max_entropy < 1.0:
-            posterior = (evidence + prior[:, np.newaxis]) * kept[:, np.newaxis] / total
-            doubt = entropy(posterior.T)
-            known &= lethal | (doubt <= self.settings.max_entropy * math.log(kept.sum()))
-        risk[lethal] = LETHAL_COST
-        risk[~known] = UNKNOWN_COST
-        return risk.reshape(shape), known.reshape(shape)
-
-    @staticmethod
-    def _price_list(
-        matrix: CostMatrix,
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32], np.float32, np.float32]:
-        """`order`, `steps`, `least` and `tail` of `kernels.price`."""
-        costs, tail = np.append(matrix.traverse, np.float32(OBSTACLE_COST)), 1.0 - matrix.alpha
-        order = np.argsort(-costs, kind="stable")
-        steps = -np.diff(costs[order].astype(np.float64)) / tail
-        return order, steps.astype(np.float32), np.float32(costs.min()), np.float32(tail)
+        """Risk of driving over each cell, and where it is known; see `pricing.risk_of_cells`."""
+        return risk_of_cells(self.evidence, self.settings, matrix)
 
     def age(self) -> NDArray[np.float32]:
         """Time since something of each cell was seen, as of `stamp_ns`: float32 [rows, cols], s; inf where never."""
