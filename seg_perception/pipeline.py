@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -30,6 +30,7 @@ from seg_perception.images.scaled import at_network_size
 from seg_perception.inference.engine import Engine, EngineOutput
 from seg_perception.inference.graph import GraphSpec
 from seg_perception.projection.choose import Chosen, choose
+from seg_perception.projection.horizon import Horizon, Horizons
 from seg_perception.projection.look import ground_in_view
 from seg_perception.projection.plane import PlaneLook
 from seg_perception.risk.cost_matrix import CostMatrix
@@ -53,6 +54,8 @@ class Result:
         stamp_ns: time of the newest frame in the costmap, of whichever camera, nanoseconds.
         projection: what told where the things in the image are.
         refused: why a better projection was not used; a few fixed texts, for counting.
+        horizon: what was known of the camera's attitude, and used if the projection is "plane": then the frame's
+            `base_from_optical` is the corrected one. None where `ground.max_pitch_error` is 0.
         blind: bool [rows, cols], cells that were forgotten because the camera that should see them does not; None where
             none was said to.
     """
@@ -67,6 +70,7 @@ class Result:
     stamp_ns: int
     projection: Projection = "plane"
     refused: tuple[str, ...] = ()
+    horizon: Horizon | None = None
     blind: NDArray[np.bool_] | None = None
 
 
@@ -81,6 +85,7 @@ class Prepared:
         camera: intrinsics of that size.
         cells: float32 [G, 2], what the engine is asked about beside the pixels.
         chosen: what tells where things are.
+        horizon: what was known of the camera's attitude; None where nobody asks.
         covered: where the grid lies when it is centred on this frame.
         timings_ms: stage → milliseconds so far.
     """
@@ -91,8 +96,15 @@ class Prepared:
     camera: Camera
     cells: NDArray[np.float32]
     chosen: Chosen
+    horizon: Horizon | None
     covered: Raster
     timings_ms: dict[str, float]
+
+    def as_projected(self) -> Frame:
+        """The frame with the mount that it is projected by."""
+        if self.horizon is None or self.chosen.projection != "plane":
+            return self.frame
+        return replace(self.frame, base_from_optical=self.frame.base_from_optical @ self.horizon.told_from_true)
 
 
 def graph_spec(
@@ -121,6 +133,7 @@ class Pipeline:
         """
         self._engine = engine
         self._remember = remember
+        self._horizons = Horizons(0.0)
         self.grid = EvidenceGrid(settings.grid, len(matrix.classes))
         self.use(matrix, settings)
         self._warm_up()
@@ -161,18 +174,27 @@ class Pipeline:
         self._matrix = matrix
         self._settings = settings
         self._costs = matrix.stacked_rows()
+        self._is_ground = ~(matrix.standing | matrix.ignore)
+        if settings.ground.max_pitch_error != self._horizons.limit:
+            self._horizons = Horizons(settings.ground.max_pitch_error)
 
     def forget(self) -> None:
         """Empty the grid, because time or the robot has jumped."""
         self.grid = EvidenceGrid(self._settings.grid, len(self._matrix.classes), self._memory)
+        self._horizons.forget_views()
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Everything that is remembered from frame to frame, as arrays that np.savez keeps exactly."""
+        return {**self.grid.to_arrays(), **self._horizons.to_arrays()}
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Go on with the grid that `grid.to_arrays` of a pipeline with the same settings and matrix described.
+        """Go on from what `to_arrays` of a pipeline with the same settings and matrix described.
 
         Raises:
-            ConfigError: it has another size.
+            ConfigError: the grid has another size.
         """
         self.grid = EvidenceGrid.from_arrays(self._settings.grid, arrays, self._memory)
+        self._horizons = Horizons.from_arrays(self._horizons.limit, arrays)
 
     def process(self, frame: Frame) -> Result:
         """Run every stage on one frame.
@@ -202,12 +224,13 @@ class Pipeline:
         camera = frame.camera.resized(card.width, card.height)
         x, y, _ = footprint_of(frame.odom_from_base).translation
         covered = self.grid.raster_at(float(x), float(y))
-        chosen = choose(frame, camera, self._settings)
+        horizon = self._horizons.of(frame)
+        chosen = choose(frame, camera, self._settings, horizon)
         # The engine takes a fixed number of cells; how many of them are used is free to change.
         cells = np.zeros((engine.spec.cells, 2), dtype=np.float32)
         cells[: len(chosen.look.cells)] = chosen.look.cells
         clock.lap("ground")
-        return Prepared(frame, engine, image, camera, cells, chosen, covered, clock.laps)
+        return Prepared(frame, engine, image, camera, cells, chosen, horizon, covered, clock.laps)
 
     def finish(
         self, prepared: Sequence[Prepared], blind: Sequence[Result] = (), seen_within: float = 0.0
@@ -233,8 +256,10 @@ class Pipeline:
         clock.lap("network and risk")
         if not self._remember:
             self.forget()
-        for each, probabilities in zip(prepared, output.cell_probabilities, strict=True):
+        for each, probabilities, labels in zip(prepared, output.cell_probabilities, output.labels, strict=True):
             self._fuse(each, probabilities)
+            if self._remember and each.horizon is not None and each.chosen.projection == "plane":
+                self._horizons.see(each.frame, each.image, each.camera, self._is_ground[labels])
         newest = max(prepared, key=lambda each: each.frame.stamp_ns).frame
         forgotten = self._forget_views(blind, newest.odom_from_base, seen_within) if blind else None
         clock.lap("fuse")
@@ -243,7 +268,7 @@ class Pipeline:
         clock.lap("costmap")
         return [
             Result(
-                each.frame,
+                each.as_projected(),
                 each.image,
                 each.camera,
                 output.of(number),
@@ -253,6 +278,7 @@ class Pipeline:
                 self.grid.stamp_ns,
                 each.chosen.projection,
                 each.chosen.refused,
+                each.horizon,
                 forgotten,
             )
             for number, each in enumerate(prepared)

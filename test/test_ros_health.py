@@ -251,6 +251,14 @@ def test_how_images_are_projected_is_said_and_counted_and_a_robot_without_depth_
     assert expected.items() <= status.values.items()
 
 
+def test_what_is_known_of_the_horizon_is_shown_where_somebody_asks() -> None:
+    drive = Drive()
+    drive.project("plane")
+    assert "horizon" not in drive.status().values
+    drive.health.projected("plane", [], "pitch +1.02°, roll +0.00°, standard error 0.03°, by 9 looks")
+    assert drive.status().values["horizon"].startswith("pitch +1.02°")
+
+
 @pytest.mark.parametrize(
     ("mode", "refusal", "level"),
     [

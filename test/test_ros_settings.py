@@ -57,6 +57,7 @@ def test_every_parameter_reaches_the_settings() -> None:
         "mount": array.array("d", [0.3, 0.1, 1.2, 0.01, 0.2, 0.03]),
         "ground.resolution": 0.2, "ground.min_range": 1.5, "ground.max_range": 25.0, "ground.max_samples": 5000,
         "ground.attitude_error": 0.01, "ground.standing_threshold": 0.6, "ground.standing_depth": 0.5,
+        "ground.max_pitch_error": 0.05,
         "projection.mode": "depth", "projection.robot_height": 1.5, "projection.max_step": 0.1,
         "projection.max_slope": 0.3, "projection.max_gap": 0.5, "projection.min_points": 4,
         "projection.max_points": 9000, "projection.height_noise": 0.04, "projection.depth_error": 0.003,
@@ -74,7 +75,7 @@ def test_every_parameter_reaches_the_settings() -> None:
     settings, untouched = settings_of(given), settings_of({})
     for field in fields(settings):
         assert getattr(settings, field.name) != getattr(untouched, field.name), field.name
-    assert settings.pipeline.ground == GroundSettings(0.2, 1.5, 25.0, 5000, 0.01, 0.6, 0.5)
+    assert settings.pipeline.ground == GroundSettings(0.2, 1.5, 25.0, 5000, 0.01, 0.6, 0.5, 0.05)
     assert settings.pipeline.grid == GridSettings(
         30.0, 40.0, 0.2, 3.0, 0.02, 0.3, (("Pedestrian", 0.5), ("Car", 1.0)), 0.5, 0.4, 100.0, 0.5
     )

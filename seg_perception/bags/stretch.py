@@ -109,7 +109,7 @@ class StretchRun:
 
         Args:
             progress: called with images of the stretch done and in all (None where unknown).
-            given: what the map holds before the first image, as `EvidenceGrid.to_arrays`
+            given: what the pipeline holds before the first image, as `Pipeline.to_arrays`
                 gives it; there is no warm-up then.
 
         Raises:
@@ -154,7 +154,7 @@ class StretchRun:
         )
 
     def _grid(self) -> dict[str, NDArray[Any]]:
-        return self._pipeline.grid.to_arrays()
+        return self._pipeline.to_arrays()
 
     def _begin(self, given: Mapping[str, NDArray[Any]] | None) -> Iterator[Frame | Dropped]:
         """Bring the map to where it is before the first image; gives the images from there on."""
@@ -249,7 +249,7 @@ class StretchRun:
 
 
 def grid_digest(arrays: Mapping[str, NDArray[Any]]) -> str:
-    """SHA-256 of what a map holds, as `EvidenceGrid.to_arrays` gives it, as far as later frames depend on it.
+    """SHA-256 of what a pipeline holds, as `Pipeline.to_arrays` gives it, as far as later frames depend on it.
 
     They do not depend on when cells were seen: that only matters to frames that come late, and a recording's do not.
     """

@@ -11,7 +11,7 @@ from seg_perception.model_card import ModelCard
 
 
 class LabelEngine:
-    """An `Engine` whose images are label images, [N, H, W, 3] with the class index in every channel.
+    """An `Engine` whose images [N, H, W, 3] have the class index in their first channel; the others may be anything.
 
     It separates what geometry and grid get wrong from what a network gets wrong. Values that are no class (255) give
     no class any probability.

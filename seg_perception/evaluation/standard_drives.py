@@ -139,8 +139,9 @@ def _frames(
             continue
         world = drive.world(stamp_ns)
         view = render(world, camera, fault.seen_from(true, drive.base_from_optical), frame=number)
-        labels = np.repeat(view.labels[..., np.newaxis], 3, axis=-1)
-        image = labels if true_labels else fault.spoil(view.rgb, seed)
+        image = fault.spoil(view.rgb, seed)
+        if true_labels:  # what looks at the picture itself still sees most of it
+            image = np.concatenate([view.labels[..., np.newaxis], image[..., 1:]], axis=-1)
         mount = drive.base_from_optical
         depth = DepthImage(stamp_ns, view.depth, told @ mount) if standard.depth else None
         yield number, Frame(stamp_ns, image, "rgb", camera, told, mount, "camera", depth), world, true

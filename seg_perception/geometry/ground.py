@@ -22,6 +22,9 @@ from seg_perception.geometry.transforms import Transform
 # Pixels along each side of the image that are asked which way they look.
 _LATTICE = 48
 
+MOST_PITCH_ERROR = 0.1
+"""rad. Of a camera that is further off, the mount is wrong, not inexact."""
+
 
 @dataclass(frozen=True)
 class GroundSettings:
@@ -36,6 +39,8 @@ class GroundSettings:
             suspension and the slope of the ground together.
         standing_threshold: probability of standing classes from which a sample blocks the view.
         standing_depth: how far behind its first sample a standing thing is marked, m.
+        max_pitch_error: largest error of the camera's pitch and roll that is told from how the ground moves, and
+            corrected, rad; 0 does not look.
     """
 
     resolution: float = 0.1
@@ -45,6 +50,7 @@ class GroundSettings:
     attitude_error: float = 0.005
     standing_threshold: float = 0.5
     standing_depth: float = 0.4
+    max_pitch_error: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse settings that give no samples.
@@ -52,10 +58,16 @@ class GroundSettings:
         Raises:
             ConfigError: a value is out of its range.
         """
-        for field in fields(self):
-            value = getattr(self, field.name)
+        numbers = {field.name: getattr(self, field.name) for field in fields(self)}
+        max_pitch_error = numbers.pop("max_pitch_error")
+        if not 0.0 <= max_pitch_error <= MOST_PITCH_ERROR:
+            raise ConfigError(
+                f"ground.max_pitch_error is {max_pitch_error}; give 0 to {MOST_PITCH_ERROR} rad, and mend the mount if "
+                "it is further off."
+            )
+        for name, value in numbers.items():
             if not (math.isfinite(value) and value > 0):
-                raise ConfigError(f"ground.{field.name} is {value}; give a finite number above 0.")
+                raise ConfigError(f"ground.{name} is {value}; give a finite number above 0.")
         if self.max_range < self.min_range + self.resolution:
             raise ConfigError(
                 f"ground.max_range is {self.max_range} m; give more than min_range, {self.min_range} m, plus one cell."

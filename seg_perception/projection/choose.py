@@ -15,6 +15,7 @@ from seg_perception.geometry.points import cloud_points
 from seg_perception.geometry.projection_settings import Projection
 from seg_perception.geometry.surface import Kind, read_surface
 from seg_perception.geometry.transforms import Transform, footprint_of
+from seg_perception.projection.horizon import Horizon
 from seg_perception.projection.look import Look
 from seg_perception.projection.measured import MeasuredLook
 from seg_perception.projection.plane import PlaneLook
@@ -50,7 +51,7 @@ class _RefusedError(Exception):
     """A measurement that this frame cannot be projected with; its text is the reason."""
 
 
-def choose(frame: Frame, camera: Camera, settings: PipelineSettings) -> Chosen:
+def choose(frame: Frame, camera: Camera, settings: PipelineSettings, horizon: Horizon | None = None) -> Chosen:
     """Take the projection that is asked for, or the best one there is.
 
     "auto" takes points, else depth, else flat ground. Points that show no ground, as those of a LiDAR with one level
@@ -61,6 +62,8 @@ def choose(frame: Frame, camera: Camera, settings: PipelineSettings) -> Chosen:
         frame: with or without depth and points.
         camera: of the image that the network gets.
         settings: ground and projection.
+        horizon: what is known of the camera's attitude. Flat ground stands and falls with it; where ground is measured,
+            the mount counts as it was told.
 
     Raises:
         ProjectionError: the one projection that was asked for is not possible.
@@ -91,6 +94,8 @@ def choose(frame: Frame, camera: Camera, settings: PipelineSettings) -> Chosen:
     if groundless:
         return replace(groundless[0], refused=tuple(refused))
     if mode in ("auto", "plane"):
+        if horizon is not None:
+            footprint_from_optical = footprint_from_optical @ horizon.told_from_true
         return Chosen(PlaneLook.at(camera, footprint_from_optical, settings.ground), "plane", tuple(refused))
     raise ProjectionError(refused[0], mode)
 

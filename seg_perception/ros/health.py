@@ -50,6 +50,7 @@ class Figures:
         projections: what told where things are → number of results.
         refusals: reason why a better projection was not used → number of results.
         recent_projections: for the latest results, in order, the projection and the reasons against better ones.
+        horizon: what is known of the camera's attitude, in words; empty where nobody asks.
         busy: how long the image in the network has been there, s; None if none is.
         latencies: stage → ms, of each of the latest results.
     """
@@ -69,6 +70,7 @@ class Figures:
     projections: Mapping[str, int]
     refusals: Mapping[str, int]
     recent_projections: tuple[tuple[str, tuple[str, ...]], ...]
+    horizon: str
     busy: float | None
     latencies: tuple[Mapping[str, float], ...]
 
@@ -130,15 +132,17 @@ class Health:
             self._details[reason] = detail
             self._recent.append(reason)
 
-    def projected(self, projection: str, refusals: Iterable[Refusal]) -> None:
+    def projected(self, projection: str, refusals: Iterable[Refusal], horizon: str = "") -> None:
         """An image has been projected.
 
         Args:
             projection: what told where things are.
             refusals: why better ones were not used.
+            horizon: what is known of the camera's attitude, in words.
         """
         with self._lock:
             self._projections[projection] += 1
+            self._horizon = horizon
             reasons = []
             for refusal in refusals:
                 self._refusals[refusal.reason] += 1
@@ -195,6 +199,7 @@ class Health:
                 projections=dict(self._projections),
                 refusals=dict(self._refusals),
                 recent_projections=tuple(self._recent_projections),
+                horizon=self._horizon,
                 busy=None if self._busy_since is None else now - self._busy_since,
                 latencies=tuple(stages for at, stages in latest if now - at <= _LATENCY_WINDOW),
             )
@@ -213,6 +218,7 @@ class Health:
         self._recent: deque[str] = deque(maxlen=_MOST_OUTCOMES)
         self._projections: Counter[str] = Counter()
         self._refusals: Counter[str] = Counter()
+        self._horizon = ""
         self._recent_projections: deque[tuple[str, tuple[str, ...]]] = deque(maxlen=_MOST_OUTCOMES)
         self._busy_since = None
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from seg_perception.costmap.grid_settings import GridSettings
 from seg_perception.errors import ConfigError
-from seg_perception.geometry.ground import GroundSettings
+from seg_perception.geometry.ground import MOST_PITCH_ERROR, GroundSettings
 from seg_perception.geometry.projection_settings import ProjectionMode, ProjectionSettings
 from seg_perception.inference.choices import BACKENDS
 from seg_perception.model_card import PRECISIONS
@@ -106,6 +106,11 @@ _GROUND = {
         0.01, 1.0, "Probability of standing classes from which a sample hides what lies behind it.",
     ),
     "standing_depth": (0.01, 5.0, "How far behind its foot a standing thing is marked, m."),
+    "max_pitch_error": (
+        0.0, MOST_PITCH_ERROR,
+        "Largest error of the camera's pitch and roll that is told from how the ground moves, and corrected, rad; "
+        "0 does not look.",
+    ),
 }  # fmt: skip
 
 # The same for each number of ProjectionSettings.

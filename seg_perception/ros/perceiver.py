@@ -216,6 +216,7 @@ class Perceiver:
         camera.outputs.publish(arrival.message.header, size, result, self._settings)
         laps.lap("publish")
         milliseconds = laps.until(self._now_ns(), stamp_ns)
-        camera.health.projected(result.projection, [begun.ranging.explain(reason) for reason in result.refused])
+        refusals = [begun.ranging.explain(reason) for reason in result.refused]
+        camera.health.projected(result.projection, refusals, result.horizon.in_words() if result.horizon else "")
         camera.health.result(time.monotonic(), milliseconds)
         camera.outputs.publish_latency(stamp_ns, milliseconds)

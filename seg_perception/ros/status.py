@@ -229,6 +229,8 @@ def _values(
     values |= {f"dropped: {reason}": str(count) for reason, count in sorted(figures.drops.items())}
     if figures.recent_projections:
         values["projection"] = _latest_projection(figures)
+    if figures.horizon:
+        values["horizon"] = figures.horizon
     values |= {f"projected by {name}": str(count) for name, count in sorted(figures.projections.items())}
     values |= {f"refused: {reason}": str(count) for reason, count in sorted(figures.refusals.items())}
     for stage, summary in figures.latency().items():
