@@ -251,7 +251,7 @@ class Pipeline:
         grid = self._settings.grid
         weight = image_weight(prepared.image, grid.full_sharpness, grid.full_exposure)
         answers = probabilities[: len(look.cells)]
-        seen = look.evidence(answers, self._matrix.standing, covered, footprint_of(frame.odom_from_base), weight)
+        seen = look.evidence(answers, self._matrix, covered, footprint_of(frame.odom_from_base), weight)
         self.grid.add(seen.centres, seen.probabilities, seen.weights, frame.stamp_ns)
 
     def _forget_views(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +13,10 @@ from seg_perception.costmap.nav2 import decode_costs, encode_costs
 from seg_perception.costmap.raster import Raster
 from seg_perception.errors import ConfigError
 from seg_perception.evaluation.costmap import CellCounts, Rules, Truth, in_sight, judge_costmap, regret
+from seg_perception.evaluation.costmap_run import CostmapRun
 from seg_perception.evaluation.costmap_table import costmap_table
 from seg_perception.evaluation.paths import Body
+from seg_perception.geometry.transforms import Transform
 
 RASTER = Raster(first_row=-20, first_col=0, rows=40, cols=60, resolution=0.1)  # x 0 to 6 m, y -2 to 2 m
 EYE = (0.05, 0.05)
@@ -137,6 +141,25 @@ def test_driving_through_a_true_obstacle_costs_a_hundred_times_the_way() -> None
     paid = regret(_encoded(np.zeros((40, 60))), RASTER, _truth(true), (0.55, 0.05), (5.05, 0.05), BODY)
     # The straight way touches the post for 0.3 m, give or take a cell; the way around it is hardly longer.
     assert paid is not None and 20.0 < paid < 45.0
+
+
+def _result(x: float) -> Any:
+    """A costmap of a robot at x on free ground."""
+    pose = Transform.from_xyz_rpy(x, 0.0, 0.0, 0.0, 0.0, 0.0)
+    frame = SimpleNamespace(odom_from_base=pose, base_from_optical=Transform.from_xyz_rpy(0.0, 0.0, 1.0, 0.0, 0.0, 0.0))
+    return SimpleNamespace(frame=frame, costmap=np.zeros((40, 60), np.int8), raster=RASTER, timings_ms={"all": 1.0})
+
+
+def test_the_goal_of_a_way_lies_on_the_drive_that_it_began_on() -> None:
+    wall = np.zeros((40, 60))
+    wall[:, 30:32] = 1016.0
+    for apart, ways in ((False, 1), (True, 0)):
+        run = CostmapRun(RULES, BODY)
+        run.add(_result(0.5), _truth(wall), EVERYWHERE)
+        if apart:
+            run.end_drive()
+        run.add(_result(5.6), _truth(wall), EVERYWHERE)
+        assert run.ways == ways
 
 
 @pytest.mark.parametrize("bands", [(), (0.0, 4.0), (8.0, 4.0), (4.0, float("nan"))])

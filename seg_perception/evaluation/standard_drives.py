@@ -83,14 +83,15 @@ def judge_drives(
             result = pipeline.process(frame)
             if number >= WARM_UP and number % _JUDGE_EVERY == 0:
                 odom_from_true = told_from_true(frame.odom_from_base, true)
-                truth = truth_of(world, result.raster, odom_from_true, matrix)
+                truth = truth_of(world, result.raster, odom_from_true, matrix, settings.projection.robot_height)
                 run.add(result, truth, field_of_view(result, settings))
+        run.end_drive()
         if progress is not None:
             progress()
     return run
 
 
-def truth_of(world: World, raster: Raster, odom_from_true: Transform, matrix: CostMatrix) -> Truth:
+def truth_of(world: World, raster: Raster, odom_from_true: Transform, matrix: CostMatrix, robot_height: float) -> Truth:
     """The simulator's exact map on the cells of a costmap.
 
     Args:
@@ -98,20 +99,21 @@ def truth_of(world: World, raster: Raster, odom_from_true: Transform, matrix: Co
         raster: cells in the robot's odom.
         odom_from_true: where the robot's odometry has come to lie against the world.
         matrix: costs for the simulator's classes.
+        robot_height: what begins higher than this is not in its way, m.
     """
-    classes = _true_classes(world, raster, odom_from_true)
+    classes = _true_classes(world, raster, odom_from_true, robot_height)
     return Truth(matrix.traverse[classes], np.ones(classes.shape, np.bool_), matrix.standing[classes])
 
 
-def _true_classes(world: World, raster: Raster, odom_from_true: Transform) -> NDArray[np.uint8]:
+def _true_classes(world: World, raster: Raster, odom_from_true: Transform, robot_height: float) -> NDArray[np.uint8]:
     if np.array_equal(odom_from_true.rotation, np.eye(3)) and not odom_from_true.translation.any():
-        return world.true_classes(raster.origin, raster.resolution, raster.rows, raster.cols)
+        return world.true_classes(raster.origin, raster.resolution, raster.rows, raster.cols, robot_height)
     centres = np.insert(raster.centres(), 2, 0.0, axis=-1)
     true = odom_from_true.inverse().apply(centres)[..., :2]
     first = np.floor(true.min(axis=(0, 1)) / raster.resolution)
     col, row = np.moveaxis((np.floor(true / raster.resolution) - first).astype(np.intp), -1, 0)
     origin = (float(first[0] * raster.resolution), float(first[1] * raster.resolution))
-    classes = world.true_classes(origin, raster.resolution, int(row.max()) + 1, int(col.max()) + 1)
+    classes = world.true_classes(origin, raster.resolution, int(row.max()) + 1, int(col.max()) + 1, robot_height)
     under: NDArray[np.uint8] = classes[row, col]
     return under
 
