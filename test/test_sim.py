@@ -18,7 +18,7 @@ from seg_perception.sim.drive import Drive, Scenario
 from seg_perception.sim.drive_bag import write_drive
 from seg_perception.sim.labels import NO_LABEL, Label
 from seg_perception.sim.people import person
-from seg_perception.sim.render import render
+from seg_perception.sim.render import render, true_view
 from seg_perception.sim.solids import Material, Surface, box
 from seg_perception.sim.street import Side, Street, Zone
 from seg_perception.sim.views import training_views
@@ -119,6 +119,13 @@ def test_a_drive_becomes_a_bag_that_reads_back_with_its_poses(tmp_path: Path) ->
     assert moved > 1.0, "a car drives"
     with pytest.raises(RecordingError, match="does not exist yet"):
         write_drive(tmp_path / "drive", scenario)
+
+
+def test_the_true_view_is_that_of_the_picture() -> None:
+    world = _world_with_box(np.array([4.0, -0.5, 0.0]), np.array([5.0, 0.5, 1.0]))
+    picture, (labels, depth) = render(world, _pinhole(), EYE), true_view(world, _pinhole(), EYE)
+    assert np.array_equal(picture.labels, labels) and np.array_equal(picture.depth, depth)
+    assert Label.CAR in labels
 
 
 def test_impossible_drives_are_one_sentence() -> None:
