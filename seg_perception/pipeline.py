@@ -5,6 +5,7 @@ Every door (bag replayer, ROS 2 node, simulator) hands `Frame`s to a `Pipeline` 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from seg_perception.costmap.grid import NANOSECONDS, EvidenceGrid
 from seg_perception.costmap.memory import ClassMemory
 from seg_perception.costmap.nav2 import OccupancyValues, encode_costs
 from seg_perception.costmap.raster import Raster
+from seg_perception.costmap.speed import speed_mask
 from seg_perception.errors import ConfigError
 from seg_perception.frame import Frame
 from seg_perception.geometry.camera import Camera
@@ -29,7 +31,9 @@ from seg_perception.inference.engine import Engine, EngineOutput
 from seg_perception.inference.graph import GraphSpec
 from seg_perception.projection.choose import Chosen, choose
 from seg_perception.projection.look import ground_in_view
+from seg_perception.projection.plane import PlaneLook
 from seg_perception.risk.cost_matrix import CostMatrix
+from seg_perception.risk.speed import SpeedRule
 
 STAGES = ("resize", "ground", "network and risk", "fuse", "costmap")
 
@@ -119,6 +123,17 @@ class Pipeline:
         self._remember = remember
         self.grid = EvidenceGrid(settings.grid, len(matrix.classes))
         self.use(matrix, settings)
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        """Compile what follows the network where that was never done, so that no image has to wait for it."""
+        camera = Camera.from_fields(64, 48, "", [64, 0, 31.5, 0, 64, 23.5, 0, 0, 1], ())
+        ground, classes = self._settings.ground, len(self._matrix.classes)
+        look = PlaneLook.at(camera, Transform.from_xyz_rpy(0, 0, 4 * ground.min_range, math.pi, 0, 0), ground)
+        grid, answers = EvidenceGrid(self._settings.grid, classes), np.ones((len(look.cells), classes), np.float32)
+        seen = look.evidence(answers, self._matrix, grid.raster, Transform.identity(), 1.0)
+        grid.add(seen.centres, seen.probabilities, seen.weights, 0)
+        grid.costs(self._matrix)
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -242,6 +257,15 @@ class Pipeline:
             )
             for number, each in enumerate(prepared)
         ]
+
+    @property
+    def speed_rule(self) -> SpeedRule:
+        """How fast the robot may go over what."""
+        return self._matrix.speed
+
+    def speed_mask(self) -> NDArray[np.int8]:
+        """Speed limits on the grid as it is now: int8 [rows, cols], percent of full speed, 1 to 100."""
+        return speed_mask(*self.grid.posterior(self._matrix), self._matrix, self.grid.settings.resolution)
 
     def _fuse(self, prepared: Prepared, probabilities: NDArray[np.float32]) -> None:
         frame, look, covered = prepared.frame, prepared.chosen.look, prepared.covered

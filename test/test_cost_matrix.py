@@ -242,7 +242,8 @@ MISTAKES = {
     ),
     "unknown key": (
         ("standing: [", "walls: []\nstanding: ["),
-        "key 'walls': is not a known key; known here: ignore, misclassification, overhang, risk, standing, traverse.",
+        "key 'walls': is not a known key; known here: ignore, misclassification, overhang, risk, speed, standing, "
+        "traverse.",
     ),
     "key given twice": (
         ("Person: 19, Wall: 3}", "Person: 19, Person: 3}"),

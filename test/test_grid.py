@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seg_perception.costmap.grid import OBSTACLE_COST, EvidenceGrid
+from seg_perception.costmap.grid import EvidenceGrid
 from seg_perception.costmap.grid_settings import GridSettings
 from seg_perception.costmap.nav2 import encode_costs
+from seg_perception.costmap.pricing import OBSTACLE_COST
 from seg_perception.errors import ConfigError, GeometryError
 from seg_perception.risk.cost_matrix import CostMatrix
 

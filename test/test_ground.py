@@ -13,7 +13,6 @@ from seg_perception.geometry.camera import Camera
 from seg_perception.geometry.ground import (
     GroundSamples,
     GroundSettings,
-    nearest_samples,
     normalised_cells,
     sample_ground,
     visibility,
@@ -201,24 +200,6 @@ def test_visibility_agrees_with_a_walk_sample_by_sample(seed: int, threshold: fl
     weight = visibility(probabilities_of(standing), STANDING, inside, ranges, chosen)
     assert weight.dtype == np.float32
     np.testing.assert_allclose(weight, walk(standing, inside, ranges, chosen), atol=1e-6)
-
-
-@pytest.mark.parametrize("pitch", [0.0, math.pi / 2], ids=["ahead", "all around"])
-def test_every_cell_in_view_has_a_sample_less_than_a_step_away(pitch: float) -> None:
-    samples = sample_ground(CAMERA, mount_to_base_from_optical(0.2, -0.1, 3, 0, pitch, 2.5), SETTINGS)
-    centres = np.arange(-11, 11, 0.1) + 0.05
-    xy = np.stack(np.meshgrid(centres, centres), axis=-1)
-    index = nearest_samples(samples, xy)
-    away = xy - samples.foot
-    distance, bearing = np.hypot(away[..., 0], away[..., 1]), np.arctan2(away[..., 1], away[..., 0])
-    offset = np.angle(np.exp(1j * (bearing - samples.bearings.mean())))
-    half_field = (samples.bearings[-1] - samples.bearings[0]) / 2
-    in_view = (distance > 0.5) & (distance < 10.0) & (np.abs(offset) < half_field)
-    assert (index[in_view] >= 0).all()
-    assert (index[(distance > 10.06) | (distance < 0.44)] == -1).all()
-    step = samples.bearings[1] - samples.bearings[0]
-    gap = np.linalg.norm(samples.points.reshape(-1, 2)[index] - xy, axis=-1)[in_view]
-    assert (gap <= np.hypot(0.05, (distance[in_view] + 0.05) * step / 2) + 1e-9).all()
 
 
 def test_normalised_cells_reach_from_edge_to_edge() -> None:

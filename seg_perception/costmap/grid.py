@@ -13,22 +13,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from seg_perception.costmap import kernels
 from seg_perception.costmap.grid_settings import GridSettings
 from seg_perception.costmap.memory import ClassMemory
-from seg_perception.costmap.nav2 import UNKNOWN_COST
+from seg_perception.costmap.pricing import posterior, risk_of_cells
 from seg_perception.costmap.raster import Raster
 from seg_perception.errors import ConfigError, GeometryError
-from seg_perception.risk.cost_matrix import LETHAL_COST, CostMatrix
-from seg_perception.risk.measures import cvar, entropy
+from seg_perception.risk.cost_matrix import CostMatrix
 
 NANOSECONDS = 1e9
 
 NEVER = np.iinfo(np.int64).min
 """Time at which a cell was seen that was not."""
-
-OBSTACLE_COST = 10 * LETHAL_COST
-"""Cost of driving over what its measured height says is in the way, whatever its class: lethal from a tenth of the
-evidence, as the shipped matrices have it for people."""
 
 MOST_LATENESS = 1.0
 """A frame may always come so many seconds later than a newer one: another camera's, on a slower way."""
@@ -199,32 +195,24 @@ class EvidenceGrid:
             self.seen_ns[:] = NEVER
             self.stamp_ns = stamp_ns
         self.advance(stamp_ns)
-        outcomes, (rows, cols) = probabilities.shape[1], self.evidence.shape[1:]
-        row = np.floor(points[:, 1] / self.settings.resolution) - self.first_row
-        col = np.floor(points[:, 0] / self.settings.resolution) - self.first_col
-        usable = (row >= 0) & (row < rows) & (col >= 0) & (col < cols) & (weights > 0)
-        usable &= np.isfinite(probabilities).all(axis=1)
-        weight = weights[usable]
-        mass = (probabilities[usable] * weight[:, np.newaxis]).astype(np.float64)
-        cells = (row[usable] * cols + col[usable]).astype(np.intp)
-        if outcomes < self.evidence.shape[0]:
-            open_ = self.evidence[-1].ravel()[cells] == 0
-            cells, mass, weight = cells[open_], mass[open_], weight[open_]
-        if np.bincount(cells, minlength=1).max() > 1:
-            # Sums per cell and class by bincount over (cell, class) pairs; np.add.at would do the same more slowly.
-            cells, slot = np.unique(cells, return_inverse=True)
-            pairs = slot[:, np.newaxis] * outcomes + np.arange(outcomes)
-            sums = np.bincount(pairs.ravel(), mass.ravel(), minlength=cells.size * outcomes).reshape(-1, outcomes)
-            mass = sums / np.maximum(np.bincount(slot, weight, minlength=cells.size), 1.0)[:, np.newaxis]
         evidence, seen_ns = self.evidence.reshape(self.evidence.shape[0], -1), self.seen_ns.ravel()
+        outcomes, shape = probabilities.shape[1], self.seen_ns.shape
+        told_by_height = evidence[-1] > 0
+        closed = told_by_height if outcomes < len(evidence) else np.zeros_like(told_by_height)
+        cells, look = np.empty(len(points), np.int64), np.empty((len(points), outcomes))
+        samples, corner = (points, probabilities, weights), (self.first_row, self.first_col)
+        count = kernels.book(*samples, self.settings.resolution, corner, shape, closed, cells, look)
+        cells, look = cells[:count], look[:count]
         if self.settings.clearing:
             newer = seen_ns[cells] < stamp_ns
-            here, shown = cells[newer], mass[newer]
+            here, shown = cells[newer], look[newer]
             held = evidence[:, here]
             self._memory.clear(held, shown.T, self.settings.clearing)
             evidence[:, here] = held
-        look = mass.T * self._memory.left(mass.T, (self.stamp_ns - stamp_ns) / NANOSECONDS)
-        evidence[:outcomes, cells] += look.astype(np.float32)
+        if stamp_ns < self.stamp_ns:
+            left = self._memory.left(look.T, (self.stamp_ns - stamp_ns) / NANOSECONDS)
+            look *= np.asarray(left)[..., np.newaxis]
+        kernels.gain(evidence, cells, look)
         seen_ns[cells] = np.maximum(seen_ns[cells], stamp_ns)
 
     def forget(self, cells: NDArray[np.bool_]) -> None:
@@ -236,40 +224,13 @@ class EvidenceGrid:
         self.evidence[:, cells] = 0.0
         self.seen_ns[cells] = NEVER
 
+    def posterior(self, matrix: CostMatrix) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """What each cell may be, and where that is known; see `pricing.posterior`."""
+        return posterior(self.evidence, self.settings, matrix)
+
     def costs(self, matrix: CostMatrix) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Risk of driving over each cell, from the posterior class probabilities.
-
-        The posterior mean of Dirichlet counts n with prior n0 / K per class is (n + n0 / K) / (sum of n + n0). Ignored
-        classes have no part in it: a cell that only ever showed sky has no evidence. Obstacles have no part in the
-        prior, since they are measured; their cost is OBSTACLE_COST.
-
-        Doubt about the class is measured by the entropy of the posterior, as a share of that of an even one over all
-        classes not ignored and obstacles. A lethal cell stays lethal in doubt: whichever it is, it is in the way.
-
-        Args:
-            matrix: traversal costs, risk level, and which classes to ignore.
-
-        Returns:
-            Costs float32 [rows, cols] in nav2 units, 254 where the risk reaches `matrix.lethal_at` and 255 where
-            unknown; and known bool [rows, cols], True where there is evidence enough and no more doubt than allowed.
-        """
-        kept = ~matrix.ignore
-        prior = np.float32(self.settings.prior_strength / kept.sum())
-        posterior = self.evidence.copy()
-        posterior[:-1] += prior
-        posterior[:-1][matrix.ignore] = 0.0
-        total = posterior.sum(axis=0)
-        known = total >= np.float32(self.settings.min_evidence + self.settings.prior_strength)
-        posterior /= total
-        traverse = np.append(matrix.traverse, np.float32(OBSTACLE_COST))
-        by_cell = np.moveaxis(posterior, 0, -1)
-        risk = cvar(by_cell, traverse, matrix.alpha)
-        lethal = risk >= matrix.lethal_at
-        if self.settings.max_entropy < 1.0:
-            known &= lethal | (entropy(by_cell) <= self.settings.max_entropy * math.log(kept.sum() + 1))
-        risk[lethal] = LETHAL_COST
-        risk[~known] = UNKNOWN_COST
-        return risk, known
+        """Risk of driving over each cell, and where it is known; see `pricing.risk_of_cells`."""
+        return risk_of_cells(self.evidence, self.settings, matrix)
 
     def age(self) -> NDArray[np.float32]:
         """Time since something of each cell was seen, as of `stamp_ns`: float32 [rows, cols], s; inf where never."""

@@ -154,30 +154,6 @@ def sample_ground(camera: Camera, footprint_from_optical: Transform, settings: G
     return GroundSamples(foot + outwards, pixels, in_image, weight, foot, bearings, ranges)
 
 
-def nearest_samples(samples: PolarPlaces, xy: NDArray[np.float64]) -> NDArray[np.intp]:
-    """The sample next to each place.
-
-    Booking samples into cells leaves holes where bearings spread wider than a cell; asking for each cell's sample
-    leaves none.
-
-    Args:
-        samples: from sample_ground, or measured places.
-        xy: [..., 2] in the footprint frame, m.
-
-    Returns:
-        intp [...], index into the flattened [B * R] samples; -1 where no sample is next to the place.
-    """
-    # float32 is good to a micrometre here and halves the time.
-    x, y = np.moveaxis((xy - samples.foot).astype(np.float32), -1, 0)
-    bearing_step = samples.bearings[1] - samples.bearings[0]
-    start = samples.bearings[0] - bearing_step / 2
-    bearing = np.floor((np.arctan2(y, x) - start) % (2 * np.pi) / bearing_step).astype(np.intp)
-    range_step = samples.ranges[1] - samples.ranges[0]
-    distance = np.rint((np.hypot(x, y) - samples.ranges[0]) / range_step).astype(np.intp)
-    inside = (bearing < samples.bearings.size) & (distance >= 0) & (distance < samples.ranges.size)
-    return np.where(inside, bearing * samples.ranges.size + distance, -1)
-
-
 def visibility(
     probabilities: NDArray[np.float32],
     standing: NDArray[np.bool_],

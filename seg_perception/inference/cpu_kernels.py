@@ -161,13 +161,14 @@ def _mix(
     height, width, classes = logits.shape
     up, down = max(row - 1, 0), min(row, height - 1)
     area = weights.shape[1]
+    of_a, of_b, of_c, of_d = weights[0], weights[1], weights[2], weights[3]
     for k in range(classes):
         for n in range(blocks.size):
             left, right = max(blocks[n] - 1, 0), min(blocks[n], width - 1)
             a, b, c, d = logits[up, left, k], logits[up, right, k], logits[down, left, k], logits[down, right, k]
+            mixed = masses[k, n * area : (n + 1) * area]
             for i in range(area):
-                mixed = weights[0, i] * a + weights[1, i] * b + weights[2, i] * c + weights[3, i] * d
-                masses[k, n * area + i] = mixed
+                mixed[i] = of_a[i] * a + of_b[i] * b + of_c[i] * c + of_d[i] * d
     exponentials(masses.ravel(), bits)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 from seg_perception.costmap.raster import Raster
 from seg_perception.errors import GeometryError
 from seg_perception.geometry.camera import Camera
-from seg_perception.geometry.ground import GroundSettings, PolarPlaces, nearest_samples, sample_ground
+from seg_perception.geometry.ground import GroundSettings, PolarPlaces, sample_ground
 from seg_perception.geometry.transforms import Transform, footprint_of
+from seg_perception.projection.kernels import bounds, cells_next_to_places
 from seg_perception.risk.cost_matrix import CostMatrix
 
 
@@ -70,23 +72,22 @@ def cells_in_view(
         places: bearings x ranges.
         seen: bool [B * R].
     """
-    rotation, translation = odom_from_footprint.rotation[:2, :2], odom_from_footprint.translation[:2]
-    in_odom = places.points.reshape(-1, 2)[seen] @ rotation.T + translation
-    if in_odom.size == 0:
-        return in_odom, np.zeros(0, np.intp)
-    resolution = raster.resolution
-    first = np.floor(in_odom.min(axis=0) / resolution).astype(int) - 1
-    last = np.ceil(in_odom.max(axis=0) / resolution).astype(int) + 1
-    col = np.arange(max(first[0], raster.first_col), min(last[0], raster.first_col + raster.cols))
-    row = np.arange(max(first[1], raster.first_row), min(last[1], raster.first_row + raster.rows))
-    block = np.empty((row.size, col.size, 2))
-    block[..., 0] = (col + 0.5) * resolution
-    block[..., 1] = ((row + 0.5) * resolution)[:, np.newaxis]
-    centres = block.reshape(-1, 2)
-    in_footprint = (centres - translation) @ rotation
-    nearest = nearest_samples(places, in_footprint)
-    chosen = np.flatnonzero((nearest >= 0) & seen[nearest])
-    return centres[chosen], nearest[chosen]
+    rotation = np.ascontiguousarray(odom_from_footprint.rotation[:2, :2])
+    translation = np.ascontiguousarray(odom_from_footprint.translation[:2])
+    low_x, low_y, high_x, high_y = bounds(places.points.reshape(-1, 2), seen, rotation, translation)
+    if low_x > high_x:
+        return np.zeros((0, 2)), np.zeros(0, np.intp)
+    cell = raster.resolution
+    begin = max(math.floor(low_x / cell) - 1, raster.first_col), max(math.floor(low_y / cell) - 1, raster.first_row)
+    end = (
+        min(math.ceil(high_x / cell) + 1, raster.first_col + raster.cols),
+        min(math.ceil(high_y / cell) + 1, raster.first_row + raster.rows),
+    )
+    most = max(end[0] - begin[0], 0) * max(end[1] - begin[1], 0)
+    centres, nearest = np.empty((most, 2)), np.empty(most, np.int64)
+    polar = (places.foot, places.bearings, places.ranges)
+    count = cells_next_to_places(begin, end, cell, rotation, translation, *polar, seen, centres, nearest)
+    return centres[:count], nearest[:count]
 
 
 def ground_in_view(

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_perception.errors import ConfigError
+from seg_perception.risk.speed import FULL_SPEED, SpeedRule, read_speed
 from seg_perception.yamlfile import Section, did_you_mean, load_yaml
 
 LARGEST_COST = 100_000.0
@@ -38,6 +39,7 @@ class CostMatrix:
         alpha: risk level of CVaR for the costmap, in [0, 1); 0 is the expected cost.
         lethal_at: risk from which on a cell is lethal, nav2 units, at most 254.
         path: the file it was read from, for messages.
+        speed: how fast the robot may go over what.
     """
 
     classes: tuple[str, ...]
@@ -49,6 +51,7 @@ class CostMatrix:
     alpha: float
     lethal_at: float
     path: Path
+    speed: SpeedRule = FULL_SPEED
 
     @classmethod
     def load(cls, path: Path | str, classes: Sequence[str]) -> CostMatrix:
@@ -76,8 +79,9 @@ class CostMatrix:
         _check_flags(top, names, standing, ignore)
         overhang = _read_overhang(top, names, standing)
         alpha, lethal_at = _read_risk(top, 0.0, LETHAL_COST)
+        speed = read_speed(top, names)
         top.finish()
-        return cls(names, misclassification, traverse, standing, overhang, ignore, alpha, lethal_at, top.path)
+        return cls(names, misclassification, traverse, standing, overhang, ignore, alpha, lethal_at, top.path, speed)
 
     def changed(self, changes: Section) -> CostMatrix:
         """This matrix with other values for what `changes` names; the rules are those of the file.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,44 +12,43 @@ import numpy as np
 from nav_msgs.msg import OccupancyGrid
 from numpy.typing import NDArray
 from rclpy.duration import Duration
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.qos import QoSProfile
 
 from seg_perception.costmap.nav2 import OccupancyValues
-from seg_perception.costmap.raster import Raster
-from seg_perception.pipeline import Result, field_of_view
+from seg_perception.costmap.speed import percent
+from seg_perception.pipeline import Pipeline, Result, field_of_view
 from seg_perception.ros import messages
 from seg_perception.ros.optional import optional
+from seg_perception.ros.publishing import latched, make_publisher
+from seg_perception.ros.reader_outputs import ReaderOutputs
 from seg_perception.ros.settings import NodeSettings
 
 _EARLY = 0.1  # of a period: frames that come at the very rate of the cap must not fall to their jitter
 _LAST_WORD = Duration(nanoseconds=200_000_000)  # a reader that is gone must not hold up the end
 
 
-def latched() -> QoSProfile:
-    """What nav2's static layer connects to: nothing less, or it never does.
-
-    A new profile each time: rclpy writes the overrides of one topic's parameters into the profile it is given.
-    """
-    return QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-
-
 class CostmapOutput:
     """Publishes costmaps, from the worker and from the watchdog, one after the other."""
 
-    def __init__(self, node: Any) -> None:
-        """Create the publishers on a lifecycle node."""
+    def __init__(self, node: Any, pipeline: Pipeline) -> None:
+        """Create the publishers on a lifecycle node; `pipeline` is the one whose results will be published."""
         self._node = node
+        self._pipeline = pipeline
         self._lock = threading.Lock()
         self._last: Result | None = None
         self._views: dict[str, Result] = {}
         self._due = 0.0
         self._is_blank = False
         self._map_msgs = optional("map_msgs.msg")
-        self._grids = self._publisher(OccupancyGrid, "~/costmap", latched())
-        self._updates = self._map_msgs and self._publisher(
-            self._map_msgs.OccupancyGridUpdate, "~/costmap_updates", QoSProfile(depth=10)
+        self._grids = make_publisher(node, OccupancyGrid, "costmap", latched())
+        self._updates = self._map_msgs and make_publisher(
+            node, self._map_msgs.OccupancyGridUpdate, "costmap_updates", QoSProfile(depth=10)
         )
+        self._readers = ReaderOutputs(node)
+
+    def announce(self, settings: NodeSettings) -> None:
+        """Tell nav2's filters which masks there are."""
+        self._readers.announce(self._now_ns(), settings.odom_frame, self._grids.topic_name)
 
     def publish(self, result: Result, settings: NodeSettings, camera: str = "") -> None:
         """Publish a frame's costmap, unless the last one is too recent for `settings.costmap_rate`.
@@ -71,7 +71,7 @@ class CostmapOutput:
             self._due = self._due + period if now - self._due < period else now + period
             previous = None if self._is_blank else self._last
             self._last, self._is_blank = result, False
-            self._send(result.stamp_ns, result.costmap, result.raster, settings)
+            self._send(result.stamp_ns, result.costmap, self._pipeline.speed_mask, settings)
             if previous is not None and previous.raster == result.raster:
                 self._send_update(previous.costmap, result, settings)
 
@@ -91,27 +91,38 @@ class CostmapOutput:
             if settings.stale_cost == "lethal":
                 for view in self._views.values():
                     costmap[field_of_view(view, settings.pipeline, self._last)] = OccupancyValues.LETHAL
-            self._send(self._node.get_clock().now().nanoseconds, costmap, self._last.raster, settings)
+            slow = np.full_like(costmap, percent(self._pipeline.speed_rule.unknown))
+            self._send(self._now_ns(), costmap, lambda: slow, settings)
             self._is_blank = True
             return True
 
     def flush(self) -> None:
         """Give readers a moment to take the last costmap, before its publisher goes."""
         self._grids.wait_for_all_acked(_LAST_WORD)
+        self._readers.flush(_LAST_WORD)
 
     def destroy(self) -> None:
         """Remove the publishers."""
         for publisher in filter(None, (self._grids, self._updates)):
             self._node.destroy_lifecycle_publisher(publisher)
+        self._readers.destroy()
 
-    def _publisher(self, message_type: type, name: str, qos: QoSProfile) -> Any:
-        overriding = QoSOverridingOptions.with_default_policies()
-        return self._node.create_lifecycle_publisher(message_type, name, qos, qos_overriding_options=overriding)
+    def _now_ns(self) -> int:
+        return int(self._node.get_clock().now().nanoseconds)
 
-    def _send(self, stamp_ns: int, costmap: NDArray[np.int8], raster: Raster, settings: NodeSettings) -> None:
-        self._grids.publish(
-            messages.occupancy_grid(stamp_ns, settings.odom_frame, costmap, raster.origin, raster.resolution)
-        )
+    def _send(
+        self,
+        stamp_ns: int,
+        costmap: NDArray[np.int8],
+        speed_mask: Callable[[], NDArray[np.int8]],
+        settings: NodeSettings,
+    ) -> None:
+        """To all readers: a costmap of the last result's cells."""
+        assert self._last is not None
+        raster, frame_id = self._last.raster, settings.odom_frame
+        self._grids.publish(messages.occupancy_grid(stamp_ns, frame_id, costmap, raster.origin, raster.resolution))
+        ground = float(self._last.frame.odom_from_base.translation[2])
+        self._readers.publish(stamp_ns, frame_id, costmap, raster, ground, speed_mask)
 
     def _send_update(self, before: NDArray[np.int8], result: Result, settings: NodeSettings) -> None:
         """The smallest block that holds all cells that have changed, for readers that follow updates."""

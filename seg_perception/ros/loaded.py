@@ -88,7 +88,7 @@ class Loaded:
             self._close_engines()
             raise
         self.pipeline = Pipeline(self._engines[0], self.matrix, settings.pipeline)
-        self.costmap = CostmapOutput(node)
+        self.costmap = CostmapOutput(node, self.pipeline)
         self.cameras = {
             camera.name: LoadedCamera(
                 camera, by_camera[camera.name], Health(), Outputs(node, by_camera[camera.name].card, camera.prefix)

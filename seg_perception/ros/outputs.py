@@ -9,8 +9,7 @@ import cv2
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from numpy.typing import NDArray
-from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
 from seg_perception.bags.result_frame import LabelInfo
@@ -19,7 +18,7 @@ from seg_perception.pictures import most_probable, overlay
 from seg_perception.pipeline import Result
 from seg_perception.risk.cost_matrix import CostMatrix
 from seg_perception.ros import messages
-from seg_perception.ros.costmap_output import latched
+from seg_perception.ros.publishing import latched, latest, make_publisher
 from seg_perception.ros.settings import NodeSettings
 
 _OVERLAY_ALPHA = 0.5
@@ -41,10 +40,7 @@ class Outputs:
         self._publishers: list[Any] = []
 
         def publisher(message_type: type, name: str, qos: QoSProfile | None = None) -> Any:
-            # Readers may ask for less; large images that are published best effort do not arrive (docs/nav2.md).
-            qos = qos or QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
-            overriding, topic = QoSOverridingOptions.with_default_policies(), f"~/{prefix}{name}"
-            made = node.create_lifecycle_publisher(message_type, topic, qos, qos_overriding_options=overriding)
+            made = make_publisher(node, message_type, f"{prefix}{name}", qos or latest())
             self._publishers.append(made)
             return made
 

@@ -59,6 +59,7 @@ class Running:
         self._perceiver = Perceiver(loaded, self._inputs, self._now_ns, self._log.warning)
         self._worker = Worker(self._perceiver.process, loaded.mailboxes(), "perception")
         self._announce()
+        loaded.costmap.announce(settings)
         for camera in loaded.cameras.values():
             camera.health.activated(time.monotonic())
         self._watchdog = node.create_timer(_WATCH_PERIOD, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME))

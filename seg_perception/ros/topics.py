@@ -11,6 +11,8 @@ _IMAGE = "best effort, depth 1; reliable, depth 2, when announced images do not 
 _MEASURED = "best effort, depth 5"
 _IMAGE_TYPE = "sensor_msgs/msg/Image"
 _COMPRESSED_TYPE = "sensor_msgs/msg/CompressedImage"
+_CLOUD_TYPE = "sensor_msgs/msg/PointCloud2"
+_FILTER_INFO_TYPE = "nav2_msgs/msg/CostmapFilterInfo"
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ TOPICS = (
         "The same from compressed_depth_image_transport, as PNG.",
     ),
     Topic(
-        "points", "sensor_msgs/msg/PointCloud2", "in", _MEASURED, "`projection.mode` is auto or points",
+        "points", _CLOUD_TYPE, "in", _MEASURED, "`projection.mode` is auto or points",
         "Points of a LiDAR or a stereo camera; any layout with x, y and z.",
     ),
     Topic(
@@ -77,6 +79,31 @@ TOPICS = (
     Topic(
         "~/costmap_updates", "map_msgs/msg/OccupancyGridUpdate", "out", "reliable, depth 10",
         "map_msgs is installed and someone listens", "The block of the costmap that changed since its last message.",
+    ),
+    Topic(
+        "~/costmap_raw", "nav2_msgs/msg/Costmap", "out", _LATCHED,
+        "with the costmap, if nav2_msgs is installed and someone listens",
+        "The same in nav2's units: 0 free, graded, 254 lethal, 255 unknown.",
+    ),
+    Topic(
+        "~/lethal_points", _CLOUD_TYPE, "out", _LATEST, "with the costmap, if someone listens",
+        "The middles of its lethal cells, 0.25 m over the ground, to mark by.",
+    ),
+    Topic(
+        "~/clearing_points", _CLOUD_TYPE, "out", _LATEST, "with the costmap, if someone listens",
+        "The middles of its outermost cells, to clear by.",
+    ),
+    Topic(
+        "~/speed_mask", "nav_msgs/msg/OccupancyGrid", "out", _LATCHED, "with the costmap, if someone listens",
+        "Speed limits for nav2's SpeedFilter, percent of full speed, 1 to 100; from `speed` in the cost matrix.",
+    ),
+    Topic(
+        "~/speed_filter_info", _FILTER_INFO_TYPE, "out", _LATCHED, "once it is active, if nav2_msgs is installed",
+        "Tells a SpeedFilter of `~/speed_mask`.",
+    ),
+    Topic(
+        "~/keepout_filter_info", _FILTER_INFO_TYPE, "out", _LATCHED, "once it is active, if nav2_msgs is installed",
+        "Tells a KeepoutFilter of `~/costmap`.",
     ),
     Topic(
         "~/labels", _IMAGE_TYPE, "out", _LATEST, "each result",

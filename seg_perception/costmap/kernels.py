@@ -1,0 +1,130 @@
+"""The loops of the grid, compiled. Cells are flat: row * columns + column."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seg_perception.compiled import compiled
+
+_TOGETHER = 512
+"""Cells that are priced at a time: few enough for the fastest memory, enough for long inner loops."""
+
+
+@compiled
+def book(
+    points: NDArray[np.float64],
+    probabilities: NDArray[np.float32],
+    weights: NDArray[np.float32],
+    resolution: float,
+    first: tuple[int, int],
+    shape: tuple[int, int],
+    closed: NDArray[np.bool_],
+    cells: NDArray[np.int64],
+    look: NDArray[np.float64],
+) -> int:
+    """One frame's samples as a look at each cell: their weighted mean probability times min(1, sum of weights).
+
+    Args:
+        points: float64 [M, 2], (x, y) in odom, m.
+        probabilities: float32 [M, P].
+        weights: float32 [M].
+        resolution: edge of a cell, m.
+        first: row and column of odom's raster that are 0 here.
+        shape: rows and columns.
+        closed: bool [rows * columns], cells to be left alone.
+        cells: int64 [M], written: those that are looked at, each once.
+        look: float64 [M, P], written: the look at each of them.
+
+    Returns:
+        How many they are.
+    """
+    rows, columns = shape
+    outcomes = probabilities.shape[1]
+    slot = np.full(rows * columns, -1, np.int64)
+    sums = np.empty(points.shape[0])
+    count = 0
+    for i in range(points.shape[0]):
+        if not weights[i] > 0:
+            continue
+        row, column = np.floor(points[i, 1] / resolution) - first[0], np.floor(points[i, 0] / resolution) - first[1]
+        if not (0 <= row < rows and 0 <= column < columns):
+            continue
+        cell = int(row) * columns + int(column)
+        usable = not closed[cell]
+        for k in range(outcomes):
+            usable = usable and np.isfinite(probabilities[i, k])
+        if not usable:
+            continue
+        if slot[cell] < 0:
+            slot[cell] = count
+            cells[count] = cell
+            sums[count] = 0
+            look[count] = 0
+            count += 1
+        at = slot[cell]
+        sums[at] += weights[i]
+        for k in range(outcomes):
+            look[at, k] += probabilities[i, k] * weights[i]
+    for at in range(count):
+        if sums[at] > 1:
+            for k in range(outcomes):
+                look[at, k] /= sums[at]
+    return count
+
+
+@compiled
+def gain(evidence: NDArray[np.float32], cells: NDArray[np.int64], look: NDArray[np.float64]) -> None:
+    """Add looks [N, P] to the first P planes of evidence [planes, rows * columns]; no cell may come twice."""
+    for k in range(look.shape[1]):
+        for at in range(cells.size):
+            evidence[k, cells[at]] += np.float32(look[at, k])
+
+
+@compiled
+def price(
+    evidence: NDArray[np.float32],
+    kept: NDArray[np.bool_],
+    prior: NDArray[np.float32],
+    order: NDArray[np.int64],
+    steps: NDArray[np.float32],
+    least: np.float32,
+    tail: np.float32,
+    risk: NDArray[np.float32],
+    total: NDArray[np.float32],
+) -> None:
+    """CVaR of the posterior of each cell; `measures.cvar` tells how, with the expected cost at tail 1.
+
+    Args:
+        evidence: float32 [P, cells], counts.
+        kept: bool [P], outcomes that have a part in the posterior.
+        prior: float32 [P], counts that are added to each.
+        order: int64 [P], outcomes from the dearest to the cheapest.
+        steps: float32 [P - 1], how much dearer each of them is than the next, over the tail.
+        least: cost of the cheapest.
+        tail: 1 - alpha.
+        risk: float32 [cells], written.
+        total: float32 [cells], written: counts of the posterior.
+    """
+    outcomes, cells = evidence.shape
+    survival, share = np.empty(_TOGETHER, np.float32), np.empty(_TOGETHER, np.float32)
+    for begin in range(0, cells, _TOGETHER):
+        end = min(begin + _TOGETHER, cells)
+        sums, costs = total[begin:end], risk[begin:end]
+        sums[:] = 0
+        for k in range(outcomes):
+            if kept[k]:
+                counts, more = evidence[k, begin:end], prior[k]
+                for i in range(end - begin):
+                    sums[i] += counts[i] + more
+        for i in range(end - begin):
+            share[i] = np.float32(1) / sums[i]
+        survival[:] = 0
+        costs[:] = least
+        for j in range(outcomes - 1):
+            counts, more, step = evidence[order[j], begin:end], prior[order[j]], steps[j]
+            if kept[order[j]]:
+                for i in range(end - begin):
+                    survival[i] += (counts[i] + more) * share[i]
+            for i in range(end - begin):
+                costs[i] += min(survival[i], tail) * step
