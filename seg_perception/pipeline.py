@@ -144,7 +144,7 @@ class Pipeline:
         ground, classes = self._settings.ground, len(self._matrix.classes)
         look = PlaneLook.at(camera, Transform.from_xyz_rpy(0, 0, 4 * ground.min_range, math.pi, 0, 0), ground)
         grid, answers = EvidenceGrid(self._settings.grid, classes), np.ones((len(look.cells), classes), np.float32)
-        seen = look.evidence(answers, self._matrix.standing, grid.raster, Transform.identity(), 1.0)
+        seen = look.evidence(answers, self._matrix, grid.raster, Transform.identity(), 1.0)
         grid.add(seen.centres, seen.probabilities, seen.weights, 0)
         grid.costs(self._matrix)
 
@@ -301,7 +301,7 @@ class Pipeline:
         grid = self._settings.grid
         weight = image_weight(prepared.image, grid.full_sharpness, grid.full_exposure)
         answers = probabilities[: len(look.cells)]
-        seen = look.evidence(answers, self._matrix.standing, covered, footprint_of(frame.odom_from_base), weight)
+        seen = look.evidence(answers, self._matrix, covered, footprint_of(frame.odom_from_base), weight)
         self.grid.add(seen.centres, seen.probabilities, seen.weights, frame.stamp_ns)
 
     def _forget_views(

@@ -63,6 +63,9 @@ def test_rows_and_columns_follow_the_model_whatever_their_order_in_the_file(tmp_
     np.testing.assert_array_equal(matrix.misclassification, expected)
     np.testing.assert_array_equal(matrix.traverse, [254, 0, 5080, 1016])
     assert matrix.standing.tolist() == [False, False, True, True]
+    assert not matrix.overhang.any()
+    hanging = load(tmp_path, VALID + "overhang: {Wall: 0.25}\n")
+    np.testing.assert_array_equal(hanging.overhang, [0, 0, 0, 0.25])
     assert matrix.ignore.tolist() == [True, False, False, False]
     assert (matrix.alpha, matrix.lethal_at) == (0.25, 200.0)
     assert matrix.path == tmp_path / "matrix.yaml"
@@ -201,6 +204,10 @@ MISTAKES = {
         ("[Wall, Person]", "[Wall, Wall]"),
         "key 'standing[1]': 'Wall' is listed twice; keep one of the two.",
     ),
+    "overhang of what does not stand": (
+        ("ignore: [Sky]", "ignore: [Sky]\noverhang: {Road: 0.3}"),
+        "key 'overhang.Road': does not stand, so it cannot hang; add it to 'standing' or remove it here.",
+    ),
     "class both standing and ignored": (
         ("ignore: [Sky]", "ignore: [Sky, Wall]"),
         "key 'ignore': lists 'Wall', which 'standing' lists too; remove it from one of the two.",
@@ -235,7 +242,8 @@ MISTAKES = {
     ),
     "unknown key": (
         ("standing: [", "walls: []\nstanding: ["),
-        "key 'walls': is not a known key; known here: ignore, misclassification, risk, speed, standing, traverse.",
+        "key 'walls': is not a known key; known here: ignore, misclassification, overhang, risk, speed, standing, "
+        "traverse.",
     ),
     "key given twice": (
         ("Person: 19, Wall: 3}", "Person: 19, Person: 3}"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +13,11 @@ from seg_perception.costmap.nav2 import decode_costs, encode_costs
 from seg_perception.costmap.raster import Raster
 from seg_perception.errors import ConfigError
 from seg_perception.evaluation.costmap import CellCounts, Rules, Truth, in_sight, judge_costmap, regret
+from seg_perception.evaluation.costmap_run import CostmapRun
 from seg_perception.evaluation.costmap_table import costmap_table
 from seg_perception.evaluation.paths import Body
+from seg_perception.evaluation.standard_drives import near_points
+from seg_perception.geometry.transforms import Transform
 
 RASTER = Raster(first_row=-20, first_col=0, rows=40, cols=60, resolution=0.1)  # x 0 to 6 m, y -2 to 2 m
 EYE = (0.05, 0.05)
@@ -51,6 +56,7 @@ def test_every_kind_of_cell_is_counted_once_and_in_its_band() -> None:
     hides_nothing = replace(_truth(true), stands=np.zeros((40, 60), bool))
     counts = judge_costmap(_encoded(ours, known), RASTER, hides_nothing, EYE, EVERYWHERE, RULES)
     assert counts.lethal.tolist() == [2, 1] and counts.recalled.tolist() == [1, 0]
+    assert counts.exact.tolist() == [0, 0], "the post that was found is marked beside it"
     assert counts.false_free.tolist() == [1, 0], "the post that lies on known ground"
     assert counts.claimed.tolist() == [1, 1] and counts.confirmed.tolist() == [1, 0]
     x, y = RASTER.centres()[..., 0] - EYE[0], RASTER.centres()[..., 1] - EYE[1]
@@ -73,6 +79,25 @@ def test_what_is_hidden_or_out_of_view_or_beyond_the_last_band_is_not_judged() -
     assert 30 <= counts.lethal[0] <= 2 * 30, "the face of the wall, at most two cells deep, in the rows in view"
     near = judge_costmap(_encoded(true), RASTER, _truth(true), EYE, view, Rules((1.0,), 0.1))
     assert near.lethal.tolist() == [0] and near.claimed.tolist() == [0]
+
+
+def test_what_only_reaches_into_a_cell_outside_of_the_image_is_counted_apart() -> None:
+    true = np.zeros((40, 60))
+    true[10, 20] = true[30, 20] = 1016.0
+    shown = EVERYWHERE.copy()
+    shown[30, 20] = False
+    counts = judge_costmap(
+        _encoded(np.zeros((40, 60))), RASTER, replace(_truth(true), shown=shown), EYE, EVERYWHERE, RULES
+    ).total()
+    assert counts.lethal.tolist() == [1] and counts.false_free.tolist() == [1]
+    assert counts.outside.tolist() == [1] and counts.shares()["out_of_image"].tolist() == [0.5]
+
+
+def test_points_mark_the_cells_around_them() -> None:
+    points = np.array([[2.05, 0.05, 1.0], [-3.0, 0.0, 0.5]])
+    near = near_points(points, RASTER, 0.1)
+    assert sorted(map(tuple, np.argwhere(near).tolist())) == [(19, 20), (20, 19), (20, 20), (20, 21), (21, 20)]
+    assert not near_points(points[1:], RASTER, 0.1).any()
 
 
 def _chord(start: np.ndarray, end: np.ndarray, low: np.ndarray) -> float:
@@ -139,6 +164,25 @@ def test_driving_through_a_true_obstacle_costs_a_hundred_times_the_way() -> None
     assert paid is not None and 20.0 < paid < 45.0
 
 
+def _result(x: float) -> Any:
+    """A costmap of a robot at x on free ground."""
+    pose = Transform.from_xyz_rpy(x, 0.0, 0.0, 0.0, 0.0, 0.0)
+    frame = SimpleNamespace(odom_from_base=pose, base_from_optical=Transform.from_xyz_rpy(0.0, 0.0, 1.0, 0.0, 0.0, 0.0))
+    return SimpleNamespace(frame=frame, costmap=np.zeros((40, 60), np.int8), raster=RASTER, timings_ms={"all": 1.0})
+
+
+def test_the_goal_of_a_way_lies_on_the_drive_that_it_began_on() -> None:
+    wall = np.zeros((40, 60))
+    wall[:, 30:32] = 1016.0
+    for apart, ways in ((False, 1), (True, 0)):
+        run = CostmapRun(RULES, BODY)
+        run.add(_result(0.5), _truth(wall), EVERYWHERE)
+        if apart:
+            run.end_drive()
+        run.add(_result(5.6), _truth(wall), EVERYWHERE)
+        assert run.ways == ways
+
+
 @pytest.mark.parametrize("bands", [(), (0.0, 4.0), (8.0, 4.0), (4.0, float("nan"))])
 def test_bands_that_do_not_rise_are_refused(bands: tuple[float, ...]) -> None:
     with pytest.raises(ConfigError, match="give rising numbers above 0"):
@@ -152,6 +196,7 @@ def test_the_table_shows_each_band_and_a_dash_where_nothing_was_counted() -> Non
         "bands": ["0-4 m", "4-8 m"],
         "by_band": {
             "lethal_recall": [0.98, None],
+            "lethal_exact": [0.75, None],
             "false_free": [0.0, None],
             "lethal_precision": [0.5, 0.25],
             "unknown": [0.0, 0.125],
@@ -162,5 +207,8 @@ def test_the_table_shows_each_band_and_a_dash_where_nothing_was_counted() -> Non
         "latency_ms": {"p50": 31.25},
     }
     text = costmap_table({"dusk": figures})
-    row = "| dusk | 0.980 / – | 0.000 / – | 0.500 / 0.250 | 0.00 / 0.12 | 3 / 10 | 0.50 [0.25, 0.75] | 0.10 | 31.2 |"
+    row = (
+        "| dusk | 0.980 / – | 0.750 / – | 0.000 / – | 0.500 / 0.250 | 0.00 / 0.12 | 3 / 10 | 0.50 [0.25, 0.75] "
+        "| 0.10 | 31.2 |"
+    )
     assert row in text and "0-4 m / 4-8 m" in text

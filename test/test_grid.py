@@ -29,6 +29,7 @@ def matrix(alpha: float = 0.0, lethal_at: float = 254.0, fence: float = 1000.0) 
         misclassification=(1 - np.eye(3)).astype(np.float32),
         traverse=np.array([0.0, fence, 254.0], dtype=np.float32),
         standing=np.array([False, True, False]),
+        overhang=np.zeros(3, np.float32),
         ignore=np.array([False, False, True]),
         alpha=alpha,
         lethal_at=lethal_at,

@@ -24,6 +24,7 @@ MATRIX = CostMatrix(
     misclassification=(1 - np.eye(3)).astype(np.float32),
     traverse=np.array([0.0, 5080.0, 254.0], dtype=np.float32),
     standing=np.array([False, True, False]),
+    overhang=np.zeros(3, np.float32),
     ignore=np.array([False, False, True]),
     alpha=0.0,
     lethal_at=254.0,

@@ -258,6 +258,15 @@ def test_what_cannot_be_read_or_placed_is_counted_and_costs_no_image(tmp_path: P
     assert recording.problems == {f"unplaced messages on {CLOUD}": 3, f"unreadable messages on {ALIGNED}": 1}
 
 
+def test_depth_of_another_frame_than_the_images_is_not_aligned_and_not_used(tmp_path: Path) -> None:
+    bag = drive(count=2)
+    add_depth(bag, image_stamp(0), 2.0, frame_id="depth_optical")
+    add_depth(bag, image_stamp(1), 2.0, frame_id="/camera_optical")
+    frames, recording = frames_of(bag.write(tmp_path))
+    assert [frame.depth is None for frame in frames] == [True, False]
+    assert recording.problems == {f"messages of another frame than the images on {ALIGNED}": 1}
+
+
 def test_an_image_does_not_wait_for_a_sensor_that_has_stopped(tmp_path: Path) -> None:
     bag = drive(count=8)
     add_depth(bag, image_stamp(0), 2.0)

@@ -17,7 +17,8 @@ from seg_perception.sim.conditions import Conditions
 from seg_perception.sim.drive import Drive, Scenario
 from seg_perception.sim.drive_bag import write_drive
 from seg_perception.sim.labels import NO_LABEL, Label
-from seg_perception.sim.render import render
+from seg_perception.sim.people import person
+from seg_perception.sim.render import render, true_view
 from seg_perception.sim.solids import Material, Surface, box
 from seg_perception.sim.street import Side, Street, Zone
 from seg_perception.sim.views import training_views
@@ -82,10 +83,15 @@ def test_the_true_map_marks_every_cell_that_a_footprint_overlaps_and_no_other() 
 
 
 def test_what_hangs_above_a_robot_is_no_obstacle() -> None:
-    classes = _world_with_box(np.array([2.0, -0.5, 2.5]), np.array([3.0, 0.5, 3.0])).true_classes(
-        (0.0, -5.0), 0.1, 100, 100
-    )
-    assert not (classes == Label.CAR).any()
+    world = _world_with_box(np.array([2.0, -0.5, 2.5]), np.array([3.0, 0.5, 3.0]))
+    assert not (world.true_classes((0.0, -5.0), 0.1, 100, 100) == Label.CAR).any()
+    assert (world.true_classes((0.0, -5.0), 0.1, 100, 100, clearance=2.6) == Label.CAR).any()
+
+
+def test_people_stand_on_the_ground_in_every_stride() -> None:
+    for seed, phase in enumerate(np.linspace(0.0, 2 * math.pi, 16)):
+        lowest = min(part.corners()[:, 2].min() for part in person(np.random.default_rng(seed), phase))
+        assert abs(lowest) < 0.03, "a shin may dip a little, for its end is round"
 
 
 def test_the_same_seed_gives_the_same_views_and_another_seed_others() -> None:
@@ -113,6 +119,13 @@ def test_a_drive_becomes_a_bag_that_reads_back_with_its_poses(tmp_path: Path) ->
     assert moved > 1.0, "a car drives"
     with pytest.raises(RecordingError, match="does not exist yet"):
         write_drive(tmp_path / "drive", scenario)
+
+
+def test_the_true_view_is_that_of_the_picture() -> None:
+    world = _world_with_box(np.array([4.0, -0.5, 0.0]), np.array([5.0, 0.5, 1.0]))
+    picture, (labels, depth) = render(world, _pinhole(), EYE), true_view(world, _pinhole(), EYE)
+    assert np.array_equal(picture.labels, labels) and np.array_equal(picture.depth, depth)
+    assert Label.CAR in labels
 
 
 def test_impossible_drives_are_one_sentence() -> None:

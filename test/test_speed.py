@@ -35,6 +35,7 @@ def matrix(**rule: object) -> CostMatrix:
         misclassification=(1 - np.eye(4)).astype(np.float32),
         traverse=np.array([0.0, 100.0, 5080.0, 254.0], dtype=np.float32),
         standing=np.array([False, False, True, False]),
+        overhang=np.zeros(4, np.float32),
         ignore=np.array([False, False, False, True]),
         alpha=0.0,
         lethal_at=254.0,

@@ -131,7 +131,9 @@ class Ranging:
             self._next_to(stamp_ns, self.topics.points, self._points),
         )
 
-    def _next_to(self, stamp_ns: int, topic: str | None, read: Callable[[int, Any], _Measured]) -> _Measured | None:
+    def _next_to(
+        self, stamp_ns: int, topic: str | None, read: Callable[[int, Any], _Measured | None]
+    ) -> _Measured | None:
         if topic is None or not self._waiting[topic]:
             return None
         measured_ns, message = min(self._waiting[topic], key=lambda entry: abs(entry[0] - stamp_ns))
@@ -142,7 +144,11 @@ class Ranging:
             self.problems[f"{kind} messages on {topic}"] += 1
             return None
 
-    def _depth(self, stamp_ns: int, message: Any) -> DepthImage:
+    def _depth(self, stamp_ns: int, message: Any) -> DepthImage | None:
+        frame, optical_frame = (name.lstrip("/") for name in (message.header.frame_id, self.poses.optical_frame))
+        if frame and optical_frame and frame != optical_frame:
+            self.problems[f"messages of another frame than the images on {self.topics.depth}"] += 1
+            return None
         odom_from_base, base_from_optical = self.poses.at(stamp_ns)
         return DepthImage(stamp_ns, depth_of(message), odom_from_base @ base_from_optical)
 

@@ -75,6 +75,7 @@ def matrix_for(matrix: CostMatrix, classes: int) -> CostMatrix:
         misclassification=matrix.misclassification[np.ix_(again, again)],
         traverse=matrix.traverse[again],
         standing=matrix.standing[again],
+        overhang=matrix.overhang[again],
         ignore=matrix.ignore[again],
     )
 

@@ -37,11 +37,14 @@ class Truth:
         costs: float32 [rows, cols], nav2 units; lethal from 254 on.
         known: bool [rows, cols], where the truth is known.
         stands: bool [rows, cols], what hides the ground behind it.
+        shown: bool [rows, cols], where something that stands is in the image; None where nobody knows. What only
+            reaches into a cell above or beside the image is not judged there.
     """
 
     costs: NDArray[np.float32]
     known: Bools
     stands: Bools
+    shown: Bools | None = None
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,10 @@ class CellCounts:
     Attributes:
         seen: true cells in sight.
         unknown: of these, unknown on the costmap.
+        outside: truly lethal cells that would be in sight, with nothing of them in the image.
         lethal: of those in sight, truly lethal.
-        recalled: of these, with a lethal cell of ours within the tolerance.
+        exact: of these, lethal on our map in the very cell.
+        recalled: of the truly lethal, with a lethal cell of ours within the tolerance.
         false_free: of the truly lethal, known to us as drivable with no lethal cell of ours within the tolerance.
         claimed: our lethal cells in view, in sight or hidden.
         confirmed: of these, with a truly lethal cell within the tolerance.
@@ -85,7 +90,9 @@ class CellCounts:
 
     seen: I64
     unknown: I64
+    outside: I64
     lethal: I64
+    exact: I64
     recalled: I64
     false_free: I64
     claimed: I64
@@ -108,10 +115,13 @@ class CellCounts:
     def shares(self) -> dict[str, F64]:
         """Figures by band [B]; NaN where there is nothing to count.
 
-        Lethal recall, false-free rate (both of true lethal cells in sight), lethal precision (of our lethal cells),
-        unknown share (of cells in sight) and mean cost error (nav2 units, of known cells in sight).
+        Lethal recall within the tolerance and in the very cell, false-free rate (all of the truly lethal cells that
+        are judged), the share of truly lethal cells that are not, as nothing of them is in the image, lethal precision
+        (of our lethal cells), unknown share (of cells in sight) and mean cost error (nav2 units, of known ones).
         """
         return {
+            "lethal_exact": ratio(self.exact, self.lethal),
+            "out_of_image": ratio(self.outside, self.outside + self.lethal),
             "lethal_recall": ratio(self.recalled, self.lethal),
             "false_free": ratio(self.false_free, self.lethal),
             "lethal_precision": ratio(self.confirmed, self.claimed),
@@ -137,9 +147,11 @@ def judge_costmap(
     ours = known & (costs >= LETHAL_COST)
     theirs = truth.known & (truth.costs >= LETHAL_COST)
     cells = rules.tolerance / raster.resolution + 1e-6
-    near_ours, near_theirs = _away_from(ours) <= cells, _away_from(theirs) <= cells
+    near_ours, near_theirs = away_from(ours) <= cells, away_from(theirs) <= cells
     distance = _distance(raster, eye)
     seen = view & truth.known & in_sight(truth.stands, raster, eye, distance <= rules.bands[-1])
+    outside = np.zeros_like(seen) if truth.shown is None else seen & theirs & ~truth.shown
+    seen &= ~outside
     lethal, claimed = seen & theirs, ours & view & truth.known
     error = np.abs(np.minimum(costs, LETHAL_COST) - np.minimum(truth.costs, LETHAL_COST))
     band = np.searchsorted(rules.bands, distance)
@@ -152,7 +164,9 @@ def judge_costmap(
     return CellCounts(
         seen=count(seen),
         unknown=count(seen & ~known),
+        outside=count(outside),
         lethal=count(lethal),
+        exact=count(lethal & ours),
         recalled=count(lethal & near_ours),
         false_free=count(lethal & known & ~near_ours),
         claimed=count(claimed),
@@ -225,8 +239,8 @@ def regret(
     return max(ours.weight(true) - best.weight(true), 0.0) * raster.resolution / _FREE_WEIGHT
 
 
-def _away_from(cells: Bools) -> NDArray[np.float32]:
-    """Distance of each cell to the nearest chosen one, in cells; infinite where none is chosen."""
+def away_from(cells: Bools) -> NDArray[np.float32]:
+    """Distance of each cell to the nearest chosen one, in cells, [rows, cols]; infinite where none is chosen."""
     if not cells.any():
         return np.full(cells.shape, np.inf, np.float32)
     return np.asarray(cv2.distanceTransform((~cells).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE), np.float32)

@@ -71,6 +71,10 @@ class CostmapRun:
             self._waiting.popleft()
             self._price(first, (x, y))
 
+    def end_drive(self) -> None:
+        """The robot goes on somewhere else: ways that wait for their goal never get one."""
+        self._waiting.clear()
+
     def figures(self) -> dict[str, Any]:
         """All figures, ready for JSON; None for what was not counted. docs/evaluation.md says what each means."""
         edges = (0.0, *self.rules.bands)

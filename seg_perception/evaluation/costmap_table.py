@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_BY_BAND = {"lethal recall": "lethal_recall", "false free": "false_free", "lethal precision": "lethal_precision"}
+_BY_BAND = {
+    "lethal recall": "lethal_recall",
+    "in the very cell": "lethal_exact",
+    "false free": "false_free",
+    "lethal precision": "lethal_precision",
+}
 
 
 def costmap_table(figures: Mapping[str, Mapping[str, Any]]) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seg_perception.config import PipelineSettings
 from seg_perception.costmap.raster import Raster
-from seg_perception.evaluation.costmap import Rules, Truth
+from seg_perception.evaluation.costmap import Rules, Truth, away_from
 from seg_perception.evaluation.costmap_run import CostmapRun
 from seg_perception.evaluation.paths import Body
 from seg_perception.frame import DepthImage, Frame
@@ -22,7 +22,7 @@ from seg_perception.pipeline import Pipeline, field_of_view
 from seg_perception.risk.cost_matrix import CostMatrix
 from seg_perception.sim.drive import ROBOTS, START_NS, Drive, Scenario
 from seg_perception.sim.faults import Fault, Odometry, told_from_true
-from seg_perception.sim.render import render
+from seg_perception.sim.render import render, true_view
 from seg_perception.sim.world import World
 
 WARM_UP = 5  # images that fill the grid before anything is judged
@@ -77,20 +77,26 @@ def judge_drives(
         progress: called after each drive.
     """
     run = CostmapRun(rules, standard.body)
+    pictures = not true_labels or settings.ground.max_pitch_error > 0  # the horizon is found by looking at the ground
     for seed in standard.seeds:
         pipeline = Pipeline(engine, matrix, settings)
-        for number, frame, world, true in _frames(fault, standard, seed, engine, true_labels):
+        frames = _frames(fault, standard, seed, engine, matrix, true_labels, pictures)
+        for number, frame, world, true, standing in frames:
             result = pipeline.process(frame)
             if number >= WARM_UP and number % _JUDGE_EVERY == 0:
                 odom_from_true = told_from_true(frame.odom_from_base, true)
-                truth = truth_of(world, result.raster, odom_from_true, matrix)
+                height = settings.projection.robot_height
+                truth = truth_of(world, result.raster, odom_from_true, matrix, height)
+                low = odom_from_true.apply(standing[standing[:, 2] < height])
+                truth = replace(truth, shown=near_points(low, result.raster, rules.tolerance))
                 run.add(result, truth, field_of_view(result, settings))
+        run.end_drive()
         if progress is not None:
             progress()
     return run
 
 
-def truth_of(world: World, raster: Raster, odom_from_true: Transform, matrix: CostMatrix) -> Truth:
+def truth_of(world: World, raster: Raster, odom_from_true: Transform, matrix: CostMatrix, robot_height: float) -> Truth:
     """The simulator's exact map on the cells of a costmap.
 
     Args:
@@ -98,28 +104,54 @@ def truth_of(world: World, raster: Raster, odom_from_true: Transform, matrix: Co
         raster: cells in the robot's odom.
         odom_from_true: where the robot's odometry has come to lie against the world.
         matrix: costs for the simulator's classes.
+        robot_height: what begins higher than this is not in its way, m.
     """
-    classes = _true_classes(world, raster, odom_from_true)
+    classes = _true_classes(world, raster, odom_from_true, robot_height)
     return Truth(matrix.traverse[classes], np.ones(classes.shape, np.bool_), matrix.standing[classes])
 
 
-def _true_classes(world: World, raster: Raster, odom_from_true: Transform) -> NDArray[np.uint8]:
+def near_points(xyz: NDArray[np.float64], raster: Raster, reach: float) -> NDArray[np.bool_]:
+    """Cells, bool [rows, cols], of a raster whose centre is no further than `reach` (m) from that of a point's cell.
+
+    Args:
+        xyz: float64 [N, 3], in odom, m.
+        raster: the cells.
+        reach: m.
+    """
+    cells = np.zeros((raster.rows, raster.cols), np.bool_)
+    col, row = np.floor((xyz[:, :2] - raster.origin) / raster.resolution + 1e-9).astype(np.intp).T
+    inside = (row >= 0) & (row < raster.rows) & (col >= 0) & (col < raster.cols)
+    cells[row[inside], col[inside]] = True
+    near: NDArray[np.bool_] = away_from(cells) <= reach / raster.resolution + 1e-6
+    return near
+
+
+def _true_classes(world: World, raster: Raster, odom_from_true: Transform, robot_height: float) -> NDArray[np.uint8]:
     if np.array_equal(odom_from_true.rotation, np.eye(3)) and not odom_from_true.translation.any():
-        return world.true_classes(raster.origin, raster.resolution, raster.rows, raster.cols)
+        return world.true_classes(raster.origin, raster.resolution, raster.rows, raster.cols, robot_height)
     centres = np.insert(raster.centres(), 2, 0.0, axis=-1)
     true = odom_from_true.inverse().apply(centres)[..., :2]
     first = np.floor(true.min(axis=(0, 1)) / raster.resolution)
     col, row = np.moveaxis((np.floor(true / raster.resolution) - first).astype(np.intp), -1, 0)
     origin = (float(first[0] * raster.resolution), float(first[1] * raster.resolution))
-    classes = world.true_classes(origin, raster.resolution, int(row.max()) + 1, int(col.max()) + 1)
+    classes = world.true_classes(origin, raster.resolution, int(row.max()) + 1, int(col.max()) + 1, robot_height)
     under: NDArray[np.uint8] = classes[row, col]
     return under
 
 
 def _frames(
-    fault: Fault, standard: Standard, seed: int, engine: Engine, true_labels: bool
-) -> Iterator[tuple[int, Frame, World, Transform]]:
-    """Number, frame as the robot is told it, world and true pose, of the images that arrive."""
+    fault: Fault,
+    standard: Standard,
+    seed: int,
+    engine: Engine,
+    matrix: CostMatrix,
+    true_labels: bool,
+    pictures: bool,
+) -> Iterator[tuple[int, Frame, World, Transform, NDArray[np.float64]]]:
+    """Of the images that arrive: number, frame as the robot is told it, world, true pose, points in it that stand.
+
+    True labels lie in the first channel of the image; with `pictures` the other two are those of the picture.
+    """
     camera = standard_camera(engine.card.width, engine.card.height)
     scenario = Scenario(
         camera,
@@ -131,6 +163,8 @@ def _frames(
         crowd=fault.crowd,
     )
     drive = Drive(scenario)
+    rays, _ = camera.rays(np.stack(np.meshgrid(np.arange(camera.width), np.arange(camera.height)), axis=-1))
+    rays = rays / rays[..., 2:]
     odometry = Odometry(drive.odom_from_base(START_NS), fault)
     for number, stamp_ns in enumerate(scenario.stamps_ns):
         true = drive.odom_from_base(stamp_ns)
@@ -138,13 +172,21 @@ def _frames(
         if not fault.arrives(number, seed):
             continue
         world = drive.world(stamp_ns)
-        view = render(world, camera, fault.seen_from(true, drive.base_from_optical), frame=number)
-        image = fault.spoil(view.rgb, seed)
-        if true_labels:  # what looks at the picture itself still sees most of it
-            image = np.concatenate([view.labels[..., np.newaxis], image[..., 1:]], axis=-1)
         mount = drive.base_from_optical
-        depth = DepthImage(stamp_ns, view.depth, told @ mount) if standard.depth else None
-        yield number, Frame(stamp_ns, image, "rgb", camera, told, mount, "camera", depth), world, true
+        seen_from = fault.seen_from(true, mount)
+        if not pictures:
+            labels, metres = true_view(world, camera, seen_from)
+            image = np.repeat(labels[..., np.newaxis], 3, axis=-1)
+        else:
+            view = render(world, camera, seen_from, frame=number)
+            image, labels, metres = fault.spoil(view.rgb, seed), view.labels, view.depth
+            if true_labels:
+                image = np.concatenate([labels[..., np.newaxis], image[..., 1:]], axis=-1)
+        of_class = np.append(matrix.standing, np.zeros(256 - len(matrix.standing), np.bool_))
+        v, u = np.nonzero(of_class[labels])
+        standing = seen_from.apply(rays[v, u] * metres[v, u, np.newaxis])
+        depth = DepthImage(stamp_ns, metres, told @ mount) if standard.depth else None
+        yield number, Frame(stamp_ns, image, "rgb", camera, told, mount, "camera", depth), world, true, standing
 
 
 def standard_camera(width: int, height: int) -> Camera:

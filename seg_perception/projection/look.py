@@ -15,6 +15,7 @@ from seg_perception.geometry.camera import Camera
 from seg_perception.geometry.ground import GroundSettings, PolarPlaces, sample_ground
 from seg_perception.geometry.transforms import Transform, footprint_of
 from seg_perception.projection.kernels import bounds, cells_next_to_places
+from seg_perception.risk.cost_matrix import CostMatrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +43,7 @@ class Look(Protocol):
     def evidence(
         self,
         probabilities: NDArray[np.float32],
-        standing: NDArray[np.bool_],
+        matrix: CostMatrix,
         raster: Raster,
         odom_from_footprint: Transform,
         image_weight: float,
@@ -51,7 +52,7 @@ class Look(Protocol):
 
         Args:
             probabilities: float32 [S, K], the answers.
-            standing: bool [K], classes that rise from the ground.
+            matrix: which classes rise from the ground, and how.
             raster: where cells are wanted.
             odom_from_footprint: pose of the robot at the image's stamp.
             image_weight: how much the image counts, 0..1. What was measured to be in the way is so in any image.

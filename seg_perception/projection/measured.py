@@ -12,6 +12,7 @@ from seg_perception.geometry.measured import MeasuredPoints
 from seg_perception.geometry.surface import Kind, Surface
 from seg_perception.geometry.transforms import Transform
 from seg_perception.projection.look import Evidence, cells_in_view
+from seg_perception.risk.cost_matrix import CostMatrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +57,7 @@ class MeasuredLook:
     def evidence(  # noqa: D102 - see Look
         self,
         probabilities: NDArray[np.float32],
-        standing: NDArray[np.bool_],
+        matrix: CostMatrix,
         raster: Raster,
         odom_from_footprint: Transform,
         image_weight: float,
@@ -81,7 +82,7 @@ class MeasuredLook:
         centres, place, is_ground = centres[kept], place[kept], is_ground[kept]
         return Evidence(
             centres,
-            _outcomes(probabilities, self.sample[place], standing, is_ground),
+            _outcomes(probabilities, self.sample[place], matrix.standing, is_ground),
             self.surface.weight.ravel()[place] * np.where(is_ground, np.float32(image_weight), np.float32(1)),
         )
 

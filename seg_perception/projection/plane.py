@@ -17,8 +17,10 @@ from seg_perception.geometry.ground import (
     sample_ground,
     visibility,
 )
+from seg_perception.geometry.overhang import answering_samples
 from seg_perception.geometry.transforms import Transform
 from seg_perception.projection.look import Evidence, cells_in_view
+from seg_perception.risk.cost_matrix import CostMatrix
 
 _DECIMALS = 7
 """Of a camera's pose. The rest is noise of the arithmetic; without it a camera that keeps its place keeps its samples,
@@ -32,11 +34,13 @@ class PlaneLook:
     Attributes:
         cells: float32 [S, 2], see `Look`.
         samples: where on the ground they are.
+        height: of the camera above the ground, m.
         settings: of the ground.
     """
 
     cells: NDArray[np.float32]
     samples: GroundSamples
+    height: float
     settings: GroundSettings
 
     @classmethod
@@ -51,17 +55,21 @@ class PlaneLook:
     def evidence(  # noqa: D102 - see Look
         self,
         probabilities: NDArray[np.float32],
-        standing: NDArray[np.bool_],
+        matrix: CostMatrix,
         raster: Raster,
         odom_from_footprint: Transform,
         image_weight: float,
     ) -> Evidence:
         samples = self.samples
         by_bearing = probabilities.reshape(*samples.in_image.shape, -1)
-        seen = visibility(by_bearing, standing, samples.in_image, samples.ranges, self.settings)
-        weights = (seen * samples.weight).ravel() * np.float32(image_weight)
+        inside, ranges = samples.in_image, samples.ranges
+        seen = visibility(by_bearing, matrix.standing, inside, ranges, self.settings)
+        answering = answering_samples(
+            by_bearing, matrix.standing, matrix.overhang, inside, ranges, self.height, self.settings
+        ).ravel()
+        weights = seen.ravel()[answering] * samples.weight.ravel() * np.float32(image_weight)
         centres, nearest = cells_in_view(raster, odom_from_footprint, samples, weights > 0)
-        return Evidence(centres, probabilities[nearest], weights[nearest])
+        return Evidence(centres, probabilities[answering[nearest]], weights[nearest])
 
 
 @lru_cache(maxsize=16)
@@ -72,4 +80,5 @@ def _look(
     samples = sample_ground(camera, pose, settings)
     # Pixels outside the image move to its edge: the engine wants finite cells, and `visibility` masks them anyway.
     inside = np.clip(samples.pixels, -0.5, np.array([camera.width, camera.height]) - 0.5)
-    return PlaneLook(normalised_cells(inside, camera.width, camera.height).reshape(-1, 2), samples, settings)
+    cells = normalised_cells(inside, camera.width, camera.height).reshape(-1, 2)
+    return PlaneLook(cells, samples, float(pose.translation[2]), settings)

@@ -17,6 +17,9 @@ from seg_perception.yamlfile import Section, did_you_mean, load_yaml
 LARGEST_COST = 100_000.0
 """Dearer than this nothing can be: it makes a cell lethal at a probability of 0.25 %, finer than any calibration."""
 
+HIGHEST_OVERHANG = 2.0
+"""m; what hangs higher than robots are is not in their way."""
+
 LETHAL_COST = 254.0
 """nav2's LETHAL_OBSTACLE (nav2_costmap_2d/cost_values.hpp)."""
 
@@ -30,6 +33,8 @@ class CostMatrix:
         misclassification: C float32 [K, K], C[decision, truth], in any one unit: only ratios matter to the decision.
         traverse: float32 [K], cost of driving over each true class in nav2 units: 0 free, 254 and above lethal.
         standing: bool [K], classes that rise from the ground and hide what lies behind them.
+        overhang: float32 [K], how high above the ground the underside of each class may hang, m: a line of sight passes
+            under it. 0 for what reaches the ground, and for what does not stand.
         ignore: bool [K], classes that say nothing about the ground, such as sky.
         alpha: risk level of CVaR for the costmap, in [0, 1); 0 is the expected cost.
         lethal_at: risk from which on a cell is lethal, nav2 units, at most 254.
@@ -41,6 +46,7 @@ class CostMatrix:
     misclassification: NDArray[np.float32]
     traverse: NDArray[np.float32]
     standing: NDArray[np.bool_]
+    overhang: NDArray[np.float32]
     ignore: NDArray[np.bool_]
     alpha: float
     lethal_at: float
@@ -71,10 +77,11 @@ class CostMatrix:
         standing = _read_flags(top, "standing", names)
         ignore = _read_flags(top, "ignore", names)
         _check_flags(top, names, standing, ignore)
+        overhang = _read_overhang(top, names, standing)
         alpha, lethal_at = _read_risk(top, 0.0, LETHAL_COST)
         speed = read_speed(top, names)
         top.finish()
-        return cls(names, misclassification, traverse, standing, ignore, alpha, lethal_at, top.path, speed)
+        return cls(names, misclassification, traverse, standing, overhang, ignore, alpha, lethal_at, top.path, speed)
 
     def changed(self, changes: Section) -> CostMatrix:
         """This matrix with other values for what `changes` names; the rules are those of the file.
@@ -198,6 +205,18 @@ def _read_flags(top: Section, key: str, names: tuple[str, ...]) -> NDArray[np.bo
         flags[_class_index(top, f"{key}[{position}]", name, names)] = True
     flags.setflags(write=False)
     return flags
+
+
+def _read_overhang(top: Section, names: tuple[str, ...], standing: NDArray[np.bool_]) -> NDArray[np.float32]:
+    overhang = np.zeros(len(names), dtype=np.float32)
+    if "overhang" in top:
+        section = top.section("overhang")
+        for name in section:
+            index = _class_index(section, name, name, names)
+            if not standing[index]:
+                raise section.error(name, "does not stand, so it cannot hang; add it to 'standing' or remove it here.")
+            overhang[index] = section.number(name, 0.0, HIGHEST_OVERHANG)
+    return _frozen(overhang)
 
 
 def _check_flags(top: Section, names: tuple[str, ...], standing: NDArray[np.bool_], ignore: NDArray[np.bool_]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from seg_perception.sim.labels import Label
-from seg_perception.sim.solids import Colour, Material, Solid, Surface, ellipsoid, frustum, rod
+from seg_perception.sim.solids import Colour, Material, Shape, Solid, Surface, ellipsoid, frustum, rod
 
 _CLOTHES: tuple[Colour, ...] = (
     (0.07, 0.07, 0.08),
@@ -42,7 +42,9 @@ def person(rng: np.random.Generator, phase: float = 0.0) -> tuple[Solid, ...]:
         bag = Material(Surface.PLAIN, clothes(rng))
         side = float(rng.choice([-1.0, 1.0]))
         parts.append(ellipsoid((-0.05, side * 0.28, 0.75), (0.16, 0.06, 0.2), Label.PEDESTRIAN, bag))
-    return tuple(scaled(part, scale) for part in parts)
+    # In full stride both feet are further up than when standing, and the body comes down by as much.
+    lowest = min(part.centre[2] - part.half[2] for part in parts if part.shape is Shape.ELLIPSOID)
+    return tuple(scaled(replace(part, centre=part.centre - (0.0, 0.0, lowest)), scale) for part in parts)
 
 
 def figure(

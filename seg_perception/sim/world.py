@@ -79,19 +79,20 @@ class World:
         return world
 
     def true_classes(
-        self, origin_xy: tuple[float, float], resolution: float, rows: int, cols: int
+        self, origin_xy: tuple[float, float], resolution: float, rows: int, cols: int, clearance: float = CLEARANCE
     ) -> NDArray[np.uint8]:
         """The class of what stands on, or else covers, each cell of a grid in odom.
 
         A cell belongs to a standing thing when the thing's footprint overlaps its area at all (touching does not
-        count); things that begin above 2.2 m do not stand in the way. Otherwise its class is that of the ground at
-        its centre. Footprints of boxes are exact; see `Solid.outline` for curved ones.
+        count); things that begin above the clearance do not stand in the way. Otherwise its class is that of the ground
+        at its centre. Footprints of boxes are exact; see `Solid.outline` for curved ones.
 
         Args:
             origin_xy: corner of cell (0, 0) with least x and y, m.
             resolution: side of a cell, m.
             rows: number of cells along y.
             cols: number of cells along x.
+            clearance: height of the robot, m.
 
         Returns:
             uint8 [rows, cols], class index.
@@ -102,7 +103,7 @@ class World:
         s, d = self.street.to_street(centres_x, centres_y)
         labels = np.array([ZONE_LABEL[Zone(zone)] for zone in sorted(ZONE_LABEL)], np.uint8)
         classes: NDArray[np.uint8] = labels[self.street.zones(s, d)]
-        standing = [solid for solid in self.solids if solid.corners()[:, 2].min() < CLEARANCE]
+        standing = [solid for solid in self.solids if solid.corners()[:, 2].min() < clearance]
         standing.sort(key=lambda solid: _PRECEDENCE.index(solid.label), reverse=True)
         for solid in standing:
             _mark(classes, solid, x, y, 0.5 * resolution)

@@ -1,0 +1,56 @@
+"""Where a thing begins whose underside hangs above the ground, as a car's does between its wheels.
+
+A line of sight passes under it and ends on the ground behind its face. From a camera at height h, ground at range r is
+in sight under an underside at height u if that begins at r (1 - u / h) or further (similar triangles). So where sight
+ends on a thing that may hang u high, it may begin as near as that, and the ground from there on is not free.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seg_perception.geometry.ground import GroundSettings
+
+# A camera hardly higher than an underside, or lower, sees too far under it: all ground up to a wheel would be taken.
+_LARGEST_SHARE = 0.5
+
+
+def answering_samples(
+    probabilities: NDArray[np.float32],
+    standing: NDArray[np.bool_],
+    overhang: NDArray[np.float32],
+    in_image: NDArray[np.bool_],
+    ranges: NDArray[np.float64],
+    height: float,
+    settings: GroundSettings,
+) -> NDArray[np.intp]:
+    """Which sample says what each place holds: its own, or that of the thing which may hang over it.
+
+    Args:
+        probabilities: float32 [B, R, K], per class, nearest range first.
+        standing: bool [K], the classes that hide what lies behind them.
+        overhang: float32 [K], how high the underside of each class may hang above the ground, m.
+        in_image: bool [B, R].
+        ranges: float64 [R], m, ascending.
+        height: of the camera above the ground, m.
+        settings: standing_threshold; from it on sight ends.
+
+    Returns:
+        intp [B, R], flat index of a sample. Its own everywhere, but on r (1 - u / h) to r before the first sample that
+        stands, at range r, the index of that one; u is the mean overhang of what may stand there.
+    """
+    bearings, count = in_image.shape
+    own = np.arange(bearings * count).reshape(bearings, count)
+    if not overhang.any():
+        return own
+    stands = np.where(in_image, probabilities @ standing.astype(np.float32), np.float32(0))
+    blocks = stands >= settings.standing_threshold
+    row, first = np.flatnonzero(blocks.any(axis=1)), blocks.argmax(axis=1)
+    first = first[row]
+    hangs = probabilities[row, first] @ np.where(standing, overhang, np.float32(0)) / stands[row, first]
+    nearest = ranges[first] * (1 - np.minimum(hangs / height, _LARGEST_SHARE))
+    half_step = (ranges[1] - ranges[0]) / 2
+    under = (ranges >= (nearest - half_step)[:, np.newaxis]) & (np.arange(count) < first[:, np.newaxis])
+    own[row] = np.where(under & in_image[row], own[row, first][:, np.newaxis], own[row])
+    return own
