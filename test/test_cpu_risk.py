@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_graph import interpolation
 
-from seg_perception.inference import cpu_kernels
+from seg_perception.inference import settle_kernels
 from seg_perception.inference.cpu_risk import CpuRisk, ScoreForm
 from seg_perception.inference.engine import EngineOutput
 from seg_perception.logit_scaling import UNCALIBRATED
@@ -76,12 +76,12 @@ def test_where_an_image_is_clear_nearly_nothing_is_left_to_compute() -> None:
     costs = (1 - np.eye(12)).astype(np.float32)
     settled = np.empty(60 * 80, np.int32)
     off = costs - np.eye(12, dtype=np.float32)
-    cpu_kernels.settle(masses, costs, np.arange(12), np.ones(12, np.float32), np.maximum(off, 0), settled)
+    settle_kernels.settle(masses, costs, np.arange(12), np.ones(12, np.float32), np.maximum(off, 0), settled)
     np.testing.assert_array_equal(settled.reshape(60, 80), np.repeat([[0] * 40 + [1] * 40], 60, axis=0))
 
 
 def test_exponentials_are_right_to_seven_digits() -> None:
     values = np.random.default_rng(0).uniform(-80, 1, 1001).astype(np.float32)
     found = values.copy()
-    cpu_kernels.exponentials(found, np.empty(values.size, np.int32))
+    settle_kernels.exponentials(found, np.empty(values.size, np.int32))
     np.testing.assert_allclose(found, np.exp(np.float64(values)), rtol=4e-7)

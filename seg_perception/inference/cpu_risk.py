@@ -2,7 +2,7 @@
 
 It answers what the fused graph answers (`graph`, `risk_nodes`), without interpolating what need not be: where the
 decision is the same at four neighbouring logits with enough margin, it is proved to be the same at every pixel between
-them (`cpu_kernels.settle`). Confidence and expected cost of the pixels are made when somebody asks for them.
+them (`settle_kernels.settle`). Confidence and expected cost of the pixels are made when somebody asks for them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_perception.inference import cpu_kernels
+from seg_perception.inference import decide_kernels, settle_kernels
 from seg_perception.inference.engine import EngineOutput, Pictures
 from seg_perception.inference.risk_nodes import LOGIT_RANGE, MIN_PROBABILITY, phase_weights
 from seg_perception.logit_scaling import LogitScaling
@@ -89,26 +89,26 @@ class CpuRisk:
 
         def read(n: int, first: int, last: int) -> None:
             how = (self._scale, self._offset, lowest)
-            cpu_kernels.read_rows(
+            settle_kernels.read_rows(
                 scores[n], *how, d.costs, d.choice, d.gain, d.loss, first, last, logits[n], settled[n]
             )
 
         def decide(n: int, first: int, last: int) -> None:
-            cpu_kernels.decide(
+            decide_kernels.decide(
                 logits[n], settled[n], d.costs, d.choice, d.names, weights, factor, first, last, labels[n]
             )
 
         self._over_rows(read, images, rows)
         self._over_rows(decide, images, rows + 1)
         for n in range(images):
-            cpu_kernels.sample(logits[n], cells[n], probabilities[n])
+            decide_kernels.sample(logits[n], cells[n], probabilities[n])
 
         def pictures() -> Pictures:
             made = Pictures(np.empty_like(labels), np.empty_like(labels))
 
             def paint(n: int, first: int, last: int) -> None:
                 shown = made.confidence[n], made.expected_cost[n]
-                cpu_kernels.paint(logits[n], costs[-1], weights, factor, first, last, *shown)
+                decide_kernels.paint(logits[n], costs[-1], weights, factor, first, last, *shown)
 
             self._over_rows(paint, images, rows + 1)
             return made
@@ -129,7 +129,7 @@ class CpuRisk:
 
 @dataclass(frozen=True, eq=False)
 class _Decisions:
-    """A cost matrix as `cpu_kernels` wants it; see `settle` and `decide` there."""
+    """A cost matrix as the loops want it; see `settle_kernels.settle` and `decide_kernels.decide`."""
 
     costs: NDArray[np.float32]
     choice: NDArray[np.int64]
