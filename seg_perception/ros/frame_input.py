@@ -113,18 +113,29 @@ class FrameInput:
             self._camera.close()
             raise
 
-    def frame_of(self, arrival: Arrival, laps: Laps, settings: NodeSettings) -> tuple[Frame, Ranging]:
+    def is_placed(self, arrival: Arrival) -> bool:
+        """Whether calibration and poses of an image are there."""
+        header = arrival.message.header
+        try:
+            self._camera.camera()
+            self._poses.lookup(stamp_of(header), header.frame_id.lstrip("/"), 0.0, self._settings.mount)
+        except GeometryError:
+            return False
+        return True
+
+    def frame_of(self, arrival: Arrival, laps: Laps, settings: NodeSettings, timeout: float) -> tuple[Frame, Ranging]:
         """The frame of an image, with what was measured next to it; waits for what is still on its way.
 
         Args:
             arrival: the image.
             laps: told when a stage ends.
             settings: the waits and limits that hold now.
+            timeout: longest wait for the transform, s.
 
         Raises:
             DroppedError: it makes none.
         """
-        message, timeout = arrival.message, settings.transform_timeout
+        message = arrival.message
         stamp_ns, frame_id = stamp_of(message.header), message.header.frame_id.lstrip("/")
         try:
             camera = self._camera.camera(timeout)
