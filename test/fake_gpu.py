@@ -38,6 +38,7 @@ class FakeCuda(ModuleType):
         failing: name of a function → what it answers, from its next call on.
         memory: address → what is allocated there; empty once everything was freed.
         launches: CUDA graphs launched.
+        done: "copy" or "plan" for everything that the stream has done, in order.
     """
 
     cudaError_t = Status
@@ -51,6 +52,7 @@ class FakeCuda(ModuleType):
         self.memory: dict[int, Any] = {}
         self.name, self.capability = "Orin", (8, 7)
         self.launches = 0
+        self.done: list[str] = []
         self.calls: list[str] = []
         self.handles: set[int] = set()
         self._recorded: dict[int, list[Callable[[], None]]] = {}
@@ -69,12 +71,17 @@ class FakeCuda(ModuleType):
 
         return call
 
-    def queue(self, work: Callable[[], None]) -> None:
+    def queue(self, kind: str, work: Callable[[], None]) -> None:
         """Do it, or record it while the stream is being captured."""
-        if self._capturing is None:
+
+        def do() -> None:
             work()
+            self.done.append(kind)
+
+        if self._capturing is None:
+            do()
         else:
-            self._capturing.append(work)
+            self._capturing.append(do)
 
     def at(self, address: int, size: int) -> int:
         """Where the bytes of device memory really are."""
@@ -120,7 +127,7 @@ class FakeCuda(ModuleType):
         return (OK,)
 
     def cudaMemcpyAsync(self, to: int, source: int, size: int, kind: int, stream: int) -> tuple[Any, ...]:
-        self.queue(lambda: ctypes.memmove(self.at(to, size), self.at(source, size), size) and None)
+        self.queue("copy", lambda: ctypes.memmove(self.at(to, size), self.at(source, size), size) and None)
         return (OK,)
 
     def cudaStreamBeginCapture(self, stream: int, mode: int) -> tuple[Any, ...]:
@@ -277,7 +284,7 @@ class _Context:
     def execute_async_v3(self, stream: int) -> bool:
         if "execute" in self.engine.fake.refuses:
             return False
-        self.engine.fake.cuda.queue(self._run)
+        self.engine.fake.cuda.queue("plan", self._run)
         return True
 
     def _run(self) -> None:

@@ -9,12 +9,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import fake_gpu
 import pytest
 import tiny_networks as tiny
 from rosbags.rosbag2 import Reader
 
 from seg_perception.bags.messages import ros2_types
-from seg_perception.bench import frame_part, grow_part, peers_part, ros_part, soak_part
+from seg_perception.bench import frame_part, gpu_part, grow_part, peers_part, ros_part, soak_part
 from seg_perception.bench.goals import verdicts
 from seg_perception.bench.long_bag import repeat_bag
 from seg_perception.bench.setup import Size
@@ -27,16 +28,21 @@ from seg_perception.sim.labels import CLASS_NAMES
 SMALL = Size(64, 48, 12)
 
 
+def save_tiny(folder: Path) -> Path:
+    return tiny.save(folder, tiny.network(classes=12), replace(tiny.card(classes=12), classes=CLASS_NAMES))
+
+
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bench")
-    card = replace(tiny.card(classes=12), classes=CLASS_NAMES)
-    model = tiny.save(folder, tiny.network(classes=12), card)
+    model = save_tiny(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(frame_part, "QUICK", (SMALL, Size(96, 48, 19)))
         patch.setattr(frame_part, "QUICK_ROUNDS", 4)
         patch.setattr(peers_part, "SIZES", (SMALL,))
         patch.setattr(peers_part, "QUICK_ROUNDS", 4)
+        patch.setenv("SEG_PERCEPTION_CACHE", str(folder / "cache"))
+        patch.setattr(gpu_part, "LARGE", Size(96, 48, 19))
         patch.setattr(ros_part, "QUICK", ((64, 48, "compressed", 20),))
         patch.setattr(ros_part, "QUICK_SECONDS", 1.0)
         for name, values in (("IMAGES", ((64, 48), (96, 48))), ("CLASSES", (12,)), ("CELLS", (100,))):
@@ -69,6 +75,7 @@ def test_every_part_gives_its_figures(summary: dict[str, Any]) -> None:
     assert [row["name"] for row in grow["image"]] == ["64×48", "96×48"]
     assert all(0 < row["start_mb"] < row["peak_mb"] for what in ("image", "classes", "cells") for row in grow[what])
     assert [row["x"] for row in grow["bag"]] == [4, 8]
+    assert summary["parts"]["gpu"]["rows"] or summary["parts"]["gpu"]["left_out"]
     growth = (grow["bag"][1]["rss_mb"] - grow["bag"][0]["rss_mb"]) / 4 * 108_000
     assert grow["bag"][1]["mb_per_hour"] == pytest.approx(growth, abs=0.1)
 
@@ -130,25 +137,99 @@ def test_a_part_alone_makes_a_page_of_that_part(chromium: Any, out: Path, tmp_pa
     assert "As things grow" not in shown
 
 
+@pytest.fixture
+def tiny_model(tmp_path: Path) -> Path:
+    return save_tiny(tmp_path)
+
+
+def bench_gpu(model: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.setenv("SEG_PERCEPTION_CACHE", str(model.parent / "cache"))
+    monkeypatch.setattr(gpu_part, "LARGE", Size(96, 48, 19))
+    monkeypatch.setattr(gpu_part, "QUICK_ROUNDS", 4)
+    assert main(["bench", "gpu", "--quick", "--model", str(model), "--out", str(model.parent)]) == 0
+    part: dict[str, Any] = json.loads((model.parent / "bench.json").read_text(encoding="utf-8"))["parts"]["gpu"]
+    return part
+
+
+def test_a_gpu_is_timed_alone_from_end_to_end_and_within_the_pipeline(
+    chromium: Any, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cuda, tensorrt = fake_gpu.install(monkeypatch)
+    part = bench_gpu(tiny_model, monkeypatch)
+    assert part["left_out"] == []
+    cases = [(row["width"], row["height"], row["classes"], row["precision"]) for row in part["rows"]]
+    assert cases == [(64, 48, 12, "fp32"), (64, 48, 12, "fp16"), (96, 48, 19, "fp32"), (96, 48, 19, "fp16")]
+    assert tensorrt.built == 2 * len(cases), "of each the fused graph, and the network alone"
+    assert not cuda.memory and not cuda.handles
+    for row in part["rows"]:
+        median = {name: row[f"{name}_ms"]["p50"] for name in ("plan", "run", "network", "pipeline")}
+        assert min(median.values()) > 0
+        ratios = {
+            "run_over_plan": median["run"] / median["plan"],
+            "pipeline_over_run": median["pipeline"] / median["run"],
+            "around": median["pipeline"] / median["network"] - 1,
+        }
+        for name, expected in ratios.items():
+            assert row[name]["low"] <= row[name]["value"] <= row[name]["high"]
+            assert row[name]["value"] == pytest.approx(expected, rel=0.02), name
+    chromium.get((tiny_model.parent / "bench.html").as_uri())
+    assert chromium.get_log("browser") == []
+    shown = chromium.find_element("tag name", "body").text
+    assert all(row["engine"] in shown for row in part["rows"])
+    assert len(chromium.find_elements("css selector", "#plans .range")) == len(cases)
+    assert len(chromium.find_elements("css selector", "#plan-ratios tbody tr")) == len(cases)
+
+
+def test_a_precision_that_cannot_be_built_is_left_out_with_the_reason(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake_gpu.install(monkeypatch, flavour="tensorrt_rtx", version="1.7.1")
+    monkeypatch.setattr(gpu_part, "PRECISIONS", ("int8", "fp16"))
+    part = bench_gpu(tiny_model, monkeypatch)
+    assert [(row["precision"], "TensorRT-RTX 1.7.1 on Orin" in row["engine"]) for row in part["rows"]] == [
+        ("fp16", True),
+        ("fp16", True),
+    ]
+    assert len(part["left_out"]) == 2
+    assert "gpu: 64×48, 12 classes, int8 not measured: there is no int8 plan of 'tiny' yet" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("missing", "sentence"),
+    [
+        ("gpu", "gpu: not measured: there is no GPU that CUDA can use here (cudaSetDevice failed: NoDevice"),
+        ("tensorrt", "gpu: not measured: TensorRT is not installed; TensorRT-RTX is not installed."),
+    ],
+)
+def test_without_a_gpu_one_sentence_says_so(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], missing: str, sentence: str
+) -> None:
+    cuda, _ = fake_gpu.install(monkeypatch, flavour=None if missing == "tensorrt" else "tensorrt")
+    if missing == "gpu":
+        cuda.failing["cudaSetDevice"] = fake_gpu.Status.cudaErrorNoDevice
+    part = bench_gpu(tiny_model, monkeypatch)
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("gpu: "))
+    assert line.startswith(sentence)
+    assert part == {"rows": [], "left_out": [line.removeprefix("gpu: ")]}
+
+
 def test_a_part_that_is_none_is_told_with_those_there_are(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["bench", "peer", "--out", str(tmp_path)]) == 2
     assert (
-        "bench peer: is no part of the bench; name one or more of frame, peers, ros, grow, ray, soak."
+        "bench peer: is no part of the bench; name one or more of frame, peers, ros, grow, gpu, ray, soak."
         in capsys.readouterr().err
     )
 
 
 def test_memory_over_many_frames_is_told_for_every_way_a_frame_can_take(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    card = replace(tiny.card(classes=12), classes=CLASS_NAMES)
-    model = tiny.save(tmp_path, tiny.network(classes=12), card)
     monkeypatch.setattr(soak_part, "QUICK_FRAMES", {"pipeline": 1200, "replay": 150, "node": 80})
     monkeypatch.setattr(soak_part, "SETTLED", 50)
     monkeypatch.setattr(soak_part, "LOOKS", 2)
     monkeypatch.setattr(soak_part, "_WIDTH", 64)
     monkeypatch.setattr(soak_part, "_HEIGHT", 48)
-    given = ["--model", str(model), "--threads", "1", "--out", str(tmp_path)]
+    given = ["--model", str(tiny_model), "--threads", "1", "--out", str(tmp_path)]
     assert main(["bench", "soak", "--quick", *given]) == 0
     soak = json.loads((tmp_path / "bench.json").read_text(encoding="utf-8"))["parts"]["soak"]
     assert [row["x"] for row in soak["pipeline"]] == [50, 625, 1200]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import fake_gpu
@@ -14,9 +15,11 @@ from fake_gpu import FakeCuda, FakeTensorRt, Status
 from test_graph import in_one_graph
 
 from seg_perception.errors import DeviceError, ModelError
+from seg_perception.inference import tensorrt_engine
 from seg_perception.inference.backends import open_engine
 from seg_perception.inference.engine import Engine
 from seg_perception.inference.graph import GraphSpec
+from seg_perception.inference.tensorrt_engine import TensorRtEngine
 from seg_perception.inference.tensorrt_open import Watch
 from seg_perception.ros.engine_keeper import EngineFailedError, EngineKeeper
 
@@ -161,6 +164,32 @@ def test_the_network_alone_is_timed_by_a_plan_of_its_own_that_is_built_once(
     assert tensorrt.built == 2
     open_engine(model, SPEC, backend="tensorrt", precision="fp16").time_network()
     assert tensorrt.built == 2
+
+
+@pytest.mark.parametrize("is_recorded", [True, False])
+def test_a_plan_alone_is_timed_without_copies_and_with_one_wait_for_many_runs(
+    gpu: tuple[FakeCuda, FakeTensorRt], model: Path, monkeypatch: pytest.MonkeyPatch, is_recorded: bool
+) -> None:
+    cuda, _ = gpu
+    if not is_recorded:
+        cuda.failing["cudaGraphInstantiate"] = Status.cudaErrorStreamCaptureUnsupported
+    engine = open_engine(model, SPEC, backend="tensorrt")
+    assert isinstance(engine, TensorRtEngine)
+    # Everything that the stream does takes a second.
+    monkeypatch.setattr(tensorrt_engine, "time", SimpleNamespace(perf_counter=lambda: float(len(cuda.done))))
+    assert engine.time_network() == [1000.0 * (1 + 1 + 1)]
+    engine.time_plan(1)
+    before = len(cuda.done), len(cuda.calls), cuda.launches
+    assert engine.time_plan(5) == 1000.0
+    assert cuda.done[before[0] :] == ["plan"] * 5
+    assert cuda.calls[before[1] :].count("cudaStreamSynchronize") == 1
+    assert cuda.launches == before[2] + (5 if is_recorded else 0)
+    assert_same_as_graph(engine, model, 4)
+    assert cuda.done[-10:] == ["copy"] * 3 + ["plan"] + ["copy"] * 6
+    engine.close()
+    assert not cuda.memory and not cuda.handles
+    with pytest.raises(ModelError, match="the engine of 'tiny' is closed"):
+        engine.time_plan(1)
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,8 @@ def _bench(arguments: argparse.Namespace) -> None:
         print("ros: ROS 2 is not installed, so nothing was measured over it; pip install 'seg_perception[ros]'.")
     if summary["parts"].get("ray") == {}:
         print("ray: Ray is not installed, so nothing was spread; pip install 'seg_perception[ray]'.")
-    print("gpu: not measured; all figures are those of ONNX Runtime on the CPU.")
+    for sentence in summary["parts"].get("gpu", {}).get("left_out", ()):
+        print(f"gpu: {sentence}")
     for name in ("bench.html", "bench.json"):
         print((arguments.out / name).resolve())
 

@@ -1,4 +1,4 @@
-"""One web page that shows where the time goes: goals, frames against their network, peers, and what grows."""
+"""One web page that shows where the time goes: goals, frames against their network, peers, a GPU, and what grows."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-// The page of a bench: goals, frames against their network, peers, and what grows.
+// The page of a bench: goals, frames against their network, peers, a GPU, and what grows.
 
 // Okabe and Ito's colours, told apart by colour-blind readers too (jfly.uni-koeln.de/color).
 const COLOURS = {
   resize: '#b8a800', ground: '#cc79a7', network: '#8a8f98', risk: '#d55e00', fuse: '#0072b2', costmap: '#009e73',
-  peer: '#e69f00', pipeline: '#0072b2', memory: '#009e73',
+  peer: '#e69f00', pipeline: '#0072b2', memory: '#009e73', plan: '#8a8f98', run: '#d55e00',
 };
 const GROWN = {
   image: 'pixels of the image', classes: 'classes', cells: 'cells of the grid', bag: 'frames of a bag, replayed',
@@ -74,7 +74,7 @@ function range(things, longest) {
     }),
     make('b', { style: `left:${place(p50)}%;top:${6 + 10 * line}px;background:${COLOURS[name]}` }),
   ]);
-  return make('div', { class: 'range' }, ...marks);
+  return make('div', { class: 'range', style: `height:${2 + 10 * things.length}px` }, ...marks);
 }
 
 function fillPeers() {
@@ -107,6 +107,25 @@ function fillCameras() {
     ];
   }));
   byId('ros').hidden = !rows.length;
+}
+
+function fillGpu() {
+  const { rows = [], left_out: leftOut = [] } = parts.gpu ?? {};
+  const longest = Math.max(...rows.flatMap((row) => [row.run_ms.p99, row.pipeline_ms.p99]));
+  if (rows.length) keys('gpu-keys', { plan: 'engine only', run: 'end to end', pipeline: 'pipeline' });
+  const percentiles = ({ p50, p95, p99 }) => `${figure(p50)} / ${figure(p95)} / ${ms(p99)}`;
+  fillTable('plans', ['', '', '#engine only', '#end to end', '#pipeline', '#network'], rows.map((row) => {
+    const { plan_ms: plan, run_ms: run, pipeline_ms: pipeline, network_ms: network } = row;
+    const chart = range([['plan', plan], ['run', run], ['pipeline', pipeline]], longest);
+    return [row.engine, chart, ...[plan, run, pipeline, network].map(percentiles)];
+  }));
+  const estimated = ({ value, low, high }, write) => `${write(value)} (${write(low)} to ${write(high)})`;
+  const head = ['', '#end to end over engine only', '#pipeline over end to end', '#all but the network'];
+  fillTable('plan-ratios', head, rows.map((row) => [
+    row.engine, estimated(row.run_over_plan, times), estimated(row.pipeline_over_run, times), estimated(row.around, percent),
+  ]));
+  byId('left-out').append(...leftOut.map((sentence) => make('p', {}, sentence)));
+  byId('gpu').hidden = !parts.gpu;
 }
 
 /** A curve over x, both from 0, in a box of 320 x 130; `write` makes text of a value. */
@@ -169,6 +188,7 @@ fillGoals();
 fillFrames();
 fillPeers();
 fillCameras();
+fillGpu();
 drawGrowth();
 drawSoak();
 fillProvenance();
