@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import rclpy
 import ros_support
@@ -74,6 +74,22 @@ class Driver:
     def close(self) -> None:
         self.node.destroy_node()
         rclpy.shutdown(context=self.context)
+
+
+_Kind = TypeVar("_Kind", bound=Listener)
+
+
+def starting(make: Callable[[tuple[str, ...]], _Kind]) -> Iterator[Callable[..., _Kind]]:
+    """For a fixture: what starts listeners with ROS arguments, and closes them in the end."""
+    started: list[_Kind] = []
+
+    def start_one(*arguments: str) -> _Kind:
+        started.append(make(arguments))
+        return started[-1]
+
+    yield start_one
+    for each in started:
+        each.close()
 
 
 @contextmanager

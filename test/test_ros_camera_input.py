@@ -6,6 +6,7 @@ import array
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +18,7 @@ import ros_support
 
 ros_support.isolate()
 
-from listening import BEST_EFFORT, RELIABLE, Driver, Listener, driving
+from listening import BEST_EFFORT, RELIABLE, Driver, Listener, driving, starting
 from nav_msgs.msg import Odometry
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -74,15 +75,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def start(clock: Clock) -> Iterator[Callable[..., Perception]]:
     """Starts a node with ROS arguments."""
-    started: list[Perception] = []
-
-    def start_one(*arguments: str) -> Perception:
-        started.append(Perception(clock, arguments))
-        return started[-1]
-
-    yield start_one
-    for each in started:
-        each.close()
+    yield from starting(partial(Perception, clock))
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import ros_support
 
 ros_support.isolate()
 
-from listening import BEST_EFFORT, RELIABLE, Driver, Listener, driving
+from listening import BEST_EFFORT, RELIABLE, Driver, Listener, driving, starting
 from nav_msgs.msg import Odometry
 from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
@@ -30,15 +30,7 @@ from seg_perception.ros.settings import settings_of
 @pytest.fixture
 def start() -> Iterator[Callable[..., Listener]]:
     """Starts a node with ROS arguments."""
-    started: list[Listener] = []
-
-    def start_one(*arguments: str) -> Listener:
-        started.append(Listener(arguments))
-        return started[-1]
-
-    yield start_one
-    for each in started:
-        each.close()
+    yield from starting(Listener)
 
 
 @pytest.fixture
