@@ -102,6 +102,60 @@ def test_a_slow_camera_gets_every_image_through_beside_one_that_floods() -> None
     assert counts["flood"] >= 60 / 0.2 - 62, "and takes from the other only what it needs"
 
 
+def test_who_may_not_begin_holds_up_nobody_and_keeps_its_item_for_when_it_may() -> None:
+    boxes: Mailboxes[int] = Mailboxes([Sender("left"), Sender("front")])
+    ready: set[tuple[str, int]] = {("front", 1), ("front", 2)}
+    replaced: list[str] = []
+
+    def take() -> list[tuple[str, int]]:
+        return boxes.take(lambda *each: each in ready, replaced.append)
+
+    boxes.put("left", 1)
+    assert take() == [] and boxes, "it waits"
+    boxes.put("front", 1)
+    assert take() == [("front", 1)]
+    assert not boxes.put("left", 2) and boxes.put("left", 3), "3 replaces 2, and 1 is held"
+    ready.add(("left", 1))
+    boxes.put("front", 2)
+    assert take() == [("left", 1)], "its turn came before"
+    assert take() == [("front", 2)] and take() == []
+    ready.add(("left", 3))
+    assert take() == [("left", 3)] and not boxes and replaced == []
+
+
+def test_a_newer_item_takes_the_place_of_a_held_one_only_when_it_may_begin() -> None:
+    boxes: Mailboxes[int] = Mailboxes([Sender("front")])
+    ready: set[int] = set()
+    replaced: list[str] = []
+
+    def take() -> list[tuple[str, int]]:
+        return boxes.take(lambda _, item: item in ready, replaced.append)
+
+    for number in range(100):
+        boxes.put("front", number)
+        assert take() == []
+    ready.add(0)
+    assert take() == [("front", 0)], "or a late transform would let no image through"
+    assert take() == []
+    boxes.put("front", 100)
+    ready |= {99, 100}
+    assert take() == [("front", 100)] and replaced == ["front"] and not boxes
+
+
+def test_who_may_not_begin_saves_up_no_credit() -> None:
+    boxes: Mailboxes[int] = Mailboxes([Sender("front"), Sender("left")])
+    boxes.put("left", 0)
+    for number in range(100):
+        boxes.put("front", number)
+        assert boxes.take(lambda name, _: name == "front") == [("front", number)]
+    order = []
+    for number in range(6):
+        boxes.put("front", number)
+        boxes.put("left", number)
+        order += [name for name, _ in boxes.take()]
+    assert Counter(order[:4]) == {"front": 2, "left": 2}
+
+
 def test_those_of_one_group_who_wait_go_together_and_others_do_not() -> None:
     boxes: Mailboxes[int] = Mailboxes([Sender("front", group=0), Sender("left", group=0), Sender("rear", group=1)])
     for name in ("left", "rear", "front"):

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import array
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,10 +18,8 @@ import ros_support
 
 ros_support.isolate()
 
-import rclpy
+from listening import BEST_EFFORT, RELIABLE, Driver, Listener, driving, starting
 from nav_msgs.msg import Odometry
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
@@ -31,10 +27,8 @@ from std_msgs.msg import String
 from seg_perception.errors import ConfigError, GeometryError
 from seg_perception.ros import camera_input, messages
 from seg_perception.ros.camera_input import CameraInput
+from seg_perception.ros.fallback import Reliability
 
-DRIVER = Path(__file__).with_name("camera_driver.py")
-BEST_EFFORT = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
-RELIABLE = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 PATIENCE = 2.0  # s, as documented
 NAN = float("nan")
 
@@ -49,71 +43,26 @@ class Clock:
         return time.monotonic() + self.ahead
 
 
-class Perception:
-    """A lifecycle node with a CameraInput, and what came of it."""
+class Perception(Listener):
+    """A listener with a CameraInput, and what came of it."""
 
     def __init__(self, clock: Clock, arguments: tuple[str, ...]) -> None:
+        super().__init__(arguments)
         self.clock = clock
-        self.context = rclpy.Context()
-        rclpy.init(args=["--ros-args", *arguments], context=self.context)
-        self.node = LifecycleNode("camera_input", context=self.context)
-        self._executor = SingleThreadedExecutor(context=self.context)
-        self._executor.add_node(self.node)
         self._inputs: list[CameraInput] = []
         self.images: list[tuple[Any, float]] = []
-        self.said: list[str] = []
 
-    def listen(self, transport: str = "raw", reliability: str = "auto") -> CameraInput:
+    def listen(self, transport: str = "raw", reliability: Reliability = "auto") -> CameraInput:
         made = CameraInput(
             self.node, transport, reliability, lambda *image: self.images.append(image), self.said.append
         )
         self._inputs.append(made)
         return made
 
-    def spin(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
-            self._executor.spin_once(timeout_sec=left)
-
-    def wait(self, condition: Callable[[], Any], what: str, timeout: float = 10.0) -> None:
-        end = time.monotonic() + timeout
-        while not condition():
-            assert time.monotonic() < end, f"waited {timeout} s in vain for {what}"
-            self._executor.spin_once(timeout_sec=0.02)
-
-    def qos(self, topic: str) -> QoSProfile:
-        """Of the node's subscription to a topic, as others see it; not of that to latched messages."""
-        found = [each.qos_profile for each in self.node.get_subscriptions_info_by_topic(topic)]
-        (own,) = (profile for profile in found if profile.durability != DurabilityPolicy.TRANSIENT_LOCAL)
-        return own
-
     def close(self) -> None:
         for each in self._inputs:
             each.close()
-        self._executor.shutdown()
-        self.node.destroy_node()
-        rclpy.shutdown(context=self.context)
-
-
-class Driver:
-    """A camera driver in a context of its own."""
-
-    def __init__(self) -> None:
-        self.context = rclpy.Context()
-        rclpy.init(context=self.context)
-        self.node = rclpy.create_node("camera_driver", context=self.context)
-
-    def publisher(self, perception: Perception, kind: type, topic: str, qos: QoSProfile = RELIABLE) -> Any:
-        """A publisher that is connected to the node."""
-        made = self.node.create_publisher(kind, topic, qos)
-        perception.wait(made.get_subscription_count, f"the node to subscribe {topic}")
-        perception.wait(lambda: perception.node.count_publishers(topic), f"the node to see {topic}")
-        perception.spin(0.05)
-        return made
-
-    def close(self) -> None:
-        self.node.destroy_node()
-        rclpy.shutdown(context=self.context)
+        super().close()
 
 
 @pytest.fixture
@@ -126,15 +75,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture
 def start(clock: Clock) -> Iterator[Callable[..., Perception]]:
     """Starts a node with ROS arguments."""
-    started: list[Perception] = []
-
-    def start_one(*arguments: str) -> Perception:
-        started.append(Perception(clock, arguments))
-        return started[-1]
-
-    yield start_one
-    for each in started:
-        each.close()
+    yield from starting(partial(Perception, clock))
 
 
 @pytest.fixture
@@ -278,7 +219,7 @@ def test_an_override_that_is_no_reliability_is_refused(start: Callable[..., Perc
 def announced(
     perception: Perception,
     driver: Driver,
-    reliability: str = "auto",
+    reliability: Reliability = "auto",
     offered: QoSProfile = RELIABLE,
     content: CameraInfo | None = None,
 ) -> tuple[CameraInput, Any]:
@@ -296,23 +237,15 @@ def test_images_too_large_for_best_effort_are_taken_reliably(start: Callable[...
     perception = start()
     camera = perception.listen()
     perception.node.create_subscription(Odometry, "odometry", lambda _: None, 1)  # what the driver waits for
-    environment = {**ros_support.os.environ, **ros_support.ros_environment()}
-    for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):
-        environment.pop(name, None)
-    with subprocess.Popen(
-        [sys.executable, DRIVER, "1920", "1080", "15", "300", "reliable"], env=environment
-    ) as process:
-        try:
-            perception.wait(
-                lambda: camera.check(time.monotonic()) or perception.said or len(perception.images) > 60, "the change"
-            )
-            if not perception.said:
-                pytest.skip("this machine is slow enough to lose no images: best effort brought 60 of 1920x1080")
-            assert "best effort brought" in perception.said[0] and "asking for reliable delivery" in perception.said[0]
-            perception.images.clear()
-            perception.wait(lambda: len(perception.images) >= 10, "images", timeout=5.0)
-        finally:
-            process.kill()
+    with driving(1920, 1080, 15, 300):
+        perception.wait(
+            lambda: camera.check(time.monotonic()) or perception.said or len(perception.images) > 60, "the change"
+        )
+        if not perception.said:
+            pytest.skip("this machine is slow enough to lose no images: best effort brought 60 of 1920x1080")
+        assert "best effort brought" in perception.said[0] and "asking for reliable delivery" in perception.said[0]
+        perception.images.clear()
+        perception.wait(lambda: len(perception.images) >= 10, "images", timeout=5.0)
     assert camera.state().reliability == "reliable" and camera.state().problem == ""
     assert perception.images[-1][0].width == 1920 and len(perception.said) == 1
 
@@ -381,7 +314,7 @@ def test_a_camera_that_is_off_is_no_reason_for_reliable_delivery(
 
 @pytest.mark.parametrize(("reliability", "offered"), [("auto", BEST_EFFORT), ("best_effort", RELIABLE)])
 def test_reliable_delivery_is_asked_for_only_where_offered_and_left_to_us(
-    start: Callable[..., Perception], driver: Driver, reliability: str, offered: QoSProfile
+    start: Callable[..., Perception], driver: Driver, reliability: Reliability, offered: QoSProfile
 ) -> None:
     perception = start()
     camera, _ = announced(perception, driver, reliability, offered)

@@ -152,6 +152,25 @@ def test_networks_of_other_classes_cannot_share_a_grid(tmp_path: Path, parameter
         assert process.interrupt() == 0
 
 
+def test_an_image_that_waits_for_its_calibration_holds_up_no_other_camera_and_still_counts(
+    front: Robot, left: Robot
+) -> None:
+    assert front.set(transform_timeout=5.0, max_image_age=10.0, stale_after=10.0) == ""
+    waiting = left.image(GRASS)
+    left.images.publish(waiting)
+    front.spin(0.2)
+    image = front.image(ROAD)
+    front.infos.publish(front.info())
+    front.send(image)
+    alone = cells(front.costmap_at(nanoseconds(image.header.stamp), timeout=4.0))
+    assert (ahead(alone) >= 0).any() and (aside(alone) == -1).all()
+    for offset in (-1_000_000, 1_000_000):
+        left.odometry.publish(left.pose(nanoseconds(waiting.header.stamp) + offset))
+    left.infos.publish(left.info())
+    front.wait(lambda: (aside(cells(front.heard["costmap"][-1])) > 20).any(), "the costmap with the image that waited")
+    assert front.set(transform_timeout=0.2, max_image_age=1.0, stale_after=STALE_AFTER) == ""
+
+
 def test_a_camera_far_behind_the_other_is_dropped_with_the_reason(front: Robot, left: Robot) -> None:
     assert front.set(grid__half_life=0.05, max_image_age=5.0) == ""
     front.drive(ROAD)

@@ -28,6 +28,7 @@ class Camera:
     last_info: float | None = 100.0
     reliability: str = "best effort"
     problem: str = ""
+    shortfalls: tuple[str, ...] = ()
 
 
 class Drive:
@@ -306,15 +307,14 @@ def test_a_notable_share_of_drops_is_a_warning(share: float, level: Level) -> No
     assert ("odom is late." in status.message) == (level == Level.WARN)
 
 
-def test_images_that_come_only_reliably_are_a_warning_unless_that_was_asked_for() -> None:
+def test_what_comes_only_reliably_is_a_warning_unless_that_was_asked_for() -> None:
     drive = Drive()
     drive.camera = replace(drive.camera, reliability="reliable")
     drive.go(10.0)
+    assert drive.status().level == Level.OK
+    drive.camera = replace(drive.camera, shortfalls=("point clouds are asked for reliably.",))
     assert drive.status().level == Level.WARN
-    assert "fastdds_large_images.xml" in drive.status().message
-    settings = settings_of({"image_reliability": "reliable"})
-    figures = drive.health.figures(drive.now)
-    assert status_of(figures, drive.camera, WELL, "", "", settings).level == Level.OK
+    assert drive.status().message == "point clouds are asked for reliably."
 
 
 def test_a_problem_of_the_camera_is_a_warning_while_results_still_come() -> None:

@@ -138,7 +138,7 @@ def test_a_pose_beyond_the_newest_is_never_made_up(start: Callable[..., Graph]) 
     publisher.publish(odometry(2 * SECOND, 2.0))
     graph.source.lookup(2 * SECOND, "camera", 2.0)
     began = time.monotonic()
-    with pytest.raises(GeometryError, match=r"/odometry, waited 0\.2 s: .*span 1\.0+ s to 2\.0+ s"):
+    with pytest.raises(GeometryError, match=r"/odometry: .*span 1\.0+ s to 2\.0+ s"):
         graph.source.lookup(3 * SECOND, "camera", 0.2)
     assert 0.15 < time.monotonic() - began < 1.0
 
@@ -295,11 +295,11 @@ def test_a_transform_that_is_still_on_its_way_is_waited_for(tf: tuple[Graph, Any
 
 def test_what_tf_lacks_is_told_with_the_frames(tf: tuple[Graph, Any, Any]) -> None:
     graph, moving, _ = tf
-    with pytest.raises(GeometryError, match=r"no transform from 'base_link' to 'odom' after 0\.1 s"):
+    with pytest.raises(GeometryError, match=r"no transform from 'base_link' to 'odom' in time"):
         graph.source.lookup(SECOND, "camera", 0.1)
     for stamp_ns in (SECOND, 2 * SECOND):
         moving.sendTransform(transform("odom", "base_link", stamp_ns, at(1.0)))
-    with pytest.raises(GeometryError, match=r"no transform from 'camera' to 'base_link' after 0\.5 s"):
+    with pytest.raises(GeometryError, match=r"no transform from 'camera' to 'base_link' in time"):
         graph.source.lookup(SECOND + 1, "camera", 0.5)
     with pytest.raises(GeometryError, match=r"no header\.frame_id"):
         graph.source.lookup(SECOND + 1, "", 0.5)
@@ -364,7 +364,7 @@ def test_tf_places_a_sensor_at_its_own_stamp_and_the_mount_the_camera(start: Cal
     np.testing.assert_allclose(lidar.translation, [1.75, 0, 0], atol=1e-9)
     camera = graph.source.sensor(SECOND + SECOND // 4, "camera", "camera", 3.0)
     np.testing.assert_allclose(camera.translation, [1.25 + MOUNT[0], 0, MOUNT[2]], atol=1e-9)
-    with pytest.raises(GeometryError, match=r"no transform from 'radar' to 'odom' after 0\.1 s"):
+    with pytest.raises(GeometryError, match=r"no transform from 'radar' to 'odom' in time"):
         graph.source.sensor(SECOND, "radar", "camera", 0.1)
 
 

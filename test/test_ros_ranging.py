@@ -213,6 +213,13 @@ def test_a_sensor_that_always_sends_what_cannot_be_used_is_a_warning_with_the_me
     assert "/depth: encoding 'bgr8' is none of depth; use one of 16UC1" in status.message
 
 
+def test_a_sensor_that_best_effort_does_not_bring_is_a_warning_while_the_costmap_goes_on(robot: Ranger) -> None:
+    words = "point clouds from /points are asked for reliably, which costs latency, since best effort brought 0"
+    robot.diagnosis(words, lambda: robot.send(robot.image(ROAD)), level=WARN)
+    robot.look(cloud=robot.cloud)
+    assert values(robot.figures())["projection"] == "points", "and now it comes"
+
+
 def test_the_one_projection_that_was_asked_for_is_taken_or_told_to_be_missing(
     tmp_path: Path, parameters: dict[str, Any]
 ) -> None:

@@ -52,7 +52,7 @@ def test_every_parameter_reaches_the_settings() -> None:
         "risk.alpha": 0.5, "risk.lethal_at": 200.0,
         "cameras": ["front", "left"],
         "image_transport": "compressed", "image_reliability": "reliable", "depth_transport": "compressedDepth",
-        "pose_source": "odometry",
+        "ranging_reliability": "best_effort", "pose_source": "odometry",
         "odom_frame": "map", "base_frame": "base_footprint",
         "mount": array.array("d", [0.3, 0.1, 1.2, 0.01, 0.2, 0.03]),
         "ground.resolution": 0.2, "ground.min_range": 1.5, "ground.max_range": 25.0, "ground.max_samples": 5000,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from seg_perception.errors import GeometryError, ImageError
+from seg_perception.errors import ConfigError, GeometryError, ImageError
 from seg_perception.frame import Frame
 from seg_perception.geometry.links import stamp_of
 from seg_perception.ros import messages
@@ -107,20 +107,35 @@ class FrameInput:
         self._camera = CameraInput(
             node, settings.image_transport, settings.image_reliability, on_image, say, camera.settings.prefix
         )
-        self._ranging = RangingInput(node, settings, poses, camera.settings)
+        try:
+            self._ranging = RangingInput(node, settings, poses, camera.settings, say)
+        except ConfigError:
+            self._camera.close()
+            raise
 
-    def frame_of(self, arrival: Arrival, laps: Laps, settings: NodeSettings) -> tuple[Frame, Ranging]:
+    def is_placed(self, arrival: Arrival) -> bool:
+        """Whether calibration and poses of an image are there."""
+        header = arrival.message.header
+        try:
+            self._camera.camera()
+            self._poses.lookup(stamp_of(header), header.frame_id.lstrip("/"), 0.0, self._settings.mount)
+        except GeometryError:
+            return False
+        return True
+
+    def frame_of(self, arrival: Arrival, laps: Laps, settings: NodeSettings, timeout: float) -> tuple[Frame, Ranging]:
         """The frame of an image, with what was measured next to it; waits for what is still on its way.
 
         Args:
             arrival: the image.
             laps: told when a stage ends.
             settings: the waits and limits that hold now.
+            timeout: longest wait for the transform, s.
 
         Raises:
             DroppedError: it makes none.
         """
-        message, timeout = arrival.message, settings.transform_timeout
+        message = arrival.message
         stamp_ns, frame_id = stamp_of(message.header), message.header.frame_id.lstrip("/")
         try:
             camera = self._camera.camera(timeout)
@@ -159,11 +174,13 @@ class FrameInput:
 
     def state(self) -> CameraState:
         """What is known about the camera's topics."""
-        return self._camera.state()
+        state = self._camera.state()
+        return replace(state, shortfalls=state.shortfalls + self._ranging.shortfalls())
 
     def check(self, now: float) -> None:
-        """See `CameraInput.check`."""
+        """See `LargeInput.check`."""
         self._camera.check(now)
+        self._ranging.check(now)
 
     def reset(self) -> None:
         """Forget what was measured: the clock was set back."""

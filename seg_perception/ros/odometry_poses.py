@@ -57,7 +57,7 @@ class OdometryPoses:
             raise GeometryError(f"{topic}: {self._refusal}")
         if not self._buffer.frames():
             raise GeometryError(f"{topic}: no odometry has come yet; check that it is published, and the remapping.")
-        raise GeometryError(f"{topic}, waited {timeout:g} s: {missing}")
+        raise GeometryError(f"{topic}: {missing}")
 
     def sensor(
         self, stamp_ns: int, frame: str, optical_frame: str, timeout: float, mount: Transform | None = None

@@ -14,6 +14,7 @@ from seg_perception.geometry.ground import MOST_PITCH_ERROR, GroundSettings
 from seg_perception.geometry.projection_settings import ProjectionMode, ProjectionSettings
 from seg_perception.inference.choices import BACKENDS
 from seg_perception.model_card import PRECISIONS
+from seg_perception.ros.fallback import Reliability
 from seg_perception.yamlfile import did_you_mean
 
 Kind = Literal["string", "integer", "double", "string array", "double array"]
@@ -225,11 +226,16 @@ GROUPS = (
             NodeParameter(
                 "image_reliability", "string", "auto",
                 "QoS of the image subscription; auto is best effort until announced images do not arrive.",
-                choices=("auto", "best_effort", "reliable"), read_only=True,
+                choices=get_args(Reliability), read_only=True,
             ),
             NodeParameter(
                 "depth_transport", "string", "raw", "Whether to take `depth` or `depth/compressedDepth`.",
                 choices=("raw", "compressedDepth"), read_only=True,
+            ),
+            NodeParameter(
+                "ranging_reliability", "string", "auto",
+                "QoS of depth images and point clouds; auto is best effort until those of a publisher do not arrive.",
+                choices=get_args(Reliability), read_only=True,
             ),
         ),
     ),

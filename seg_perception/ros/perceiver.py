@@ -83,6 +83,20 @@ class Perceiver:
         with self._orders:
             self._reset_reason = reason
 
+    def may_begin(self, name: str, arrival: Arrival) -> bool:
+        """Whether an image need not wait any longer for calibration and poses; raises nothing.
+
+        The only camera holds up nobody, and waits while it is worked on.
+        """
+        with self._orders:
+            _, settings = self._next or (None, self._settings)
+        if len(self._watched) == 1 or time.monotonic() - arrival.received >= settings.transform_timeout:
+            return True
+        try:
+            return self._watched[name].input.is_placed(arrival)
+        except Exception:  # whatever it is, working on it meets it again, and counts it
+            return True
+
     def process(self, arrivals: Sequence[tuple[str, Arrival]]) -> None:
         """Work on images of several cameras with the same network together; raises nothing.
 
@@ -137,7 +151,9 @@ class Perceiver:
     def _begin(self, watched: _Watched, arrival: Arrival) -> _Begun:
         laps = Laps(arrival)
         self._check_stamp(watched, stamp_of(arrival.message.header))
-        frame, ranging = watched.input.frame_of(arrival, laps, self._settings)
+        # Of several cameras, images have waited before they could begin.
+        timeout = self._settings.transform_timeout if len(self._watched) == 1 else 0.0
+        frame, ranging = watched.input.frame_of(arrival, laps, self._settings, timeout)
         self._check_motion(frame)
         try:
             prepared = self._pipeline.prepare(frame, watched.camera.engine)

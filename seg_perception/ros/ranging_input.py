@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 
-from seg_perception.errors import GeometryError, ImageError, PointsError
+from seg_perception.errors import ConfigError, GeometryError, ImageError, PointsError
 from seg_perception.frame import DepthImage, PointCloud
 from seg_perception.geometry.links import stamp_of
 from seg_perception.geometry.transforms import Transform
 from seg_perception.projection import choose
 from seg_perception.ros.health import Refusal
+from seg_perception.ros.large_input import info_topic_beside
 from seg_perception.ros.poses import PoseSource
 from seg_perception.ros.ranging_stream import DEPTH_IMAGE, POINT_CLOUD, Stream
 from seg_perception.ros.settings import CameraSettings, NodeSettings
@@ -55,22 +56,38 @@ class RangingInput:
     The executor's thread takes messages in, the worker's decodes those that an image needs.
     """
 
-    def __init__(self, node: Any, settings: NodeSettings, poses: PoseSource, camera: CameraSettings) -> None:
+    def __init__(
+        self,
+        node: Any,
+        settings: NodeSettings,
+        poses: PoseSource,
+        camera: CameraSettings,
+        say: Callable[[str], None],
+    ) -> None:
         """Subscribe.
 
         Args:
             node: the node; its topics `depth`, or with `/compressedDepth` after it, and `points` are subscribed.
-            settings: `projection.mode` and `depth_transport` are read.
+            settings: `projection.mode`, `depth_transport` and `ranging_reliability` are read.
             poses: for odom and sensor at a message's stamp.
             camera: whose images it is for.
+            say: logs a warning.
+
+        Raises:
+            ConfigError: ROS's own parameter for the reliability is wrong.
         """
         self._mount = camera.mount
         self._poses = poses
-        mode = settings.pipeline.projection.mode
         is_raw = settings.depth_transport == "raw"
-        depth_topic = node.resolve_topic_name(f"{camera.prefix}depth") + ("" if is_raw else "/compressedDepth")
-        self._depth = Stream(node, Image if is_raw else CompressedImage, depth_topic, DEPTH_IMAGE, mode)
-        self._points = Stream(node, PointCloud2, node.resolve_topic_name(f"{camera.prefix}points"), POINT_CLOUD, mode)
+        base = node.resolve_topic_name(f"{camera.prefix}depth")
+        depth_topic, depth_type = (base, Image) if is_raw else (f"{base}/compressedDepth", CompressedImage)
+        points_topic = node.resolve_topic_name(f"{camera.prefix}points")
+        self._depth = Stream(node, depth_type, depth_topic, DEPTH_IMAGE, settings, say, info_topic_beside(base))
+        try:
+            self._points = Stream(node, PointCloud2, points_topic, POINT_CLOUD, settings, say)
+        except ConfigError:
+            self._depth.close()
+            raise
 
     def at(self, stamp_ns: int, optical_frame: str, settings: NodeSettings) -> Ranging:
         """What was measured next to an image; waits for what is still on its way.
@@ -93,6 +110,15 @@ class RangingInput:
             points=None if isinstance(cloud, Refusal) else PointCloud(*cloud),
             refusals=refusals,
         )
+
+    def shortfalls(self) -> tuple[str, ...]:
+        """As `CameraState` has them."""
+        return tuple(stream.shortfall for stream in (self._depth, self._points) if stream.shortfall)
+
+    def check(self, now: float) -> None:
+        """See `LargeInput.check`."""
+        for stream in (self._depth, self._points):
+            stream.check(now)
 
     def reset(self) -> None:
         """Forget what was measured: the clock was set back."""

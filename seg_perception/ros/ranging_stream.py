@@ -12,16 +12,17 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo
 
 from seg_perception.geometry.links import stamp_of
-from seg_perception.geometry.projection_settings import ProjectionMode
 from seg_perception.images.depth import depth_of
 from seg_perception.points.raw import points_of
 from seg_perception.projection import choose
 from seg_perception.ros.health import Refusal
+from seg_perception.ros.large_input import Cargo, LargeInput
+from seg_perception.ros.settings import NodeSettings
 
-_DEPTH = 5  # of the queue: what rclpy calls sensor data
+_DEPTHS = 5, 5  # of the queue: what rclpy calls sensor data
 _KEPT = 16  # messages; half a second at 30 Hz, which is more than images come late
 _ALIVE = 1.0  # s; nothing is waited for from a sensor that has been silent for longer
 
@@ -35,6 +36,7 @@ class Kind:
         mode: the projection that it is for.
         absent: reason of `choose` for a frame without it.
         late: reason of `choose` for one of another time.
+        cargo: how it is subscribed.
         read: takes a message apart; raises ImageError or PointsError.
     """
 
@@ -42,32 +44,92 @@ class Kind:
     mode: Literal["depth", "points"]
     absent: str
     late: str
+    cargo: Cargo
     read: Callable[[Any], NDArray[np.float32]]
 
 
-DEPTH_IMAGE = Kind("depth image", "depth", choose.NO_DEPTH, choose.DEPTH_LATE, depth_of)
-POINT_CLOUD = Kind("point cloud", "points", choose.NO_POINTS, choose.POINTS_LATE, points_of)
+DEPTH_IMAGE = Kind(
+    "depth image",
+    "depth",
+    choose.NO_DEPTH,
+    choose.DEPTH_LATE,
+    Cargo(
+        "depth images",
+        "ranging_reliability",
+        "camera driver",
+        "set depth_transport to 'compressedDepth'",
+        _DEPTHS,
+        first_is_due=True,
+    ),
+    depth_of,
+)
+POINT_CLOUD = Kind(
+    "point cloud",
+    "points",
+    choose.NO_POINTS,
+    choose.POINTS_LATE,
+    Cargo("point clouds", "ranging_reliability", "sensor's driver", "", _DEPTHS, first_is_due=True),
+    points_of,
+)
 
 
 class Stream:
     """The latest messages of one topic, which is subscribed only where the mode asks for it."""
 
-    def __init__(self, node: Any, message_type: type, topic: str, kind: Kind, mode: ProjectionMode) -> None:
+    def __init__(
+        self,
+        node: Any,
+        message_type: type,
+        topic: str,
+        kind: Kind,
+        settings: NodeSettings,
+        say: Callable[[str], None],
+        info_topic: str = "",
+    ) -> None:
+        """Subscribe, where that is asked for.
+
+        Args:
+            node: the node.
+            message_type: of the topic.
+            topic: resolved.
+            kind: what it carries.
+            settings: `projection.mode` and `ranging_reliability` are read.
+            say: logs a warning.
+            info_topic: camera_info that comes with each message; empty for none.
+
+        Raises:
+            ConfigError: ROS's own parameter for the reliability is wrong.
+        """
         self.kind = kind
         self._node = node
         self._topic = topic
         self._messages: deque[Any] = deque(maxlen=_KEPT)
         self._received = -np.inf
         self._changed = threading.Condition()
-        self._subscription = None
-        if mode in ("auto", kind.mode):
-            self._subscription = node.create_subscription(
-                message_type,
-                topic,
-                self._take,
-                QoSProfile(depth=_DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT),
-                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        self._input: LargeInput | None = None
+        self._infos: Any = None
+        if settings.pipeline.projection.mode not in ("auto", kind.mode):
+            return
+        received = self._input = LargeInput(
+            node, message_type, topic, kind.cargo, settings.ranging_reliability, self._take, say
+        )
+        if info_topic:
+            self._infos = node.create_subscription(
+                CameraInfo,
+                info_topic,
+                lambda _: received.announced(),
+                QoSProfile(depth=_DEPTHS[0], reliability=ReliabilityPolicy.BEST_EFFORT),
             )
+
+    @property
+    def shortfall(self) -> str:
+        """See `LargeInput.shortfall`."""
+        return "" if self._input is None else self._input.shortfall
+
+    def check(self, now: float) -> None:
+        """See `LargeInput.check`."""
+        if self._input is not None:
+            self._input.check(now)
 
     def next_to(self, stamp_ns: int, limit_ns: int, end: float) -> Any:
         """The message next to an image in time, however far from it; None before the first.
@@ -90,11 +152,10 @@ class Stream:
 
     def absent(self) -> Refusal:
         """Nothing has come at all."""
-        return Refusal(
-            self.kind.absent,
-            f"{self._topic}: no {self.kind.name} has come yet; check that it is published, and the remapping of "
-            f"'{self.kind.mode}'.",
-        )
+        why = f"no {self.kind.name} has come yet; check that it is published, and the remapping of '{self.kind.mode}'."
+        if self._input is not None and self._input.incompatible:
+            why = self._input.incompatible
+        return Refusal(self.kind.absent, f"{self._topic}: {why}")
 
     def late(self, apart: float, limit: float) -> Refusal:
         """All that has come is of another time; the next of it lies `apart` s after the image."""
@@ -116,8 +177,10 @@ class Stream:
 
     def close(self) -> None:
         """Unsubscribe."""
-        if self._subscription is not None:
-            self._node.destroy_subscription(self._subscription)
+        if self._input is not None:
+            self._input.close()
+        if self._infos is not None:
+            self._node.destroy_subscription(self._infos)
 
     def _take(self, message: Any) -> None:
         with self._changed:

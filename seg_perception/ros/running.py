@@ -57,7 +57,9 @@ class Running:
             self._poses.close()
             raise
         self._perceiver = Perceiver(loaded, self._inputs, self._now_ns, self._log.warning)
-        self._worker = Worker(self._perceiver.process, loaded.mailboxes(), "perception")
+        self._worker = Worker(
+            self._perceiver.process, loaded.mailboxes(), "perception", self._perceiver.may_begin, self._replaced
+        )
         self._announce()
         loaded.costmap.announce(settings)
         for camera in loaded.cameras.values():
@@ -110,7 +112,10 @@ class Running:
         health = self._loaded.cameras[camera].health
         health.received(received)
         if self._worker.offer(camera, Arrival(message, received, self._now_ns())):
-            health.replaced()
+            self._replaced(camera)
+
+    def _replaced(self, camera: str) -> None:
+        self._loaded.cameras[camera].health.replaced()
 
     def _watch(self) -> None:
         now, settings = time.monotonic(), self._loaded.settings

@@ -18,6 +18,7 @@ from seg_perception.inference.choices import Backend
 from seg_perception.model_card import Precision
 from seg_perception.resources import find
 from seg_perception.risk.cost_matrix import CostMatrix, read_changes
+from seg_perception.ros.fallback import Reliability
 from seg_perception.ros.parameter_table import PARAMETERS, NodeParameter, camera_parameters
 from seg_perception.yamlfile import Section
 
@@ -69,6 +70,7 @@ class NodeSettings:
         image_transport: which image topic to take.
         image_reliability: QoS of its subscription.
         depth_transport: which depth topic to take.
+        ranging_reliability: QoS of the subscriptions to depth images and point clouds.
         pose_source: where poses come from.
         odom_frame: the fixed frame (REP-105).
         base_frame: the robot's frame (REP-105).
@@ -95,8 +97,9 @@ class NodeSettings:
     pipeline: PipelineSettings
     cameras: tuple[CameraSettings, ...]
     image_transport: Literal["raw", "compressed"]
-    image_reliability: Literal["auto", "best_effort", "reliable"]
+    image_reliability: Reliability
     depth_transport: Literal["raw", "compressedDepth"]
+    ranging_reliability: Reliability
     pose_source: Literal["auto", "tf", "odometry"]
     odom_frame: str
     base_frame: str
@@ -162,9 +165,9 @@ def settings_of(values: Mapping[str, Any]) -> NodeSettings:
 
 
 _TAKEN_AS_THEY_ARE = (
-    "image_transport", "image_reliability", "depth_transport", "pose_source", "odom_frame", "base_frame",
-    "costmap_rate", "expected_cost_encoding", "max_image_age", "max_image_lead", "transform_timeout",
-    "ranging_timeout", "stale_after", "stale_cost",
+    "image_transport", "image_reliability", "depth_transport", "ranging_reliability", "pose_source",
+    "odom_frame", "base_frame", "costmap_rate", "expected_cost_encoding", "max_image_age", "max_image_lead",
+    "transform_timeout", "ranging_timeout", "stale_after", "stale_cost",
 )  # fmt: skip
 
 

@@ -55,6 +55,10 @@ class CameraView(Protocol):
     def problem(self) -> str:
         """Why images do not arrive, and the mend; empty while they do."""
 
+    @property
+    def shortfalls(self) -> tuple[str, ...]:
+        """What best effort did not bring, and the mend; one sentence per topic."""
+
 
 @dataclass(frozen=True)
 class Cause:
@@ -188,11 +192,7 @@ def _warnings(figures: Figures, camera: CameraView, engine: EngineState, setting
         warnings.append(engine.sentence(figures.now))
     if camera.problem:
         warnings.append(camera.problem)
-    elif camera.reliability == "reliable" and settings.image_reliability == "auto":
-        warnings.append(
-            f"images from {camera.topic} arrive only since they are asked for reliably, which costs latency; give the "
-            "camera driver more shared memory (config/dds/fastdds_large_images.xml)."
-        )
+    warnings += camera.shortfalls
     warnings += _projection_warnings(figures, settings)
     lost = [reason for reason in figures.recent if reason]
     possible = min(figures.image_rate, settings.costmap_rate)

@@ -37,13 +37,13 @@ class TfPoses:
     ) -> tuple[Transform, Transform]:
         """See `PoseSource.lookup`."""
         end = time.monotonic() + timeout
-        odom_from_base = self._at(self._odom, self._base, stamp_ns, end, timeout)
+        odom_from_base = self._at(self._odom, self._base, stamp_ns, end)
         mount = self._mount if mount is None else mount
         if mount is not None:
             return odom_from_base, mount
         if not optical_frame:
             raise GeometryError("the images have no header.frame_id, so tf cannot tell their camera; set 'mount'.")
-        base_from_optical = self._at(self._base, optical_frame, stamp_ns, end, timeout)
+        base_from_optical = self._at(self._base, optical_frame, stamp_ns, end)
         if looks_at_the_sky(base_from_optical):
             raise GeometryError(
                 f"by tf the camera ('{optical_frame}', the images' frame_id) looks at the sky, so this is no optical "
@@ -58,7 +58,7 @@ class TfPoses:
         if frame == optical_frame:  # which a mount may have put elsewhere than tf does
             odom_from_base, base_from_optical = self.lookup(stamp_ns, optical_frame, timeout, mount)
             return odom_from_base @ base_from_optical
-        return self._at(self._odom, frame, stamp_ns, time.monotonic() + timeout, timeout)
+        return self._at(self._odom, frame, stamp_ns, time.monotonic() + timeout)
 
     def describe(self, mount: Transform | None = None) -> str:
         """See `PoseSource.describe`."""
@@ -73,7 +73,7 @@ class TfPoses:
         """Unsubscribe."""
         self._listener.unregister()
 
-    def _at(self, target: str, source: str, stamp_ns: int, end: float, timeout: float) -> Transform:
+    def _at(self, target: str, source: str, stamp_ns: int, end: float) -> Transform:
         while True:
             try:
                 found = self._buffer.lookup_transform(target, source, Time(nanoseconds=stamp_ns)).transform
@@ -81,6 +81,6 @@ class TfPoses:
             except self._failure as error:
                 if time.monotonic() >= end:
                     raise GeometryError(
-                        f"no transform from '{source}' to '{target}' after {timeout:g} s: {str(error).rstrip('. ')}."
+                        f"no transform from '{source}' to '{target}' in time: {str(error).rstrip('. ')}."
                     ) from None
             time.sleep(_POLL_S)

@@ -8,7 +8,7 @@ from typing import Literal
 _LATEST = "reliable, depth 1"
 _LATCHED = "reliable, transient local, depth 1"
 _IMAGE = "best effort, depth 1; reliable, depth 2, when announced images do not arrive"
-_MEASURED = "best effort, depth 5"
+_MEASURED = "best effort, depth 5; reliable when those of a publisher do not arrive"
 _IMAGE_TYPE = "sensor_msgs/msg/Image"
 _COMPRESSED_TYPE = "sensor_msgs/msg/CompressedImage"
 _CLOUD_TYPE = "sensor_msgs/msg/PointCloud2"

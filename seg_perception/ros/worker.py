@@ -10,12 +10,19 @@ from seg_perception.ros.mailboxes import Mailboxes
 
 _Item = TypeVar("_Item")
 
+_POLL = 0.005  # s, for what an item waits for; as TfPoses does
+
 
 class Worker(Generic[_Item]):
     """A thread that empties mailboxes: what is not yet begun when its sender has a newer item is replaced by it."""
 
     def __init__(
-        self, work: Callable[[Sequence[tuple[str, _Item]]], None], mailboxes: Mailboxes[_Item], name: str
+        self,
+        work: Callable[[Sequence[tuple[str, _Item]]], None],
+        mailboxes: Mailboxes[_Item],
+        name: str,
+        may_begin: Callable[[str, _Item], bool],
+        on_replaced: Callable[[str], None],
     ) -> None:
         """Start the thread.
 
@@ -23,9 +30,13 @@ class Worker(Generic[_Item]):
             work: takes (sender, item) of each that is worked on together; must not raise.
             mailboxes: the worker's alone from here on.
             name: of the thread.
+            may_begin: as for `Mailboxes.take`; must return at once, and not raise.
+            on_replaced: likewise.
         """
         self._work = work
         self._mailboxes = mailboxes
+        self._may_begin = may_begin
+        self._on_replaced = on_replaced
         self._stopping = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -60,10 +71,16 @@ class Worker(Generic[_Item]):
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        while True:
-            with self._changed:
+        while items := self._next():
+            self._work(items)
+
+    def _next(self) -> list[tuple[str, _Item]]:
+        """What is worked on next, waited for; empty at the end."""
+        with self._changed:
+            while True:
                 self._changed.wait_for(lambda: self._stopping or self._mailboxes)
                 if self._stopping:
-                    return
-                items = self._mailboxes.take()
-            self._work(items)
+                    return []
+                if items := self._mailboxes.take(self._may_begin, self._on_replaced):
+                    return items
+                self._changed.wait(_POLL)
