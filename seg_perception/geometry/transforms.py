@@ -23,6 +23,14 @@ _QUATERNION_TOLERANCE = 1e-2
 _SMALL_ANGLE = 1e-6
 
 
+def _is_rotation(a: float, b: float, c: float, d: float, e: float, f: float, g: float, h: float, i: float) -> bool:
+    """Whether the rows are orthonormal and right-handed. Each frame asks some ten times, so not by numpy."""
+    lengths = (a * a + b * b + c * c - 1, d * d + e * e + f * f - 1, g * g + h * h + i * i - 1)
+    products = (a * d + b * e + c * f, a * g + b * h + c * i, d * g + e * h + f * i)
+    determinant = a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
+    return determinant > 0 and all(abs(error) <= _ORTHONORMAL_TOLERANCE for error in (*lengths, *products))
+
+
 @dataclass(frozen=True, eq=False)
 class Transform:
     """A rotation followed by a translation: p_a = rotation @ p_b + translation.
@@ -41,13 +49,9 @@ class Transform:
     def __post_init__(self) -> None:
         rotation = np.array(self.rotation, dtype=np.float64)
         translation = np.array(self.translation, dtype=np.float64)
-        if translation.shape != (3,) or not np.isfinite(translation).all():
+        if translation.shape != (3,) or not all(map(math.isfinite, translation.tolist())):
             raise GeometryError(f"a translation must be three finite numbers in metres, not {translation.tolist()}.")
-        if (
-            rotation.shape != (3, 3)
-            or not np.abs(rotation @ rotation.T - np.eye(3)).max() <= _ORTHONORMAL_TOLERANCE
-            or np.linalg.det(rotation) < 0
-        ):
+        if rotation.shape != (3, 3) or not _is_rotation(*rotation.ravel().tolist()):
             raise GeometryError(f"a rotation must be an orthonormal 3x3 matrix, not {rotation.tolist()}.")
         for name, array in (("rotation", rotation), ("translation", translation)):
             array.setflags(write=False)

@@ -63,6 +63,7 @@ class CpuRisk:
         # Its threads end with it, once no engine and no output needs them any more.
         self._helpers = ThreadPoolExecutor(max(threads - 1, 1), thread_name_prefix="risk")
         costs = np.zeros((form.classes + 1, form.classes), np.float32)
+        self._decisions = costs, _Decisions.of(costs[:-1])
         self.judge(
             np.zeros((1, form.classes, 2, 2), np.float32), costs, np.zeros((1, 1, 2), np.float32)
         ).make_pictures()
@@ -85,7 +86,7 @@ class CpuRisk:
         settled = np.empty((images, rows, columns), np.int32)
         labels = np.empty((images, rows * factor, columns * factor), np.uint8)
         probabilities = np.empty((*cells.shape[:2], classes), np.float32)
-        d, lowest = _Decisions.of(costs[:-1]), np.float32(-LOGIT_RANGE)
+        d, lowest = self._decisions_of(costs), np.float32(-LOGIT_RANGE)
 
         def read(n: int, first: int, last: int) -> None:
             how = (self._scale, self._offset, lowest)
@@ -98,10 +99,17 @@ class CpuRisk:
                 logits[n], settled[n], d.costs, d.choice, d.names, weights, factor, first, last, labels[n]
             )
 
+        def sample() -> None:
+            for n in range(images):
+                decide_kernels.sample(logits[n], cells[n], probabilities[n])
+
         self._over_rows(read, images, rows)
+        sampled = self._helpers.submit(sample) if self._threads > 1 else None
         self._over_rows(decide, images, rows + 1)
-        for n in range(images):
-            decide_kernels.sample(logits[n], cells[n], probabilities[n])
+        if sampled is None:
+            sample()
+        else:
+            sampled.result()
 
         def pictures() -> Pictures:
             made = Pictures(np.empty_like(labels), np.empty_like(labels))
@@ -115,6 +123,14 @@ class CpuRisk:
 
         planes = np.ascontiguousarray(np.moveaxis(logits, -1, 1)) if self._form.logits else None
         return EngineOutput(labels, probabilities, pictures, planes)
+
+    def _decisions_of(self, costs: NDArray[np.float32]) -> _Decisions:
+        """Those of a matrix, which is nearly always that of the image before."""
+        known, decisions = self._decisions
+        if not np.array_equal(known, costs):
+            decisions = _Decisions.of(costs[:-1])
+            self._decisions = costs.copy(), decisions
+        return decisions
 
     def _over_rows(self, work: Callable[[int, int, int], None], images: int, rows: int) -> None:
         """Call `work(image, first row, last row)` for all rows of all images; a part of each image in every thread."""

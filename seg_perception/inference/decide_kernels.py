@@ -86,20 +86,23 @@ def decide(
     for row in range(first, last):
         up, down = max(row - 1, 0), min(row, height - 1)
         top, bottom = max(factor * row - before, 0), min(factor * (row + 1) - before, labels.shape[0])
-        count = 0
-        for block in range(width + 1):
-            left, right = max(block - 1, 0), min(block, width - 1)
-            one = settled[up, left]
-            alike = one == settled[up, right] and one == settled[down, left] and one == settled[down, right]
-            if one == UNSETTLED or not alike:
-                open_blocks[count] = block
-                count += 1
+        count, begun, shared = 0, 0, UNSETTLED
+        for block in range(width + 2):
+            one = UNSETTLED
+            if block <= width:
+                left, right = max(block - 1, 0), min(block, width - 1)
+                one = settled[up, left]
+                if one != settled[up, right] or one != settled[down, left] or one != settled[down, right]:
+                    one = UNSETTLED
+                if one == UNSETTLED:
+                    open_blocks[count] = block
+                    count += 1
+            if one == shared and block <= width:
                 continue
-            start, stop = max(factor * block - before, 0), min(factor * (block + 1) - before, labels.shape[1])
-            name = names[choice[one]]
-            for y in range(top, bottom):
-                for x in range(start, stop):
-                    labels[y, x] = name
+            if shared != UNSETTLED:  # a run of blocks that are alike ends here
+                start, stop = max(factor * begun - before, 0), min(factor * block - before, labels.shape[1])
+                labels[top:bottom, start:stop] = names[choice[shared]]
+            begun, shared = block, one
         for begin in range(0, count, together):
             blocks = open_blocks[begin : min(begin + together, count)]
             _mix(logits, row, blocks, weights, masses, bits)
