@@ -62,7 +62,6 @@ class EvidenceGrid:
         self.settings = settings
         self._memory = memory or ClassMemory(settings.half_life)
         self.evidence = np.zeros((class_count + 1, settings.rows, settings.cols), dtype=np.float32)
-        self._spare = np.empty_like(self.evidence)
         self.seen_ns = np.full((settings.rows, settings.cols), NEVER, dtype=np.int64)
         self.first_row = -(settings.rows // 2)
         self.first_col = -(settings.cols // 2)
@@ -141,13 +140,10 @@ class EvidenceGrid:
             return
         to_rows, from_rows = _overlap(first_row - self.first_row, rows)
         to_cols, from_cols = _overlap(first_col - self.first_col, cols)
-        # Two arrays take turns: a new one of this size costs more to get than to fill.
-        moved, seen_ns = self._spare, np.full_like(self.seen_ns, NEVER)
-        moved.fill(0)
+        moved, seen_ns = np.zeros_like(self.evidence), np.full_like(self.seen_ns, NEVER)
         moved[:, to_rows, to_cols] = self.evidence[:, from_rows, from_cols]
         seen_ns[to_rows, to_cols] = self.seen_ns[from_rows, from_cols]
-        self._spare, self.evidence = self.evidence, moved
-        self.seen_ns, self.first_row, self.first_col = seen_ns, first_row, first_col
+        self.evidence, self.seen_ns, self.first_row, self.first_col = moved, seen_ns, first_row, first_col
 
     def advance(self, stamp_ns: int) -> None:
         """Let evidence age to a later time; an earlier one changes nothing.
