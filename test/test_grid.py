@@ -269,7 +269,7 @@ def test_a_cell_keeps_its_place_on_the_ground_while_the_grid_moves(steps: list[t
         (row + grid.first_row, col + grid.first_col): grid.evidence[0, row, col] for row, col in np.ndindex(10, 20)
     }
     for x, y in steps:
-        grid.move_to(x, y)
+        grid.move_onto(grid.raster_at(x, y))
         assert grid.evidence.shape == (2, 10, 20)
         window = {(row + grid.first_row, col + grid.first_col) for row, col in np.ndindex(10, 20)}
         remembered = {cell: value for cell, value in remembered.items() if cell in window}
@@ -283,7 +283,7 @@ def test_a_cell_keeps_its_place_on_the_ground_while_the_grid_moves(steps: list[t
 def test_ten_thousand_small_moves_leave_the_origin_on_whole_cells() -> None:
     grid = EvidenceGrid(SMALL, 1)
     for step in range(10_000):
-        grid.move_to(0.0371 * step, -0.0193 * step)
+        grid.move_onto(grid.raster_at(0.0371 * step, -0.0193 * step))
     left, bottom = grid.raster.origin
     assert left == 0.1 * round(left / 0.1)
     assert bottom == 0.1 * round(bottom / 0.1)
@@ -294,9 +294,9 @@ def test_what_a_sample_hits_does_not_depend_on_where_the_grid_came_from() -> Non
     points = np.random.default_rng(6).uniform([6.8, 2.8], [8.2, 3.4], (200, 2))
     straight, wandering = EvidenceGrid(SMALL, 3), EvidenceGrid(SMALL, 3)
     for x in np.linspace(0.0, 7.5, 60):
-        wandering.move_to(float(x), -float(x))
+        wandering.move_onto(wandering.raster_at(float(x), -float(x)))
     for grid in (straight, wandering):
-        grid.move_to(7.5, 3.1)
+        grid.move_onto(grid.raster_at(7.5, 3.1))
         grid.add(points, certain(ROAD, 200), np.ones(200, np.float32), 0)
     assert straight.raster == wandering.raster
     assert straight.evidence.any()
@@ -306,19 +306,19 @@ def test_what_a_sample_hits_does_not_depend_on_where_the_grid_came_from() -> Non
 @pytest.mark.parametrize("position", [(math.nan, 0.0), (0.0, math.inf)])
 def test_a_position_that_is_not_finite_is_refused_with_its_value(position: tuple[float, float]) -> None:
     with pytest.raises(GeometryError, match=r"position in odom is \(.*(nan|inf)"):
-        EvidenceGrid(SMALL, 1).move_to(*position)
+        EvidenceGrid(SMALL, 1).raster_at(*position)
 
 
 def test_a_saved_grid_goes_on_exactly_as_the_grid_it_was_saved_from() -> None:
     grid = EvidenceGrid(SMALL, 3)
-    grid.move_to(0.33, -0.77)
+    grid.move_onto(grid.raster_at(0.33, -0.77))
     grid.add(*random_frame(8), 1_700_000_000_123_456_789)
     file = io.BytesIO()
     np.savez(file, **grid.to_arrays())
     file.seek(0)
     restored = EvidenceGrid.from_arrays(SMALL, np.load(file))
     for continued in (grid, restored):
-        continued.move_to(0.52, -0.41)
+        continued.move_onto(continued.raster_at(0.52, -0.41))
         continued.add(*random_frame(9), 1_700_000_000_223_456_789)
     assert (restored.first_row, restored.first_col, restored.stamp_ns) == (
         grid.first_row,

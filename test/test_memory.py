@@ -275,7 +275,7 @@ class TestAge:
         see(grid, 0.0, 1.0)
         grid.add(HERE + 0.2, np.float32([[1, 0, 0]]), np.float32([0.1]), round(2.5 * SECOND))
         see(grid, 0.0, 2.0)  # a late frame
-        grid.move_to(0.35, 0.15)
+        grid.move_onto(grid.raster_at(0.35, 0.15))
         grid.advance(4 * SECOND)
         age, row, col = grid.age(), CELL[0] - 1, CELL[1] - 3
         assert age[row, col] == 2.0 and age[row + 2, col + 2] == 1.5

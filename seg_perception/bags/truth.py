@@ -19,7 +19,7 @@ from seg_perception.errors import GeometryError, RecordingError
 from seg_perception.evaluation.costmap import Truth
 from seg_perception.geometry.links import rigid, stamp_of, transform_links
 from seg_perception.geometry.transforms import Transform, TransformBuffer
-from seg_perception.points.raw import decode_fields
+from seg_perception.points.raw import content_of, decode_fields
 from seg_perception.risk.cost_matrix import LETHAL_COST, CostMatrix
 
 COSTMAP_TYPE = "nav_msgs/msg/OccupancyGrid"
@@ -148,16 +148,7 @@ def labelled_points(message: Any) -> tuple[NDArray[np.float64], NDArray[np.int64
     """
     names = {field.name for field in message.fields}
     label = next((name for name in _LABEL_FIELDS if name in names), _LABEL_FIELDS[0])
-    *axes, labels = decode_fields(
-        ("x", "y", "z", label),
-        message.height,
-        message.width,
-        message.fields,
-        bool(message.is_bigendian),
-        message.point_step,
-        message.row_step,
-        message.data,
-    )
+    *axes, labels = decode_fields(("x", "y", "z", label), *content_of(message))
     xyz = np.stack(axes, axis=-1).astype(np.float64)
     finite = np.isfinite(xyz).all(axis=1)
     return xyz[finite], labels[finite].astype(np.int64)

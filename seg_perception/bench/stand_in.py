@@ -7,12 +7,10 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_perception.inference.engine import Engine, EngineOutput
-from seg_perception.inference.graph import GraphSpec
-from seg_perception.model_card import ModelCard
+from seg_perception.inference.engine import Engine, EngineOutput, OpenedNetwork
 
 
-class StandIn:
+class StandIn(OpenedNetwork):
     """An `Engine` that gives to every image the answer that a network gave to the first, after a fixed time."""
 
     def __init__(self, engine: Engine, seconds: float) -> None:
@@ -22,19 +20,10 @@ class StandIn:
             engine: gives the answer.
             seconds: how long each takes.
         """
+        super().__init__(engine.card, engine.spec)
         self._engine = engine
         self._seconds = seconds
         self._answer: EngineOutput | None = None
-
-    @property
-    def card(self) -> ModelCard:
-        """The network's."""
-        return self._engine.card
-
-    @property
-    def spec(self) -> GraphSpec:
-        """The network's."""
-        return self._engine.spec
 
     def run(self, images: NDArray[np.uint8], costs: NDArray[np.float32], cells: NDArray[np.float32]) -> EngineOutput:
         """Wait, and answer; see `Engine.run`."""

@@ -117,18 +117,6 @@ class EvidenceGrid:
         self.settings = settings
         self._memory = memory
 
-    def move_to(self, x: float, y: float) -> None:
-        """Centre the grid on a point, in whole cells; cells that come into it are empty.
-
-        Args:
-            x: position in odom, m.
-            y: position in odom, m.
-
-        Raises:
-            GeometryError: the position is not finite.
-        """
-        self.move_onto(self.raster_at(x, y))
-
     def move_onto(self, raster: Raster) -> None:
         """Let the grid lie elsewhere; cells that come into it are empty.
 

@@ -5,32 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_perception.inference.engine import EngineOutput, Pictures
-from seg_perception.inference.graph import GraphSpec
-from seg_perception.model_card import ModelCard
+from seg_perception.inference.engine import EngineOutput, OpenedNetwork, Pictures
 
 
-class LabelEngine:
+class LabelEngine(OpenedNetwork):
     """An `Engine` whose images [N, H, W, 3] have the class index in their first channel; the others may be anything.
 
     It separates what geometry and grid get wrong from what a network gets wrong. Values that are no class (255) give
     no class any probability.
     """
-
-    def __init__(self, card: ModelCard, spec: GraphSpec) -> None:
-        """Answer as the network of this card would, at its size, if it were right."""
-        self._card = card
-        self._spec = spec
-
-    @property
-    def card(self) -> ModelCard:
-        """Classes and size."""
-        return self._card
-
-    @property
-    def spec(self) -> GraphSpec:
-        """The shapes it answers in."""
-        return self._spec
 
     def run(self, images: NDArray[np.uint8], costs: NDArray[np.float32], cells: NDArray[np.float32]) -> EngineOutput:
         """Look the labels up; a ground sample has that of the pixel it lies in. See `Engine.run`."""

@@ -67,7 +67,8 @@ class _OnnxEngine(OpenedNetwork):
         return self._session
 
     def _network_session(self) -> onnxruntime.InferenceSession:
-        raise NotImplementedError
+        """The network by itself; the session that is run, where nothing is fused to it."""
+        return self._open()
 
 
 class OnnxCpuEngine(_OnnxEngine):
@@ -94,9 +95,6 @@ class OnnxCpuEngine(_OnnxEngine):
         scores = session.run(None, {"image": inputs["image"]})[0]
         check_finite(self._card, scores)
         return self._risk.judge(scores, costs, cells)
-
-    def _network_session(self) -> onnxruntime.InferenceSession:
-        return self._open()
 
 
 class OnnxCudaEngine(_OnnxEngine):

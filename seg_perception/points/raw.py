@@ -24,15 +24,13 @@ def points_of(message: Any) -> NDArray[np.float32]:
     Raises:
         PointsError: see `decode_points`.
     """
-    return decode_points(
-        message.height,
-        message.width,
-        message.fields,
-        bool(message.is_bigendian),
-        message.point_step,
-        message.row_step,
-        message.data,
-    )
+    return decode_points(*content_of(message))
+
+
+def content_of(message: Any) -> tuple[int, int, Iterable[Any], bool, int, int, Any]:
+    """What `decode_points` and `decode_fields` take, from a sensor_msgs/PointCloud2 of a recording or of ROS."""
+    layout = (message.height, message.width, message.fields, bool(message.is_bigendian))
+    return *layout, message.point_step, message.row_step, message.data
 
 
 def decode_points(

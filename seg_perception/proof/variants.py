@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 
 from seg_perception.costmap.grid import EvidenceGrid
 from seg_perception.costmap.nav2 import UNKNOWN_COST
-from seg_perception.inference.engine import Engine, EngineOutput
-from seg_perception.inference.graph import GraphSpec
-from seg_perception.model_card import ModelCard
+from seg_perception.inference.engine import Engine, EngineOutput, OpenedNetwork
 from seg_perception.risk.cost_matrix import LETHAL_COST, CostMatrix
 
 
@@ -52,23 +50,14 @@ VARIANTS = (
 )
 
 
-class LabelsOnly:
+class LabelsOnly(OpenedNetwork):
     """An engine whose ground samples tell labels: 1 for the most probable class, 0 for all others."""
 
     def __init__(self, engine: Engine, least: float) -> None:
         """Wrap an engine; where the most probable class has less than `least`, all classes get 0: no evidence."""
+        super().__init__(engine.card, engine.spec)
         self._engine = engine
         self._least = least
-
-    @property
-    def card(self) -> ModelCard:
-        """The model card of the network."""
-        return self._engine.card
-
-    @property
-    def spec(self) -> GraphSpec:
-        """The shapes and options it was opened with."""
-        return self._engine.spec
 
     def run(self, images: NDArray[np.uint8], costs: NDArray[np.float32], cells: NDArray[np.float32]) -> EngineOutput:
         """Run the network on one batch; see `Engine.run`."""
