@@ -30,7 +30,7 @@ from seg_perception.risk.cost_matrix import CostMatrix
 from seg_perception.sim.drive import START_NS
 from seg_perception.sim.faults import Fault, Odometry, told_from_true
 from seg_perception.sim.labels import CLASS_NAMES
-from seg_perception.sim.render import RenderedView, render
+from seg_perception.sim.render import RenderedView, Sight, look
 from seg_perception.sim.world import true_costmap
 
 RADIUS = 0.45  # m, of the robot
@@ -45,6 +45,7 @@ _START_STRIP = (3.5, 0.6)  # m ahead and to both sides: below the picture at the
 _ARRIVED = 0.7  # m from the goal
 _GOAL_TOLERANCE = 5.0  # cells; NavFn's default of 0.5 m
 
+Place = tuple[bytes, bytes]
 End = Literal["goal", "collision", "stuck", "late"]
 
 
@@ -86,15 +87,18 @@ class Photographer:
         """
         self.course, self.camera, self.fault = course, camera, fault
         self._seed = seed
-        self._taken: dict[tuple[int, bytes, bytes], RenderedView] = {}
+        self._taken: dict[tuple[int, Place], RenderedView] = {}
+        self._last: tuple[Place, Sight] | None = None  # for the next picture of a robot that waits
 
     def take(self, number: int, true: Transform) -> RenderedView:
         """Image `number` of a drive and its labels, from a true pose."""
-        key = number, true.translation.tobytes(), true.rotation.tobytes()
-        if key not in self._taken:
-            view = render(self.course.world, self.camera, self.fault.seen_from(true, MOUNT), frame=number)
-            self._taken[key] = replace(view, rgb=self.fault.spoil(view.rgb, self._seed))
-        return self._taken[key]
+        place = true.translation.tobytes(), true.rotation.tobytes()
+        if (number, place) not in self._taken:
+            if self._last is None or self._last[0] != place:
+                self._last = place, look(self.course.world, self.camera, self.fault.seen_from(true, MOUNT))
+            view = self._last[1].picture(number)
+            self._taken[number, place] = replace(view, rgb=self.fault.spoil(view.rgb, self._seed))
+        return self._taken[number, place]
 
 
 @dataclass

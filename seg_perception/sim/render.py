@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from seg_perception.geometry.camera import Camera
 from seg_perception.geometry.transforms import Transform
 from seg_perception.sim.atmosphere import develop, haze, light_colours, sky_colour
+from seg_perception.sim.conditions import Conditions
 from seg_perception.sim.ground_paint import ground_albedo
 from seg_perception.sim.labels import NO_LABEL, Label
 from seg_perception.sim.noise import F32, value_noise
@@ -41,11 +42,33 @@ class RenderedView:
     depth: NDArray[np.float32]
 
 
-def render(world: World, camera: Camera, odom_from_optical: Transform, frame: int = 0) -> RenderedView:
-    """Take a picture.
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """What a camera sees from one place, before it takes a picture.
 
-    Labels and depth belong to the ray through each pixel's centre; railings, bicycle wheels and tree crowns count
-    as closed surfaces in both, while the picture shows what is behind their holes.
+    Attributes:
+        conditions: of the world that is seen.
+        light: float32 [H, W, 3], linear.
+        solid: int32 [H, W], what each pixel's ray hits; see `raycast.Hits`.
+        labels: as in RenderedView.
+        depth: as in RenderedView.
+    """
+
+    conditions: Conditions
+    light: F32
+    solid: NDArray[np.int32]
+    labels: NDArray[np.uint8]
+    depth: NDArray[np.float32]
+
+    def picture(self, frame: int) -> RenderedView:
+        """Take a picture; `frame`, its number, only changes the noise."""
+        rgb = develop(self.light, _edges(self.solid), self.conditions, frame)
+        rgb[self.solid == OUTSIDE] = 0
+        return RenderedView(rgb, self.labels, self.depth)
+
+
+def render(world: World, camera: Camera, odom_from_optical: Transform, frame: int = 0) -> RenderedView:
+    """Take one picture.
 
     Args:
         world: what there is to see.
@@ -56,12 +79,24 @@ def render(world: World, camera: Camera, odom_from_optical: Transform, frame: in
     Returns:
         RenderedView in the camera's size. The same arguments give the same bytes.
     """
+    return look(world, camera, odom_from_optical).picture(frame)
+
+
+def look(world: World, camera: Camera, odom_from_optical: Transform) -> Sight:
+    """See what `render` takes a picture of, which takes most of the time.
+
+    Labels and depth belong to the ray through each pixel's centre; railings, bicycle wheels and tree crowns count
+    as closed surfaces in both, while the picture shows what is behind their holes.
+
+    Args:
+        world: what there is to see.
+        camera: of any model.
+        odom_from_optical: pose of the camera's optical frame in odom.
+    """
     table = _ray_table(camera)
     hits = cast(table, world.scene, odom_from_optical)
     light = _light(world, table, hits, odom_from_optical)
-    rgb = develop(light, _edges(hits.solid), world.conditions, frame)
-    rgb[hits.solid == OUTSIDE] = 0
-    return RenderedView(rgb, _labels(world, hits, odom_from_optical), _depth(table, hits))
+    return Sight(world.conditions, light, hits.solid, _labels(world, hits, odom_from_optical), _depth(table, hits))
 
 
 def true_view(
