@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seg_perception.geometry.camera import Camera
-from seg_perception.geometry.transforms import Transform
+from seg_perception.geometry.transforms import Transform, footprint_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,3 +69,8 @@ class Frame:
     frame_id: str
     depth: DepthImage | None = None
     points: PointCloud | None = None
+
+    @cached_property
+    def odom_from_footprint(self) -> Transform:
+        """The level frame under the robot; see `footprint_of`."""
+        return footprint_of(self.odom_from_base)

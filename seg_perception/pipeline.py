@@ -24,7 +24,7 @@ from seg_perception.errors import ConfigError
 from seg_perception.frame import Frame
 from seg_perception.geometry.camera import Camera
 from seg_perception.geometry.projection_settings import Projection
-from seg_perception.geometry.transforms import Transform, footprint_of
+from seg_perception.geometry.transforms import Transform
 from seg_perception.images.quality import image_weight
 from seg_perception.images.scaled import at_network_size
 from seg_perception.inference.engine import Engine, EngineOutput
@@ -222,7 +222,7 @@ class Pipeline:
         image = at_network_size(frame.image, card.width, card.height, frame.channel_order, engine.spec.image_order)
         clock.lap("resize")
         camera = frame.camera.resized(card.width, card.height)
-        x, y, _ = footprint_of(frame.odom_from_base).translation
+        x, y, _ = frame.odom_from_footprint.translation
         covered = self.grid.raster_at(float(x), float(y))
         horizon = self._horizons.of(frame)
         chosen = choose(frame, camera, self._settings, horizon)
@@ -301,7 +301,7 @@ class Pipeline:
         grid = self._settings.grid
         weight = image_weight(prepared.image, grid.full_sharpness, grid.full_exposure)
         answers = probabilities[: len(look.cells)]
-        seen = look.evidence(answers, self._matrix, covered, footprint_of(frame.odom_from_base), weight)
+        seen = look.evidence(answers, self._matrix, covered, frame.odom_from_footprint, weight)
         self.grid.add(seen.centres, seen.probabilities, seen.weights, frame.stamp_ns)
 
     def _forget_views(

@@ -72,11 +72,9 @@ def test_a_rare_class_between_two_sure_ones_is_found() -> None:
 def test_where_an_image_is_clear_nearly_nothing_is_left_to_compute() -> None:
     scores = np.full((12, 60, 80), -6, np.float32)
     scores[0, :, :40] = scores[1, :, 40:] = 6
-    masses = np.exp(scores - 6).reshape(12, -1).T.copy()
-    costs = (1 - np.eye(12)).astype(np.float32)
     settled = np.empty(60 * 80, np.int32)
-    off = costs - np.eye(12, dtype=np.float32)
-    settle_kernels.settle(masses, costs, np.arange(12), np.ones(12, np.float32), np.maximum(off, 0), settled)
+    decisions = settle_kernels.Decisions.of(1 - np.eye(12, dtype=np.float32))
+    settle_kernels.settle(np.exp(scores - 6).reshape(12, -1), decisions, settled)
     np.testing.assert_array_equal(settled.reshape(60, 80), np.repeat([[0] * 40 + [1] * 40], 60, axis=0))
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seg_perception.costmap.grid import EvidenceGrid
+from seg_perception.costmap.grid import NEVER, EvidenceGrid
 from seg_perception.costmap.grid_settings import GridSettings
 from seg_perception.costmap.nav2 import encode_costs
 from seg_perception.costmap.pricing import OBSTACLE_COST
@@ -265,6 +265,7 @@ def test_a_cell_keeps_its_place_on_the_ground_while_the_grid_moves(steps: list[t
     """A dictionary from odom's cells to evidence, forgetting what leaves the window, is the reference."""
     grid = EvidenceGrid(SMALL, 1)
     grid.evidence[0] = np.random.default_rng(0).random((10, 20))
+    grid.seen_ns[:] = 1_700_000_000_000_000_000
     remembered = {
         (row + grid.first_row, col + grid.first_col): grid.evidence[0, row, col] for row, col in np.ndindex(10, 20)
     }
@@ -274,7 +275,9 @@ def test_a_cell_keeps_its_place_on_the_ground_while_the_grid_moves(steps: list[t
         window = {(row + grid.first_row, col + grid.first_col) for row, col in np.ndindex(10, 20)}
         remembered = {cell: value for cell, value in remembered.items() if cell in window}
         for row, col in np.ndindex(10, 20):
-            assert grid.evidence[0, row, col] == remembered.get((row + grid.first_row, col + grid.first_col), 0.0)
+            at = row + grid.first_row, col + grid.first_col
+            assert grid.evidence[0, row, col] == remembered.get(at, 0.0)
+            assert grid.seen_ns[row, col] == (1_700_000_000_000_000_000 if at in remembered else NEVER)
         left, bottom = grid.raster.origin
         assert left <= x - 0.89 and x + 0.89 <= left + 2.0
         assert bottom <= y - 0.39 and y + 0.39 <= bottom + 1.0

@@ -123,15 +123,11 @@ class EvidenceGrid:
         Args:
             raster: from `raster_at`.
         """
-        first_row, first_col, rows, cols = raster.first_row, raster.first_col, raster.rows, raster.cols
-        if raster == self.raster:
-            return
-        to_rows, from_rows = _overlap(first_row - self.first_row, rows)
-        to_cols, from_cols = _overlap(first_col - self.first_col, cols)
-        moved, seen_ns = np.zeros_like(self.evidence), np.full_like(self.seen_ns, NEVER)
-        moved[:, to_rows, to_cols] = self.evidence[:, from_rows, from_cols]
-        seen_ns[to_rows, to_cols] = self.seen_ns[from_rows, from_cols]
-        self.evidence, self.seen_ns, self.first_row, self.first_col = moved, seen_ns, first_row, first_col
+        rows, columns = raster.first_row - self.first_row, raster.first_col - self.first_col
+        if rows or columns:
+            kernels.shift(self.evidence, rows, columns, 0.0)
+            kernels.shift(self.seen_ns[np.newaxis], rows, columns, NEVER)
+            self.first_row, self.first_col = raster.first_row, raster.first_col
 
     def advance(self, stamp_ns: int) -> None:
         """Let evidence age to a later time; an earlier one changes nothing.
@@ -264,9 +260,3 @@ class EvidenceGrid:
         grid.first_row, grid.first_col = (int(index) for index in arrays["first_cell"])
         grid.stamp_ns = int(arrays["stamp_ns"])
         return grid
-
-
-def _overlap(shift: int, size: int) -> tuple[slice, slice]:
-    """Which cells of one axis stay in sight when the origin moves by `shift`: where they go, where they come from."""
-    shift = max(-size, min(size, shift))
-    return slice(max(0, -shift), min(size, size - shift)), slice(max(0, shift), min(size, size + shift))

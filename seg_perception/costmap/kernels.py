@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +11,47 @@ from seg_perception.compiled import compiled
 
 _TOGETHER = 512
 """Cells that are priced at a time: few enough for the fastest memory, enough for long inner loops."""
+
+
+@compiled
+def shift(planes: NDArray[Any], rows: int, columns: int, empty: float) -> None:
+    """Move what lies in cells [P, R, C] so many rows down and columns to the left; cells that come in become empty."""
+    count, height, width = planes.shape
+    if abs(rows) >= height or abs(columns) >= width:
+        planes[:] = empty
+        return
+    by = rows * width + columns
+    for k in range(count):
+        plane = planes[k].ravel()
+        if by > 0:
+            for i in range(plane.size - by):
+                plane[i] = plane[i + by]
+        else:
+            for i in range(plane.size - 1, -by - 1, -1):
+                plane[i] = plane[i + by]
+    planes[:, max(height - rows, 0) :] = empty
+    planes[:, : max(-rows, 0)] = empty
+    planes[:, :, max(width - columns, 0) :] = empty
+    planes[:, :, : max(-columns, 0)] = empty
+
+
+@compiled
+def encode(
+    costs: NDArray[Any], known: NDArray[np.bool_], occupancy: NDArray[np.int8], values: NDArray[np.int8]
+) -> None:
+    """See `nav2.encode_costs`.
+
+    Args:
+        costs: float [cells].
+        known: bool [cells].
+        occupancy: int8 [256], value of each whole cost, the last of unknown.
+        values: int8 [cells], written.
+    """
+    for i in range(costs.size):
+        if known[i] and not np.isnan(costs[i]):
+            values[i] = occupancy[int(min(max(np.ceil(costs[i]), 0), occupancy.size - 2))]
+        else:
+            values[i] = occupancy[-1]
 
 
 @compiled

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from seg_perception.costmap import kernels
 from seg_perception.risk.cost_matrix import LETHAL_COST
 
 UNKNOWN_COST = 255.0
@@ -50,8 +51,9 @@ def encode_costs(costs: NDArray[np.floating[Any]], known: NDArray[np.bool_]) -> 
     Returns:
         int8 [...], values of nav_msgs/OccupancyGrid: 0..98, 100, and -1 where the cost is unknown or not a number.
     """
-    whole = np.clip(np.ceil(costs), 0.0, LETHAL_COST)
-    return _OCCUPANCY[np.where(known & ~np.isnan(whole), whole, UNKNOWN_COST).astype(np.uint8)]
+    values = np.empty(costs.shape, np.int8)
+    kernels.encode(costs.ravel(), known.ravel(), _OCCUPANCY, values.ravel())
+    return values
 
 
 def decode_costs(values: NDArray[np.int8]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

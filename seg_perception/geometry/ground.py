@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_perception.errors import ConfigError, GeometryError
+from seg_perception.geometry import kernels
 from seg_perception.geometry.camera import Camera
 from seg_perception.geometry.transforms import Transform
 
@@ -192,17 +193,10 @@ def visibility(
     Returns:
         float32 [B, R], 0 (not seen) to 1 (clear sight).
     """
-    stands = np.where(in_image, probabilities @ standing.astype(np.float32), np.float32(0))
-    blocks = stands >= settings.standing_threshold
-    first = np.where(blocks.any(axis=1), blocks.argmax(axis=1), ranges.size)[:, np.newaxis]
-    reach = np.append(ranges, np.inf)[first] + settings.standing_depth
-    index = np.arange(ranges.size)
-    marked = blocks & (ranges <= reach)
-    left_image = np.logical_or.accumulate(in_image, axis=1) & ~in_image
-    seen = in_image & ((index < first) | marked) & ~np.logical_or.accumulate(left_image, axis=1)
-    doubt = np.zeros_like(stands)
-    np.maximum.accumulate(np.where(blocks, np.float32(0), stands)[:, :-1], axis=1, out=doubt[:, 1:])
-    return np.where(seen, 1 - doubt, np.float32(0))
+    seen = np.empty(in_image.shape, np.float32)
+    threshold, depth = settings.standing_threshold, settings.standing_depth
+    kernels.see(probabilities, standing, in_image, ranges, threshold, depth, seen)
+    return seen
 
 
 @lru_cache(maxsize=8)

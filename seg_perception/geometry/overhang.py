@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from seg_perception.geometry import kernels
 from seg_perception.geometry.ground import GroundSettings
 
 # A camera hardly higher than an underside, or lower, sees too far under it: all ground up to a wheel would be taken.
@@ -40,17 +41,8 @@ def answering_samples(
         intp [B, R], flat index of a sample. Its own everywhere, but on r (1 - u / h) to r before the first sample that
         stands, at range r, the index of that one; u is the mean overhang of what may stand there.
     """
-    bearings, count = in_image.shape
-    own = np.arange(bearings * count).reshape(bearings, count)
-    if not overhang.any():
-        return own
-    stands = np.where(in_image, probabilities @ standing.astype(np.float32), np.float32(0))
-    blocks = stands >= settings.standing_threshold
-    row, first = np.flatnonzero(blocks.any(axis=1)), blocks.argmax(axis=1)
-    first = first[row]
-    hangs = probabilities[row, first] @ np.where(standing, overhang, np.float32(0)) / stands[row, first]
-    nearest = ranges[first] * (1 - np.minimum(hangs / height, _LARGEST_SHARE))
-    half_step = (ranges[1] - ranges[0]) / 2
-    under = (ranges >= (nearest - half_step)[:, np.newaxis]) & (np.arange(count) < first[:, np.newaxis])
-    own[row] = np.where(under & in_image[row], own[row, first][:, np.newaxis], own[row])
-    return own
+    answering = np.arange(in_image.size).reshape(in_image.shape)
+    if overhang.any():
+        how = settings.standing_threshold, _LARGEST_SHARE
+        kernels.answer(probabilities, standing, overhang, in_image, ranges, height, *how, answering)
+    return answering

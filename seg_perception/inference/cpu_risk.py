@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from seg_perception.inference import decide_kernels, settle_kernels
 from seg_perception.inference.engine import EngineOutput, Pictures
 from seg_perception.inference.risk_nodes import LOGIT_RANGE, MIN_PROBABILITY, phase_weights
+from seg_perception.inference.settle_kernels import Decisions, Reading
 from seg_perception.logit_scaling import LogitScaling
 
 _ROWS_EACH = 8
@@ -56,14 +57,14 @@ class CpuRisk:
         self._form = form
         every = np.ones(form.classes, np.float32)
         # As in `risk_nodes.calibrated_logits`: no bias may lift a logit above 0.
-        self._offset = every * (form.scaling.offset - form.scaling.offset.max())
-        self._scale = every * form.scaling.factor
+        offset = every * (form.scaling.offset - form.scaling.offset.max())
+        self._reading = Reading(every * form.scaling.factor, offset, np.float32(-LOGIT_RANGE))
         self._weights = np.ascontiguousarray(phase_weights(form.factor).T)
         self._threads = threads
         # Its threads end with it, once no engine and no output needs them any more.
         self._helpers = ThreadPoolExecutor(max(threads - 1, 1), thread_name_prefix="risk")
         costs = np.zeros((form.classes + 1, form.classes), np.float32)
-        self._decisions = costs, _Decisions.of(costs[:-1])
+        self._decisions = costs, Decisions.of(costs[:-1])
         self.judge(
             np.zeros((1, form.classes, 2, 2), np.float32), costs, np.zeros((1, 1, 2), np.float32)
         ).make_pictures()
@@ -86,18 +87,14 @@ class CpuRisk:
         settled = np.empty((images, rows, columns), np.int32)
         labels = np.empty((images, rows * factor, columns * factor), np.uint8)
         probabilities = np.empty((*cells.shape[:2], classes), np.float32)
-        d, lowest = self._decisions_of(costs), np.float32(-LOGIT_RANGE)
+        d = self._decisions_of(costs)
 
         def read(n: int, first: int, last: int) -> None:
-            how = (self._scale, self._offset, lowest)
-            settle_kernels.read_rows(
-                scores[n], *how, d.costs, d.choice, d.gain, d.loss, first, last, logits[n], settled[n]
-            )
+            flat = scores[n].reshape(classes, -1), logits[n].reshape(-1, classes), settled[n].reshape(-1)
+            settle_kernels.read(flat[0], self._reading, d, columns * first, columns * last, *flat[1:])
 
         def decide(n: int, first: int, last: int) -> None:
-            decide_kernels.decide(
-                logits[n], settled[n], d.costs, d.choice, d.names, weights, factor, first, last, labels[n]
-            )
+            decide_kernels.decide(logits[n], settled[n], d, weights, factor, first, last, labels[n])
 
         def sample() -> None:
             for n in range(images):
@@ -124,11 +121,11 @@ class CpuRisk:
         planes = np.ascontiguousarray(np.moveaxis(logits, -1, 1)) if self._form.logits else None
         return EngineOutput(labels, probabilities, pictures, planes)
 
-    def _decisions_of(self, costs: NDArray[np.float32]) -> _Decisions:
+    def _decisions_of(self, costs: NDArray[np.float32]) -> Decisions:
         """Those of a matrix, which is nearly always that of the image before."""
         known, decisions = self._decisions
         if not np.array_equal(known, costs):
-            decisions = _Decisions.of(costs[:-1])
+            decisions = Decisions.of(costs[:-1])
             self._decisions = costs.copy(), decisions
         return decisions
 
@@ -141,27 +138,3 @@ class CpuRisk:
             work(n, *bounds[:2])
             for other in others:
                 other.result()
-
-
-@dataclass(frozen=True, eq=False)
-class _Decisions:
-    """A cost matrix as the loops want it; see `settle_kernels.settle` and `decide_kernels.decide`."""
-
-    costs: NDArray[np.float32]
-    choice: NDArray[np.int64]
-    names: NDArray[np.uint8]
-    gain: NDArray[np.float32]
-    loss: NDArray[np.float32]
-
-    @classmethod
-    def of(cls, rows: NDArray[np.float32]) -> _Decisions:
-        """From decision rows [K, K]. Of equal rows the first decides, so the others are left out."""
-        names = np.sort(np.unique(rows, axis=0, return_index=True)[1])
-        costs = np.ascontiguousarray(rows[names])
-        classes = np.arange(rows.shape[1])
-        choice = costs.argmin(axis=0)
-        better_by = costs - costs[choice, classes]
-        better_by[choice, classes] = np.inf
-        loss = (costs[choice][:, np.newaxis] - costs).max(axis=1)
-        loss[classes, classes] = 0
-        return cls(costs, choice, names.astype(np.uint8), better_by.min(axis=0), np.ascontiguousarray(loss))

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_perception.compiled import compiled
-from seg_perception.inference.settle_kernels import UNSETTLED, exponentials
+from seg_perception.inference.settle_kernels import UNSETTLED, Decisions, cheapest, exponentials
 
 LANES = 128
 """Pixels that are judged at a time: several blocks, so that the inner loops are long enough to pay."""
@@ -53,9 +53,7 @@ def _weave(
 def decide(
     logits: NDArray[np.float32],
     settled: NDArray[np.int32],
-    costs: NDArray[np.float32],
-    choice: NDArray[np.int64],
-    names: NDArray[np.uint8],
+    d: Decisions,
     weights: NDArray[np.float32],
     factor: int,
     first: int,
@@ -69,8 +67,7 @@ def decide(
     Args:
         logits: float32 [h, w, K].
         settled: int32 [h, w], from `settle`.
-        costs, choice: as in `settle`.
-        names: uint8 [A], what each decision is called in the labels.
+        d: the decisions.
         weights: float32 [4, factor²], of the four logits for each pixel of a block.
         factor: pixels per logit along each axis.
         first, last: rows of blocks, 0 to h + 1.
@@ -81,8 +78,8 @@ def decide(
     together = max(1, LANES // area)
     lanes = together * area
     masses, bits = np.zeros((classes, lanes), np.float32), np.empty(classes * lanes, np.int32)
-    risk, least, best = np.empty(lanes, np.float32), np.empty(lanes, np.float32), np.empty(lanes, np.uint8)
-    open_blocks = np.empty(width + 1, np.int64)
+    risk, least, best = np.empty(lanes, np.float32), np.empty(lanes, np.float32), np.zeros(lanes, np.int32)
+    decided, open_blocks = np.empty(lanes, np.uint8), np.empty(width + 1, np.int64)
     for row in range(first, last):
         up, down = max(row - 1, 0), min(row, height - 1)
         top, bottom = max(factor * row - before, 0), min(factor * (row + 1) - before, labels.shape[0])
@@ -101,22 +98,15 @@ def decide(
                 continue
             if shared != UNSETTLED:  # a run of blocks that are alike ends here
                 start, stop = max(factor * begun - before, 0), min(factor * block - before, labels.shape[1])
-                labels[top:bottom, start:stop] = names[choice[shared]]
+                labels[top:bottom, start:stop] = d.names[d.choice[shared]]
             begun, shared = block, one
         for begin in range(0, count, together):
             blocks = open_blocks[begin : min(begin + together, count)]
             _mix(logits, row, blocks, weights, masses, bits)
-            least[:] = np.inf
-            for a in range(names.size):
-                risk[:] = 0
-                for k in range(classes):
-                    cost = costs[a, k]
-                    for i in range(lanes):
-                        risk[i] += cost * masses[k, i]
-                for i in range(lanes):
-                    best[i] = names[a] if risk[i] < least[i] else best[i]
-                    least[i] = min(risk[i], least[i])
-            _weave(best, row, blocks, factor, labels)
+            cheapest(masses, d, risk, least, best)
+            for i in range(lanes):
+                decided[i] = d.names[best[i]]
+            _weave(decided, row, blocks, factor, labels)
 
 
 @compiled

@@ -14,7 +14,7 @@ from seg_perception.geometry.measured import MeasuredPoints
 from seg_perception.geometry.points import cloud_points
 from seg_perception.geometry.projection_settings import Projection
 from seg_perception.geometry.surface import Kind, read_surface
-from seg_perception.geometry.transforms import Transform, footprint_of
+from seg_perception.geometry.transforms import Transform
 from seg_perception.projection.horizon import Horizon
 from seg_perception.projection.look import Look
 from seg_perception.projection.measured import MeasuredLook
@@ -69,7 +69,7 @@ def choose(frame: Frame, camera: Camera, settings: PipelineSettings, horizon: Ho
         ProjectionError: the one projection that was asked for is not possible.
         GeometryError: flat ground it is to be, and none is in view.
     """
-    footprint_from_odom = footprint_of(frame.odom_from_base).inverse()
+    footprint_from_odom = frame.odom_from_footprint.inverse()
     footprint_from_optical = footprint_from_odom @ frame.odom_from_base @ frame.base_from_optical
     mode, refused = settings.projection.mode, []
     measures: dict[Projection, Callable[[], MeasuredPoints]] = {
