@@ -15,7 +15,7 @@ import tiny_networks as tiny
 from rosbags.rosbag2 import Reader
 
 from seg_perception.bags.messages import ros2_types
-from seg_perception.bench import frame_part, gpu_part, grow_part, peers_part, ros_part, soak_part
+from seg_perception.bench import frame_part, gpu_part, grid_part, grow_part, peers_part, ros_part, soak_part
 from seg_perception.bench.goals import verdicts
 from seg_perception.bench.long_bag import repeat_bag
 from seg_perception.bench.setup import Size
@@ -45,6 +45,8 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(gpu_part, "LARGE", Size(96, 48, 19))
         patch.setattr(ros_part, "QUICK", ((64, 48, "compressed", 20),))
         patch.setattr(ros_part, "QUICK_SECONDS", 1.0)
+        patch.setattr(grid_part, "CAMERA", (64, 48))
+        patch.setattr(grid_part, "QUICK_ROUNDS", 4)
         for name, values in (("IMAGES", ((64, 48), (96, 48))), ("CLASSES", (12,)), ("CELLS", (100,))):
             patch.setattr(grow_part, name, (None, *values))
         patch.setattr(grow_part, "QUICK_BAG_MARKS", (4, 8))
@@ -75,6 +77,10 @@ def test_every_part_gives_its_figures(summary: dict[str, Any]) -> None:
     assert [row["name"] for row in grow["image"]] == ["64×48", "96×48"]
     assert all(0 < row["start_mb"] < row["peak_mb"] for what in ("image", "classes", "cells") for row in grow[what])
     assert [row["x"] for row in grow["bag"]] == [4, 8]
+    assert [(row["cells"], row["projection"]) for row in summary["parts"]["grid"]] == [
+        (side, projection) for side in (100, 200) for projection in ("plane", "depth")
+    ]
+    assert all(0 < row["grid_ms"]["p50"] <= row["grid_ms"]["p95"] for row in summary["parts"]["grid"])
     assert summary["parts"]["gpu"]["rows"] or summary["parts"]["gpu"]["left_out"]
     growth = (grow["bag"][1]["rss_mb"] - grow["bag"][0]["rss_mb"]) / 4 * 108_000
     assert grow["bag"][1]["mb_per_hour"] == pytest.approx(growth, abs=0.1)
@@ -120,6 +126,7 @@ def test_the_page_works_in_a_browser(chromium: Any, out: Path, summary: dict[str
         assert row["peer"] in shown
     assert len(chromium.find_elements("css selector", "#frames .stack")) == 2
     assert len(chromium.find_elements("css selector", "#growth svg")) == 8
+    assert len(chromium.find_elements("css selector", "#grids svg")) == 2
     assert len(chromium.find_elements("css selector", "#cameras tbody tr")) == len(summary["parts"]["ros"])
     assert len(chromium.find_elements("css selector", "#goals tbody tr")) == len(summary["goals"]) > 0
 
@@ -216,7 +223,7 @@ def test_without_a_gpu_one_sentence_says_so(
 def test_a_part_that_is_none_is_told_with_those_there_are(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["bench", "peer", "--out", str(tmp_path)]) == 2
     assert (
-        "bench peer: is no part of the bench; name one or more of frame, peers, ros, grow, gpu, ray, soak."
+        "bench peer: is no part of the bench; name one or more of frame, peers, ros, grid, grow, gpu, ray, soak."
         in capsys.readouterr().err
     )
 

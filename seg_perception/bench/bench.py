@@ -16,6 +16,7 @@ from seg_perception.bench.choices import LONG_PARTS, PARTS
 from seg_perception.bench.frame_part import frame_part
 from seg_perception.bench.goals import verdicts
 from seg_perception.bench.gpu_part import gpu_part
+from seg_perception.bench.grid_part import grid_part
 from seg_perception.bench.grow_part import grow_part
 from seg_perception.bench.peers_part import peers_part
 from seg_perception.bench.ray_part import ray_part
@@ -26,7 +27,9 @@ from seg_perception.model_card import file_sha256, model_sha256
 
 _MEASURE: dict[str, Callable[[Setup, Progress], Any]] = dict(
     zip(
-        (*PARTS, *LONG_PARTS), (frame_part, peers_part, ros_part, grow_part, gpu_part, ray_part, soak_part), strict=True
+        (*PARTS, *LONG_PARTS),
+        (frame_part, peers_part, ros_part, grid_part, grow_part, gpu_part, ray_part, soak_part),
+        strict=True,
     )
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-PARTS = ("frame", "peers", "ros", "grow", "gpu")
+PARTS = ("frame", "peers", "ros", "grid", "grow", "gpu")
 
 LONG_PARTS = ("ray", "soak")
 """Those that take so long that they only run when they are named."""

@@ -27,6 +27,9 @@ LATENCY_MS = 40.0
 """95 % of the time."""
 
 
+GRID_MS = {"plane": 4.0, "depth": 12.0}
+"""By projection, the most that projecting, fusing and pricing may take on one core, median, with `GRID` cells."""
+
 WORKERS = 1.7
 """How many times as fast two workers are to be as one, on two cores."""
 
@@ -92,12 +95,13 @@ def verdicts(parts: Mapping[str, Any]) -> list[Verdict]:
     """The goals that the figures of a run can be held against.
 
     Args:
-        parts: "frame", "peers", "ros", "ray" and "soak" as their parts give them; any may be missing.
+        parts: "frame", "peers", "ros", "grid", "ray" and "soak" as their parts give them; any may be missing.
     """
     return [
         *_of_frames(parts.get("frame", ())),
         *_of_peers(parts.get("peers", ())),
         *_of_cameras(parts.get("ros", ())),
+        *_of_grids(parts.get("grid", ())),
         *_of_workers(parts.get("ray", {})),
         *_of_memory(parts.get("soak", {})),
     ]
@@ -125,6 +129,13 @@ def _of_cameras(rows: Any) -> Iterator[Verdict]:
             yield Verdict(f"images that become costmaps, {name}", _exactly(row["received"]), 1.0, "least", "share")
             p95 = row["latency_ms"] and row["latency_ms"]["p95"]
             yield Verdict(f"image's stamp to costmap, p95, {name}", _exactly(p95), LATENCY_MS, "most", "ms")
+
+
+def _of_grids(rows: Any) -> Iterator[Verdict]:
+    for row in rows:
+        if row["cells"] == GRID:
+            name = f"projecting, fusing and pricing, {row['projection']}, {GRID}² cells"
+            yield Verdict(name, _exactly(row["grid_ms"]["p50"]), GRID_MS[row["projection"]], "most", "ms")
 
 
 def _of_workers(part: Mapping[str, Any]) -> Iterator[Verdict]:

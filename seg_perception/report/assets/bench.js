@@ -174,6 +174,15 @@ function drawGrowth() {
   byId('grow').hidden = !parts.grow;
 }
 
+function drawGrids() {
+  for (const projection of new Set((parts.grid ?? []).map((row) => row.projection))) {
+    const rows = parts.grid.filter((row) => row.projection === projection);
+    const points = rows.map(({ cells, grid_ms: { p50 } }) => ({ x: cells ** 2, name: `${cells}²`, p50 }));
+    byId('grids').append(make('figure', {}, make('h3', {}, `Median by cells, ${projection}`), chart(points, 'p50', 'pipeline', ms)));
+  }
+  byId('grid').hidden = !parts.grid;
+}
+
 function drawSoak() {
   for (const [way, rows] of Object.entries(parts.soak ?? {})) {
     const named = rows.map((row) => ({ ...row, name: `${row.x}` }));
@@ -189,6 +198,7 @@ fillFrames();
 fillPeers();
 fillCameras();
 fillGpu();
+drawGrids();
 drawGrowth();
 drawSoak();
 fillProvenance();
