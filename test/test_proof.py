@@ -136,6 +136,18 @@ def test_fixed_costs_are_those_of_the_class_seen_most_and_little_evidence_is_unk
     assert expected[0, 0] == 254.0, "one look in three that showed a person is enough for who counts risk"
 
 
+def test_the_bolder_take_a_hazard_for_lethal_from_a_higher_probability_on() -> None:
+    grid = EvidenceGrid(GridSettings(width=0.3, height=0.1, resolution=0.1), len(CLASS_NAMES))
+    grid.evidence[Label.ROAD, 0] = [930.0, 890.0, 0.0]
+    grid.evidence[Label.PEDESTRIAN, 0] = [70.0, 110.0, 0.0]
+    grid.evidence[Label.PAVEMENT, 0, 2] = 1000.0
+    by_name = {variant.name: variant.costs(grid, MATRIX)[0][0] for variant in VARIANTS}
+    assert by_name["expected"][:2].tolist() == [254.0, 254.0], "lethal from 5 % on"
+    bold = by_name["expected_boldest"]
+    assert bold[0] == pytest.approx(0.07 * 5080 / 2, rel=0.03) and bold[1] == 254.0, "from 10 % on"
+    assert bold[2] == pytest.approx(by_name["expected"][2], rel=0.02), "ground costs what it did"
+
+
 def _outcome(cell: Cell, seed: int, end: Any = "goal", metres: float = 18.0) -> Outcome:
     hit = "Pole" if end == "collision" else None
     return Outcome(cell, seed, "day", Record(end, hit, {"Road": metres - 1.0, "Grass": 1.0}, 0, 10))

@@ -52,6 +52,9 @@ TRUE_MAP = "true_map"
 TRUE_LABELS = Variant("true_labels", "the true labels in place of the network's, fixed cost per class", 0.0)
 
 
+_CALIBRATED_ONLY = ("labels", "expected_bolder", "expected_boldest")
+
+
 @dataclass(frozen=True)
 class Cell:
     """One column of the comparison: what drives on which images.
@@ -109,9 +112,12 @@ class StudyRequest:
 
 
 def cells(images: Images) -> tuple[Cell, ...]:
-    """All that drives on these images. `labels` drives once, calibrated: doubt is nothing that it knows."""
+    """All that drives on these images. `labels` drives once, calibrated: doubt is nothing that it knows.
+
+    So do the bolder ones, which show where their caution puts them between `labels` and `expected`.
+    """
     network = [Cell(images, variant.name) for variant in VARIANTS]
-    uncalibrated = [replace(cell, calibrated=False) for cell in network if cell.variant != "labels"]
+    uncalibrated = [replace(cell, calibrated=False) for cell in network if cell.variant not in _CALIBRATED_ONLY]
     return Cell(images, TRUE_MAP), Cell(images, TRUE_LABELS.name), *network, *uncalibrated
 
 

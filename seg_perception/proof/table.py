@@ -18,6 +18,8 @@ _NAMES = {
     "labels": "(a) labels",
     "threshold": "(b) labels from 0.7",
     "expected": "(c) expected cost",
+    "expected_bolder": "(c) expected cost, q × 1.5",
+    "expected_boldest": "(c) expected cost, q × 2",
     "cvar_0.5": "(d) CVaR 0.5",
     "cvar_0.9": "(d) CVaR 0.9",
 }

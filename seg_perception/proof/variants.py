@@ -23,12 +23,15 @@ class Variant:
         labels_from: probability from which the most probable class counts as a label, and no other class has any
             part in it; below, nothing was seen. None to keep the probabilities.
         alpha: risk level of CVaR for those that keep them.
+        bolder: what must not be hit is so many times cheaper, so that it is lethal from a probability on that is so
+            many times higher.
     """
 
     name: str
     says: str
     labels_from: float | None = None
     alpha: float = 0.0
+    bolder: float = 1.0
 
     def engine(self, engine: Engine) -> Engine:
         """The engine as this variant hears it."""
@@ -37,7 +40,9 @@ class Variant:
     def costs(self, grid: EvidenceGrid, matrix: CostMatrix) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Costs float32 [rows, cols] in nav2 units, and known bool [rows, cols], as `EvidenceGrid.costs` gives them."""
         if self.labels_from is None:
-            return grid.costs(replace(matrix, alpha=self.alpha))
+            hazards = np.maximum(matrix.traverse / np.float32(self.bolder), np.float32(matrix.lethal_at))
+            traverse = np.where(matrix.traverse >= matrix.lethal_at, hazards, matrix.traverse)
+            return grid.costs(replace(matrix, traverse=traverse, alpha=self.alpha))
         return fixed_costs(grid, matrix)
 
 
@@ -45,6 +50,8 @@ VARIANTS = (
     Variant("labels", "most probable class, fixed cost per class", labels_from=0.0),
     Variant("threshold", "the same from a probability of 0.7 on, else nothing seen", labels_from=0.7),
     Variant("expected", "expected cost"),
+    Variant("expected_bolder", "expected cost, hazards lethal from 1.5 times the probability on", bolder=1.5),
+    Variant("expected_boldest", "expected cost, hazards lethal from twice the probability on", bolder=2.0),
     Variant("cvar_0.5", "CVaR at α = 0.5", alpha=0.5),
     Variant("cvar_0.9", "CVaR at α = 0.9", alpha=0.9),
 )
