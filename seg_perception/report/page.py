@@ -18,23 +18,26 @@ class Template:
     """Files in `assets/` that make a page.
 
     Attributes:
-        html: the frame of the page.
+        title: of the page.
+        html: what stands within `frame.html`.
         styles: later ones outrank earlier ones.
         scripts: in the order in which they need each other.
     """
 
+    title: str
     html: str
     styles: tuple[str, ...]
     scripts: tuple[str, ...]
 
 
 DRIVE = Template(
-    "page.html",
+    "Drive report",
+    "drive.html",
     ("page.css",),
     ("elements.js", "common.js", "pictures.js", "costmap.js", "charts.js", "tables.js", "player.js"),
 )
-EVALUATION = Template("evaluation.html", ("page.css", "evaluation.css"), ("elements.js", "evaluation.js"))
-BENCH = Template("bench.html", ("page.css", "bench.css"), ("elements.js", "bench.js"))
+EVALUATION = Template("Evaluation", "evaluation.html", ("page.css", "evaluation.css"), ("elements.js", "evaluation.js"))
+BENCH = Template("Bench", "bench.html", ("page.css", "bench.css"), ("elements.js", "bench.js"))
 
 
 def render(content: Mapping[str, Any], template: Template = DRIVE) -> str:
@@ -48,7 +51,9 @@ def render(content: Mapping[str, Any], template: Template = DRIVE) -> str:
         template: which page.
     """
     data = json.dumps(content, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-    page = _asset(template.html).replace("{{style}}", "\n".join(map(_asset, template.styles)))
+    page = _asset("frame.html").replace("{{main}}", _asset(template.html))
+    page = page.replace("{{title}}", template.title).replace("{{eyebrow}}", template.title.lower())
+    page = page.replace("{{style}}", "\n".join(map(_asset, template.styles)))
     page = page.replace("{{script}}", "\n".join(map(_asset, template.scripts)))
     return page.replace("{{content}}", data)
 
