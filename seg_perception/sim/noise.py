@@ -43,9 +43,8 @@ def value_noise(u: NDArray[Any], v: NDArray[Any], seed: NDArray[Any] | float = 0
     Returns:
         float32 in [0, 1], mean about 0.5, shape of `u`.
     """
-    period = np.float32(_LATTICE * _TEXELS)
-    x = np.mod((u + np.float32(0.618) * seed) * _TEXELS, period).astype(np.float32).ravel()
-    y = np.mod((v + np.float32(0.367) * seed) * _TEXELS, period).astype(np.float32).ravel()
+    x = _within_period((u + np.float32(0.618) * seed) * _TEXELS)
+    y = _within_period((v + np.float32(0.367) * seed) * _TEXELS)
     count = x.size
     rows = -(-count // _ROW)
     folded = np.zeros((2, rows * _ROW), np.float32)
@@ -56,6 +55,12 @@ def value_noise(u: NDArray[Any], v: NDArray[Any], seed: NDArray[Any] | float = 0
         return np.zeros(u.shape, np.float32)
     values = cv2.remap(_tile(), maps[0], maps[1], cv2.INTER_LINEAR)
     return np.asarray(values.ravel()[:count].reshape(u.shape), np.float32)
+
+
+def _within_period(texels: NDArray[Any]) -> F32:
+    """np.mod by the period, flat; that is a power of two, so this is the same to the bit, and several times as fast."""
+    period = np.float32(_LATTICE * _TEXELS)
+    return np.asarray(texels - np.floor(texels / period) * period, np.float32).ravel()
 
 
 def faded_noise(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from seg_perception.geometry.camera import Camera
 from seg_perception.geometry.transforms import Transform
+from seg_perception.sim.kernels import tiles_between
 from seg_perception.sim.noise import F32
 from seg_perception.sim.porous import is_porous, openings
 from seg_perception.sim.scene import Scene
@@ -171,17 +172,16 @@ def _windows(table: RayTable, scene: Scene, odom_from_optical: Transform) -> NDA
     axis /= max(float(np.linalg.norm(axis)), 1e-9)
     cone = float(np.max(np.arccos(np.clip(table.tile_axis @ axis, -1.0, 1.0)) + table.tile_angle))
     apart = np.arccos(np.clip(middle @ axis / np.maximum(distance, 1e-9), -1.0, 1.0))
-    slopes = table.slopes
     visible = (apart < cone + reach) & (reach > 0.25 * table.pixel_angle)
-    for index in np.flatnonzero(~around & visible):
-        if corners[index, :, 2].min() > _NEAR:
-            flat = corners[index, :, :2] / corners[index, :, 2:]
-            (left, top), (right, bottom) = flat.min(axis=0) - 1e-4, flat.max(axis=0) + 1e-4
-            seen = (slopes[0] <= right) & (slopes[1] >= left) & (slopes[2] <= bottom) & (slopes[3] >= top)
-        else:
-            seen = table.tile_axis @ (middle[index] / distance[index]) > np.cos(
-                np.minimum(table.tile_angle + reach[index] + 1e-4, np.pi)
-            )
+    ahead = corners[..., 2].min(axis=1) > _NEAR
+    straight = np.flatnonzero(~around & visible & ahead)
+    flat = corners[straight, :, :2] / corners[straight, :, 2:]
+    tiles = tiles_between(table.slopes, flat.min(axis=1) - 1e-4, flat.max(axis=1) + 1e-4)
+    result[straight] = _TILE * tiles
+    for index in np.flatnonzero(~around & visible & ~ahead):
+        seen = table.tile_axis @ (middle[index] / distance[index]) > np.cos(
+            np.minimum(table.tile_angle + reach[index] + 1e-4, np.pi)
+        )
         rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
         if rows.size:
             result[index] = (rows[0] * _TILE, (rows[-1] + 1) * _TILE, columns[0] * _TILE, (columns[-1] + 1) * _TILE)

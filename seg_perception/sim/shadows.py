@@ -29,6 +29,7 @@ _SIZE = 120.0  # m, side of the maps
 _FINE = 0.125  # m, cell of the shadow map
 _COARSE = 0.5  # m, cell of the roof map
 _STEPS = 14
+_FRACTION = 4  # bits: cv2 draws polygons with sub-pixel corners when told how many there are
 
 
 @dataclass(frozen=True)
@@ -105,17 +106,18 @@ def shadow_maps(world: World, camera_xy: F64, ahead: F64) -> ShadowMaps:
     within = np.all(np.abs(scene.centre[:, :2] - middle) < 0.5 * _SIZE + 25.0, axis=1)
     wide = scene.half.max(axis=1) > 0.12  # hands and wing mirrors cast no shadow worth drawing
     shapes = _silhouettes(scene)
-    along_sun = shapes[..., :2] - shapes[..., 2:] * (sun[:2] / sun[2])
+    along_sun = _texels(shapes[..., :2] - shapes[..., 2:] * (sun[:2] / sun[2]), origin, _FINE)
+    footprints, outlines = (_texels(shapes[..., :2], origin, cell) for cell in (_FINE, _COARSE))
     porous = is_porous(scene.surface)
     strength = (255 * np.clip(scene.density, 0.0, 1.0)).astype(int)
     for index in np.flatnonzero(within & wide)[np.argsort(high[within & wide])]:
         if world.conditions.sun > 0.0:
             leaky = bool(porous[index])
-            _fill(crowns if leaky else shade, along_sun[index], origin, _FINE, int(strength[index]) if leaky else 255)
+            _fill(crowns if leaky else shade, along_sun[index], int(strength[index]) if leaky else 255)
         if low[index] < 1.0:
-            _fill(near, shapes[index, :, :2], origin, _FINE, 255)
+            _fill(near, footprints[index], 255)
         if scene.label[index] == Label.BUILDING:
-            _fill(roofs, shapes[index, :, :2], origin, _COARSE, float(high[index]))
+            _fill(roofs, outlines[index], float(high[index]))
     dark = np.maximum(shade.astype(np.float32), 0.75 * crowns.astype(np.float32)) / 255.0
     sunlit = 1.0 - cv2.GaussianBlur(dark, (5, 5), 0)
     closeness = cv2.blur(cv2.blur(near, (7, 7)), (7, 7)).astype(np.float32) / 255.0
@@ -134,9 +136,12 @@ def _silhouettes(scene: Scene) -> F64:
     return np.where((scene.shape == Shape.FRUSTUM)[:, None, None], flat, curved)
 
 
-def _fill(image: NDArray[Any], points: F64, origin: F64, cell: float, value: float) -> None:
-    """Fill the convex hull of points [n, 2] (odom, m)."""
-    # 4 fractional bits: cv2 draws polygons with sub-pixel corners when told how many bits are behind the point.
-    corners = np.round(((points - origin) / cell - 0.5) * 16.0)
-    hull = cv2.convexHull(np.clip(corners, -1e8, 1e8).astype(np.int32))
-    cv2.fillConvexPoly(image, hull, (value,), lineType=cv2.LINE_8, shift=4)
+def _texels(points: F64, origin: F64, cell: float) -> NDArray[np.int32]:
+    """Points [..., 2] (odom, m) in cells of a map, with `_FRACTION` bits behind the point."""
+    scaled = np.round(((points - origin) / cell - 0.5) * 2.0**_FRACTION)
+    return np.clip(scaled, -1e8, 1e8).astype(np.int32)
+
+
+def _fill(image: NDArray[Any], texels: NDArray[np.int32], value: float) -> None:
+    """Fill the convex hull of points [n, 2]."""
+    cv2.fillConvexPoly(image, cv2.convexHull(texels), (value,), lineType=cv2.LINE_8, shift=_FRACTION)
