@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from seg_perception.geometry import kernels
 from seg_perception.geometry.projection_settings import ProjectionSettings
 
 # Up to here the ground is as high as where the robot stands, m: it carries the robot's own length.
@@ -63,36 +64,17 @@ def follow_ground(
     Returns:
         GroundHeights.
     """
-    # float32 throughout: a Python float would do in numpy 2, and make everything float64 in numpy 1.
-    limit, noise = np.float32(math.tan(settings.max_slope)), np.float32(settings.height_noise)
+    limit, noise = math.tan(settings.max_slope), settings.height_noise
     steps = np.diff(ranges, prepend=_FOOTING).clip(0).astype(np.float32)
-    bearings, tread = lowest.shape[0], np.float32(settings.max_step)
-    continued = _is_continued(lowest, float(ranges[1] - ranges[0]), settings).T
-    height, slope, upper, lower, gap = np.zeros((5, bearings), np.float32)
-    fall, rise = np.full((2, bearings), limit * np.float32(_BLIND))
-    seen_rise = tread + limit * np.float32(settings.max_gap)
-    heights, slopes = np.empty((2, ranges.size, bearings), np.float32)
-    found = np.empty((ranges.size, bearings), np.bool_)
-    for index, (step, candidate) in enumerate(zip(steps, np.ascontiguousarray(lowest.T), strict=True)):
-        gap += step
-        expected = height + slope * gap
-        upper += limit * step
-        lower -= limit * step
-        off = candidate - expected
-        is_ground = (candidate <= upper + noise) & (candidate >= lower - noise)
-        is_ground &= (np.abs(off) <= tread) | (continued[index] & (off <= rise) & (off >= -fall))
-        newest = (candidate - height) / np.maximum(gap, np.float32(1e-3))
-        newest = slope + np.minimum(gap / np.float32(_SLOPE_LENGTH), np.float32(1)) * (newest - slope)
-        heights[index] = np.where(is_ground, candidate, np.minimum(np.maximum(expected, lower), upper))
-        np.copyto(height, candidate, where=is_ground)
-        np.copyto(slope, np.minimum(np.maximum(newest, -limit), limit), where=is_ground)
-        np.minimum(upper, candidate, out=upper, where=is_ground)
-        np.maximum(lower, candidate, out=lower, where=is_ground)
-        np.copyto(gap, 0, where=is_ground)
-        np.copyto(fall, tread, where=is_ground)
-        np.copyto(rise, seen_rise, where=is_ground)
-        slopes[index], found[index] = slope, is_ground
-    return GroundHeights(heights.T, found.T, slopes.T)
+    continued = _is_continued(lowest, float(ranges[1] - ranges[0]), settings)
+    bounds = np.array(
+        [limit, noise, settings.max_step, limit * _BLIND, settings.max_step + limit * settings.max_gap, _SLOPE_LENGTH],
+        np.float32,
+    )
+    heights, slopes = np.empty((2, *lowest.shape), np.float32)
+    found = np.empty(lowest.shape, np.bool_)
+    kernels.follow(lowest, steps, continued, bounds, heights, found, slopes)
+    return GroundHeights(heights, found, slopes)
 
 
 def _is_continued(lowest: NDArray[np.float32], step: float, settings: ProjectionSettings) -> NDArray[np.bool_]:

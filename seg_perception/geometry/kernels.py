@@ -1,4 +1,4 @@
-"""The loops of `ground.visibility` and `overhang.answering_samples`, compiled: one walk outwards along each bearing."""
+"""The loops of `ground`, `overhang` and `ground_height`, compiled: one walk outwards along each bearing."""
 
 from __future__ import annotations
 
@@ -85,3 +85,49 @@ def answer(
                 if in_image[b, r] and ranges[r] >= nearest:
                     answering[b, r] = b * count + first
             break
+
+
+@compiled
+def follow(
+    lowest: NDArray[np.float32],
+    steps: NDArray[np.float32],
+    continued: NDArray[np.bool_],
+    bounds: NDArray[np.float32],
+    heights: NDArray[np.float32],
+    found: NDArray[np.bool_],
+    slopes: NDArray[np.float32],
+) -> None:
+    """See `ground_height.follow_ground`.
+
+    Args:
+        lowest: float32 [B, R], NaN where there is none.
+        steps: float32 [R], m from one range to the next.
+        continued: bool [B, R], where something on the same bearing continues what is there.
+        bounds: float32 [6]: slope limit; noise of heights; largest step; fall and rise that the first ground may have
+            over what its slope leads to, and the rise of later ground; length over which a slope is averaged.
+        heights, found, slopes: float32, bool, float32 [B, R], written.
+    """
+    limit, noise, tread, first_rise, later_rise, length = bounds
+    for b in range(lowest.shape[0]):
+        height = slope = upper = lower = gap = np.float32(0)
+        fall = rise = first_rise
+        for r in range(steps.size):
+            candidate = lowest[b, r]
+            gap += steps[r]
+            expected = height + slope * gap
+            upper += limit * steps[r]
+            lower -= limit * steps[r]
+            off = candidate - expected
+            near = abs(off) <= tread or (continued[b, r] and -fall <= off <= rise)
+            if near and lower - noise <= candidate <= upper + noise:
+                newest = (candidate - height) / max(gap, np.float32(1e-3))
+                newest = slope + min(gap / length, np.float32(1)) * (newest - slope)
+                slope = min(max(newest, -limit), limit)
+                height = heights[b, r] = candidate
+                upper, lower = min(upper, candidate), max(lower, candidate)
+                fall, rise, gap = tread, later_rise, np.float32(0)
+                found[b, r] = True
+            else:
+                heights[b, r] = min(max(expected, lower), upper)
+                found[b, r] = False
+            slopes[b, r] = slope
