@@ -83,14 +83,14 @@ class CpuRisk:
         factor, weights = self._form.factor, self._weights
         if self._form.output == "probabilities":
             scores = np.log(np.maximum(scores, np.float32(MIN_PROBABILITY)))
-        logits = np.empty((images, rows, columns, classes), np.float32)
+        logits = np.empty((images, classes, rows, columns), np.float32)
         settled = np.empty((images, rows, columns), np.int32)
         labels = np.empty((images, rows * factor, columns * factor), np.uint8)
         probabilities = np.empty((*cells.shape[:2], classes), np.float32)
         d = self._decisions_of(costs)
 
         def read(n: int, first: int, last: int) -> None:
-            flat = scores[n].reshape(classes, -1), logits[n].reshape(-1, classes), settled[n].reshape(-1)
+            flat = scores[n].reshape(classes, -1), logits[n].reshape(classes, -1), settled[n].reshape(-1)
             settle_kernels.read(flat[0], self._reading, d, columns * first, columns * last, *flat[1:])
 
         def decide(n: int, first: int, last: int) -> None:
@@ -118,8 +118,7 @@ class CpuRisk:
             self._over_rows(paint, images, rows + 1)
             return made
 
-        planes = np.ascontiguousarray(np.moveaxis(logits, -1, 1)) if self._form.logits else None
-        return EngineOutput(labels, probabilities, pictures, planes)
+        return EngineOutput(labels, probabilities, pictures, logits if self._form.logits else None)
 
     def _decisions_of(self, costs: NDArray[np.float32]) -> Decisions:
         """Those of a matrix, which is nearly always that of the image before."""

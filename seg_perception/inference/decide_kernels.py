@@ -22,14 +22,15 @@ def _mix(
     bits: NDArray[np.int32],
 ) -> None:
     """exp of the logits upsampled in some blocks of a row, into masses [K, at least blocks * factor²]."""
-    height, width, classes = logits.shape
+    classes, height, width = logits.shape
     up, down = max(row - 1, 0), min(row, height - 1)
     area = weights.shape[1]
     of_a, of_b, of_c, of_d = weights[0], weights[1], weights[2], weights[3]
     for k in range(classes):
+        upper, lower = logits[k, up], logits[k, down]
         for n in range(blocks.size):
             left, right = max(blocks[n] - 1, 0), min(blocks[n], width - 1)
-            a, b, c, d = logits[up, left, k], logits[up, right, k], logits[down, left, k], logits[down, right, k]
+            a, b, c, d = upper[left], upper[right], lower[left], lower[right]
             mixed = masses[k, n * area : (n + 1) * area]
             for i in range(area):
                 mixed[i] = of_a[i] * a + of_b[i] * b + of_c[i] * c + of_d[i] * d
@@ -65,7 +66,7 @@ def decide(
     A block is what lies between four logits, factor x factor pixels: block (r, c) mixes (r - 1, c - 1) to (r, c).
 
     Args:
-        logits: float32 [h, w, K].
+        logits: float32 [K, h, w].
         settled: int32 [h, w], from `settle`.
         d: the decisions.
         weights: float32 [4, factor²], of the four logits for each pixel of a block.
@@ -73,7 +74,7 @@ def decide(
         first, last: rows of blocks, 0 to h + 1.
         labels: uint8 [factor * h, factor * w], written.
     """
-    height, width, classes = logits.shape
+    classes, height, width = logits.shape
     before, area = (factor + 1) // 2, factor * factor
     together = max(1, LANES // area)
     lanes = together * area
@@ -123,12 +124,12 @@ def paint(
     """Confidence and expected cost at the pixels of some rows of blocks of the upsampled logits.
 
     Args:
-        logits: float32 [h, w, K].
+        logits: float32 [K, h, w].
         traverse: float32 [K].
         weights, factor, first, last: as in `decide`.
         confidence, cost: uint8 [factor * h, factor * w], written.
     """
-    width, classes = logits.shape[1:]
+    classes, _, width = logits.shape
     area = factor * factor
     together = max(1, LANES // area)
     lanes = together * area
@@ -161,25 +162,32 @@ def sample(logits: NDArray[np.float32], cells: NDArray[np.float32], probabilitie
     """Class probabilities at places of the image: bilinear samples of the logits, then softmax.
 
     Args:
-        logits: float32 [h, w, K].
+        logits: float32 [K, h, w].
         cells: float32 [G, 2], (x, y) in -1..1 from edge to edge; beyond the outer pixel centres the edge is held.
         probabilities: float32 [G, K], written.
     """
-    height, width, classes = logits.shape
-    bits = np.empty(classes, np.int32)
-    for g in range(cells.shape[0]):
+    classes, height, width = logits.shape
+    count = cells.shape[0]
+    masses, total = np.empty((classes, count), np.float32), np.zeros(count, np.float32)
+    place = np.empty((count, 4), np.int64)  # flat: upper left, upper right, lower left, lower right
+    share = np.empty((count, 2), np.float32)  # of the right ones, and of the lower ones
+    for g in range(count):
         x = min(max(cells[g, 0] * np.float32(width / 2) + np.float32((width - 1) / 2), np.float32(0)), width - 1)
         y = min(max(cells[g, 1] * np.float32(height / 2) + np.float32((height - 1) / 2), np.float32(0)), height - 1)
         left, up = int(min(np.floor(x), max(width - 2, 0))), int(min(np.floor(y), max(height - 2, 0)))
         right, down = min(left + 1, width - 1), min(up + 1, height - 1)
-        across, along = np.float32(x - left), np.float32(y - up)
-        total = np.float32(0)
+        place[g] = up * width + left, up * width + right, down * width + left, down * width + right
+        share[g] = x - left, y - up
+    for k in range(classes):
+        plane = logits[k].ravel()
+        for g in range(count):
+            upper = plane[place[g, 0]] + (plane[place[g, 1]] - plane[place[g, 0]]) * share[g, 0]
+            lower = plane[place[g, 2]] + (plane[place[g, 3]] - plane[place[g, 2]]) * share[g, 0]
+            masses[k, g] = upper + (lower - upper) * share[g, 1]
+    exponentials(masses.ravel(), np.empty(masses.size, np.int32))
+    for k in range(classes):
+        for g in range(count):
+            total[g] += masses[k, g]
+    for g in range(count):
         for k in range(classes):
-            upper = logits[up, left, k] + (logits[up, right, k] - logits[up, left, k]) * across
-            lower = logits[down, left, k] + (logits[down, right, k] - logits[down, left, k]) * across
-            probabilities[g, k] = upper + (lower - upper) * along
-        exponentials(probabilities[g], bits)
-        for k in range(classes):
-            total += probabilities[g, k]
-        for k in range(classes):
-            probabilities[g, k] /= total
+            probabilities[g, k] = masses[k, g] / total[g]

@@ -231,14 +231,12 @@ def read(
         reading: of the scores.
         d: the decisions.
         first, last: pixels, 0 to n.
-        logits: float32 [n, K], written; one pixel's classes lie side by side.
+        logits: float32 [K, n], written.
         settled: int32 [n], written.
     """
-    classes = scores.shape[0]
     for begin in range(first, last, TOGETHER):
         end = min(begin + TOGETHER, last)
-        masses = np.empty((classes, end - begin), np.float32)
-        calibrate(scores[:, begin:end], reading, masses)
-        logits[begin:end] = masses.T
+        calibrate(scores[:, begin:end], reading, logits[:, begin:end])
+        masses = logits[:, begin:end].copy()
         exponentials(masses.ravel(), np.empty(masses.size, np.int32))
         settle(masses, d, settled[begin:end])
