@@ -52,7 +52,7 @@ TRUE_MAP = "true_map"
 TRUE_LABELS = Variant("true_labels", "the true labels in place of the network's, fixed cost per class", 0.0)
 
 
-_CALIBRATED_ONLY = ("labels", "expected_bolder", "expected_boldest")
+_CALIBRATED_ONLY = ("labels", "expected_bolder", "expected_boldest", "cvar_0.9_bolder")
 
 
 @dataclass(frozen=True)

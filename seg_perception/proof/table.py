@@ -22,6 +22,7 @@ _NAMES = {
     "expected_boldest": "(c) expected cost, q × 2",
     "cvar_0.5": "(d) CVaR 0.5",
     "cvar_0.9": "(d) CVaR 0.9",
+    "cvar_0.9_bolder": "(d) CVaR 0.9, q × 10",
 }
 _BASE = "labels"
 _CHANGES = ("collided, points", "arrived, points", "pavement and grass m", "path m where both arrived")

@@ -54,6 +54,7 @@ VARIANTS = (
     Variant("expected_boldest", "expected cost, hazards lethal from twice the probability on", bolder=2.0),
     Variant("cvar_0.5", "CVaR at α = 0.5", alpha=0.5),
     Variant("cvar_0.9", "CVaR at α = 0.9", alpha=0.9),
+    Variant("cvar_0.9_bolder", "the same, hazards lethal from 10 times the probability on", alpha=0.9, bolder=10.0),
 )
 
 
