@@ -212,4 +212,8 @@ def test_tables_count_what_was_driven_and_mark_what_is_sure() -> None:
     line = next(line for line in text.splitlines() if line.startswith("| (c) expected cost | yes | **-30.0"))
     assert "**+30.0" in line and "+0.00 [+0.00, +0.00]" in line and "**+0.50 [+0.50, +0.50]**" in line
     assert "| day | 30 / 70 |  | 0 / 100 |" in text
+    degraded = [_outcome(Cell("degraded", "labels"), seed) for seed in range(40)]
+    degraded += [_outcome(Cell("degraded", "expected"), seed) for seed in range(40)]
+    together = write_tables(outcomes + degraded).split("taken together")[1].split("###")[0]
+    assert "| (c) expected cost | yes | **-15.0" in together
     assert "cvar" not in text and "(d) CVaR 0.5 | yes | 0" not in text.split("What was hit")[0]

@@ -42,6 +42,7 @@ def write_tables(outcomes: Sequence[Outcome]) -> str:
             "What was hit:",
             _hits(of_images, images),
         ]
+    parts += ["### Against (a), a course's drives on both kinds of images taken together", _together(outcomes)]
     parts += ["### Calibrated against uncalibrated on the same courses", _calibration(outcomes)]
     parts += ["### By what was wrong", _by_fault(outcomes)]
     return "\n\n".join(parts) + "\n"
@@ -77,6 +78,27 @@ def _differences(outcomes: Sequence[Outcome], images: Images) -> str:
         if cell.variant != _BASE and any(outcome.cell == cell for outcome in outcomes)
     ]
     return _table(["cells by", "calibrated", *_CHANGES], rows)
+
+
+def _together(outcomes: Sequence[Outcome]) -> str:
+    """As `_differences` of what ended how, with the mean of a course's two drives in place of each."""
+    ends = {(outcome.cell, outcome.seed): outcome.record.end for outcome in outcomes}
+    rows = []
+    for cell in cells("clean"):
+        both = [replace(cell, images=images) for images in IMAGES]
+        base = [Cell(images, _BASE) for images in IMAGES]
+        whole = [seed for seed in sorted({o.seed for o in outcomes}) if all((c, seed) in ends for c in (*both, *base))]
+        if cell.variant == _BASE or not whole:
+            continue
+        changes = [
+            [
+                50.0 * (sum(ends[c, seed] == end for c in both) - sum(ends[c, seed] == end for c in base))
+                for seed in whole
+            ]
+            for end in ("collision", "goal")
+        ]
+        rows.append([*_title(cell), *(_signed(bootstrap_mean(values), 1) for values in changes)])
+    return _table(["cells by", "calibrated", *_CHANGES[:2]], rows)
 
 
 def _calibration(outcomes: Sequence[Outcome]) -> str:
