@@ -23,6 +23,7 @@ from seg_perception.costmap.speed import speed_mask
 from seg_perception.errors import ConfigError
 from seg_perception.frame import Frame
 from seg_perception.geometry.camera import Camera
+from seg_perception.geometry.ground_height import follow_ground
 from seg_perception.geometry.projection_settings import Projection
 from seg_perception.geometry.transforms import Transform
 from seg_perception.images.quality import image_weight
@@ -146,7 +147,9 @@ class Pipeline:
         grid, answers = EvidenceGrid(self._settings.grid, classes), np.ones((len(look.cells), classes), np.float32)
         seen = look.evidence(answers, self._matrix, grid.raster, Transform.identity(), 1.0)
         grid.add(seen.centres, seen.probabilities, seen.weights, 0)
-        grid.costs(self._matrix)
+        grid.move_onto(grid.raster_at(1.0, 1.0))
+        encode_costs(*grid.costs(self._matrix))
+        follow_ground(np.zeros((2, 2), np.float32), ground.ranges[:2], self._settings.projection)
 
     @property
     def image_size(self) -> tuple[int, int]:

@@ -81,7 +81,7 @@ class Decisions(NamedTuple):
         return cls(
             names.astype(np.uint8),
             starts,
-            np.nonzero(extra)[1],
+            np.ascontiguousarray(np.nonzero(extra)[1]),
             extra[extra != 0],
             costs,
             choice,

@@ -85,7 +85,7 @@ def cells_in_view(
     )
     most = max(end[0] - begin[0], 0) * max(end[1] - begin[1], 0)
     centres, nearest = np.empty((most, 2)), np.empty(most, np.int64)
-    polar = (places.foot, places.bearings, places.ranges)
+    polar = (np.array(places.foot), places.bearings, places.ranges)  # read-only or not, for one and the same loop
     count = cells_next_to_places(begin, end, cell, rotation, translation, *polar, seen, centres, nearest)
     return centres[:count], nearest[:count]
 
