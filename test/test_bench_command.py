@@ -47,7 +47,12 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(ros_part, "QUICK_SECONDS", 1.0)
         patch.setattr(grid_part, "CAMERA", (64, 48))
         patch.setattr(grid_part, "QUICK_ROUNDS", 4)
-        for name, values in (("IMAGES", ((64, 48), (96, 48))), ("CLASSES", (12,)), ("CELLS", (100,))):
+        for name, values in (
+            ("IMAGES", ((64, 48), (96, 48))),
+            ("CLASSES", (12,)),
+            ("CELLS", (100,)),
+            ("CAMERAS", (2,)),
+        ):
             patch.setattr(grow_part, name, (None, *values))
         patch.setattr(grow_part, "QUICK_BAG_MARKS", (4, 8))
         patch.setattr(grow_part, "SETTLED", 4)
@@ -75,7 +80,9 @@ def test_every_part_gives_its_figures(summary: dict[str, Any]) -> None:
         assert row["stages_ms"]["network"] == row["network_ms"]["p50"]
     assert {row["key"] for row in peers} >= {"nav2_tutorial", "pixel_projection"}
     assert [row["name"] for row in grow["image"]] == ["64×48", "96×48"]
-    assert all(0 < row["start_mb"] < row["peak_mb"] for what in ("image", "classes", "cells") for row in grow[what])
+    assert all(
+        0 < row["start_mb"] < row["peak_mb"] for what in ("image", "classes", "cells", "cameras") for row in grow[what]
+    )
     assert [row["x"] for row in grow["bag"]] == [4, 8]
     assert [(row["cells"], row["projection"]) for row in summary["parts"]["grid"]] == [
         (side, projection) for side in (100, 200) for projection in ("plane", "depth")
@@ -125,7 +132,7 @@ def test_the_page_works_in_a_browser(chromium: Any, out: Path, summary: dict[str
     for row in summary["parts"]["peers"]:
         assert row["peer"] in shown
     assert len(chromium.find_elements("css selector", "#frames .stack")) == 2
-    assert len(chromium.find_elements("css selector", "#growth svg")) == 8
+    assert len(chromium.find_elements("css selector", "#growth svg")) == 10
     assert len(chromium.find_elements("css selector", "#grids svg")) == 2
     assert len(chromium.find_elements("css selector", "#cameras tbody tr")) == len(summary["parts"]["ros"])
     assert len(chromium.find_elements("css selector", "#goals tbody tr")) == len(summary["goals"]) > 0

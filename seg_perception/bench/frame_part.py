@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from seg_perception.bench.setup import Footage, Progress, Setup, Size, grid_of
+from seg_perception.bench.setup import Footage, Progress, Setup, Size, cameras_around, grid_of
 from seg_perception.bench.timing import around, estimate, figures, interleaved, timed
 from seg_perception.inference.engine import Engine
 from seg_perception.pipeline import STAGES, Pipeline
@@ -49,7 +49,9 @@ def frame_part(setup: Setup, progress: Progress) -> list[dict[str, Any]]:
     return rows
 
 
-def time_frame(engine: Engine, matrix: CostMatrix, footage: Footage, cells: int, rounds: int) -> dict[str, Any]:
+def time_frame(
+    engine: Engine, matrix: CostMatrix, footage: Footage, cells: int, rounds: int, cameras: int = 1
+) -> dict[str, Any]:
     """Time a pipeline and its network alone, in turns.
 
     Args:
@@ -58,6 +60,7 @@ def time_frame(engine: Engine, matrix: CostMatrix, footage: Footage, cells: int,
         footage: of its size.
         cells: along each side of the grid.
         rounds: how many.
+        cameras: that share the grid; a round is an image of each, one after the other.
 
     Returns:
         pipeline_ms and network_ms (`timing.figures`); around (`Estimate`): all but the network as a share of it;
@@ -70,14 +73,15 @@ def time_frame(engine: Engine, matrix: CostMatrix, footage: Footage, cells: int,
 
     def process(number: int) -> None:
         nonlocal latest
-        latest = pipeline.process(footage.at(number))
-        for stage, milliseconds in latest.timings_ms.items():
-            laps[stage].append(milliseconds)
+        for frame in cameras_around(footage.at(number), cameras):
+            latest = pipeline.process(frame)
+            for stage, milliseconds in latest.timings_ms.items():
+                laps[stage].append(milliseconds)
 
     tasks = {
         "pipeline": timed(process),
         "pictures": timed(lambda number: latest.output.confidence),
-        "network": lambda number: engine.time_network()[0],
+        "network": lambda number: sum(engine.time_network(cameras)),
     }
     times = interleaved(tasks, rounds)
     whole, network = times["pipeline"], times["network"]

@@ -15,6 +15,7 @@ from seg_perception.process_memory import peak_mb
 IMAGES = ((240, 180), (480, 360), (960, 544), (1280, 720))
 CLASSES = (6, 12, 19, 40)
 CELLS = (100, 200, 400, 800)
+CAMERAS = (1, 2, 3, 4)
 GRID = 200
 BAG_MARKS = (75, 150, 300, 600, 1200, 2400)
 QUICK_BAG_MARKS = (24, 48, 96)
@@ -31,6 +32,7 @@ class _Case:
     cells: int
     footage: Footage
     rounds: int
+    cameras: int
 
 
 def grow_part(setup: Setup, progress: Progress) -> dict[str, list[dict[str, Any]]]:
@@ -41,11 +43,11 @@ def grow_part(setup: Setup, progress: Progress) -> dict[str, list[dict[str, Any]
         progress: called with cases done and in all.
 
     Returns:
-        Rows by what grows. "image" (pixels), "classes" and "cells" (of the grid): x, name, around (all but the network
-        as a share of it), pipeline_ms and network_ms (medians), start_mb (resident memory before anything is opened)
-        and peak_mb. "bag" (frames replayed): x, name, frame_ms (wall time per frame since the row before, reading and
-        writing included) and rss_mb; the last row of a long one has mb_per_hour too, what an hour at 30 Hz adds at the
-        pace of its second half.
+        Rows by what grows. "image" (pixels), "classes", "cells" (of the grid) and "cameras" (an image of each): x, name,
+        around (all but the network as a share of it), pipeline_ms and network_ms (medians), start_mb (resident memory
+        before anything is opened) and peak_mb. "bag" (frames replayed): x, name, frame_ms (wall time per frame since
+        the row before, reading and writing included) and rss_mb; the last row of a long one has mb_per_hour too, what
+        an hour at 30 Hz adds at the pace of its second half.
 
     Raises:
         SegPerceptionError: network or matrix cannot be used.
@@ -53,17 +55,18 @@ def grow_part(setup: Setup, progress: Progress) -> dict[str, list[dict[str, Any]
     quick = setup.request.quick
     own = setup.own_size
     first, last = (1, 3) if quick else (0, None)
-    cases: list[tuple[str, int, str, Size, int]] = []
+    cases: list[tuple[str, int, str, Size, int, int]] = []
     for width, height in IMAGES[first:last]:
-        cases.append(("image", width * height, f"{width}×{height}", Size(width, height, own.classes), GRID))
+        cases.append(("image", width * height, f"{width}×{height}", Size(width, height, own.classes), GRID, 1))
     for classes in CLASSES[first:last]:
-        cases.append(("classes", classes, str(classes), replace(own, classes=classes), GRID))
+        cases.append(("classes", classes, str(classes), replace(own, classes=classes), GRID, 1))
     for cells in CELLS[first:last]:
-        cases.append(("cells", cells**2, f"{cells}²", own, cells))
-    rows: dict[str, list[dict[str, Any]]] = {"image": [], "classes": [], "cells": []}
-    for done, (what, x, name, size, cells) in enumerate(cases, 1):
+        cases.append(("cells", cells**2, f"{cells}²", own, cells, 1))
+    cases += [("cameras", cameras, str(cameras), own, GRID, cameras) for cameras in CAMERAS[first:last]]
+    rows: dict[str, list[dict[str, Any]]] = {"image": [], "classes": [], "cells": [], "cameras": []}
+    for done, (what, x, name, size, cells, cameras) in enumerate(cases, 1):
         footage = setup.footage(size.width, size.height)
-        case = _Case(setup.request, size, cells, footage, QUICK_ROUNDS if quick else ROUNDS)
+        case = _Case(setup.request, size, cells, footage, QUICK_ROUNDS if quick else ROUNDS, cameras)
         rows[what].append({"x": x, "name": name, **alone(_frames, case)})
         progress(done, len(cases) + 1)
     rows["bag"] = _bag(setup, QUICK_BAG_MARKS if quick else BAG_MARKS)
@@ -75,7 +78,7 @@ def _frames(case: _Case) -> dict[str, Any]:
     start = peak_mb()
     setup = Setup(case.request)
     engine = setup.engine(case.size)
-    row = time_frame(engine, setup.matrix(case.size.classes), case.footage, case.cells, case.rounds)
+    row = time_frame(engine, setup.matrix(case.size.classes), case.footage, case.cells, case.rounds, case.cameras)
     return {
         "around": row["around"]["value"],
         "pipeline_ms": row["pipeline_ms"]["p50"],

@@ -16,6 +16,7 @@ from seg_perception.config import PipelineSettings
 from seg_perception.costmap.grid_settings import GridSettings
 from seg_perception.frame import Frame
 from seg_perception.geometry.camera import Camera
+from seg_perception.geometry.transforms import Transform
 from seg_perception.inference.backends import open_engine
 from seg_perception.inference.engine import Engine
 from seg_perception.inference.prepare import load_card
@@ -130,6 +131,12 @@ class Setup:
             )
             depth.append(shot.view.depth)
         return Footage(tuple(frames), tuple(depth))
+
+
+def cameras_around(frame: Frame, count: int) -> list[Frame]:
+    """The same image from so many cameras that look in all directions, evenly spread."""
+    turns = (Transform.from_xyz_rpy(0.0, 0.0, 0.0, 0.0, 0.0, 2 * math.pi * turn / count) for turn in range(count))
+    return [replace(frame, base_from_optical=turn @ frame.base_from_optical) for turn in turns]
 
 
 def grid_of(cells: int) -> PipelineSettings:

@@ -6,7 +6,8 @@ const COLOURS = {
   peer: '#e69f00', pipeline: '#0072b2', memory: '#009e73', plan: '#8a8f98', run: '#d55e00',
 };
 const GROWN = {
-  image: 'pixels of the image', classes: 'classes', cells: 'cells of the grid', bag: 'frames of a bag, replayed',
+  image: 'pixels of the image', classes: 'classes', cells: 'cells of the grid', cameras: 'cameras',
+  bag: 'frames of a bag, replayed',
 };
 const ms = (value) => figure(value, ' ms');
 const times = (value) => figure(value, '×');
