@@ -45,9 +45,9 @@ def grow_part(setup: Setup, progress: Progress) -> dict[str, list[dict[str, Any]
     Returns:
         Rows by what grows. "image" (pixels), "classes", "cells" (of the grid) and "cameras" (an image of each): x,
         name, around (all but the network as a share of it), pipeline_ms and network_ms (medians), start_mb (resident
-        memory before anything is opened) and peak_mb. "bag" (frames replayed): x, name, frame_ms (wall time per frame since
-        the row before, reading and writing included) and rss_mb; the last row of a long one has mb_per_hour too, what
-        an hour at 30 Hz adds at the pace of its second half.
+        memory before anything is opened) and peak_mb. "bag" (frames replayed): x, name, frame_ms (wall time per frame
+        since the row before, reading and writing included) and rss_mb; the last row of a long one has mb_per_hour too,
+        what an hour at 30 Hz adds at the pace of its second half.
 
     Raises:
         SegPerceptionError: network or matrix cannot be used.
