@@ -94,7 +94,7 @@ setup(
     install_requires=RUN,
     extras_require=EXTRAS,
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={NAME: ["py.typed", "report/assets/*", "training/layouts/*"]},
+    package_data={NAME: ["py.typed", "report/assets/*", "datasets/layouts/*"]},
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
@@ -104,6 +104,6 @@ setup(
         *share("launch"),
         *share("models"),
     ],
-    entry_points={"console_scripts": ["seg-perception = seg_perception.cli:main"]},
+    entry_points={"console_scripts": ["seg-perception = seg_perception.cli.__main__:main"]},
     zip_safe=False,
 )

@@ -13,7 +13,7 @@ from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, Opaq
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 
-from seg_perception.ros.launch_support import merged_parameters, share_file
+from seg_perception.ros.tools.launch_support import merged_parameters, share_file
 
 ARGUMENTS = [
     DeclareLaunchArgument("camera", default_value="/camera", description="namespace of the camera's topics"),

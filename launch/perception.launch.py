@@ -15,7 +15,7 @@ from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
 from lifecycle_msgs.msg import Transition
 
-from seg_perception.ros.launch_support import (
+from seg_perception.ros.tools.launch_support import (
     camera_names,
     camera_topics,
     dds_environment,

@@ -9,7 +9,7 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from seg_perception.ros.launch_support import share_file
+from seg_perception.ros.tools.launch_support import share_file
 
 # Handed on to perception.launch.py, which describes them.
 HANDED_ON = (

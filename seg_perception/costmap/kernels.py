@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_perception.compiled import compiled
+from seg_perception.utils.jit import compiled
 
 _TOGETHER = 512
 """Cells that are priced at a time: few enough for the fastest memory, enough for long inner loops."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from seg_perception.doctor.finding import Finding, note, ok, problem, size
-from seg_perception.resources import share_dir
+from seg_perception.utils.package_files import share_dir
 
 SEGMENT = 512 * 1024
 """Bytes of shared memory that a Fast DDS publisher has unless told otherwise."""

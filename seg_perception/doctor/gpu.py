@@ -6,12 +6,12 @@ from pathlib import Path
 
 from seg_perception.doctor.finding import Finding, note, ok, problem, size
 from seg_perception.errors import DeviceError, ModelError
-from seg_perception.inference.cuda import Cuda, Gpu
-from seg_perception.inference.onnx_session import cuda_problem
-from seg_perception.inference.plan import Manifest, read_plan
-from seg_perception.inference.plan_cache import PlanCache
-from seg_perception.inference.tensorrt_api import FLAVOURS, TITLES, Flavour, find_tensorrt
-from seg_perception.inference.tensorrt_open import plan_target
+from seg_perception.inference.onnx.session import cuda_problem
+from seg_perception.inference.tensorrt.api import FLAVOURS, TITLES, Flavour, find_tensorrt
+from seg_perception.inference.tensorrt.cuda import Cuda, Gpu
+from seg_perception.inference.tensorrt.open import plan_target
+from seg_perception.inference.tensorrt.plan import Manifest, read_plan
+from seg_perception.inference.tensorrt.plan_cache import PlanCache
 
 _COMPILE = "seg-perception compile MODEL.onnx"
 

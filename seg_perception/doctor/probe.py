@@ -16,7 +16,7 @@ from typing import Any
 from seg_perception.doctor.cameras import CameraTopic, Heard, Publisher
 from seg_perception.errors import SegPerceptionError
 
-_MODULE = "seg_perception.ros.doctor"
+_MODULE = "seg_perception.ros.tools.doctor"
 _TIMEOUT = 60.0  # s; it needs about six
 
 

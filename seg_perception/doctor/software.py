@@ -34,10 +34,10 @@ def model() -> Finding:
     """Whether the shipped network opens, and how long an image takes on the CPU, which is always there."""
     # Broken libraries are findings of their own; they must not keep this module from being imported.
     try:
-        from seg_perception.config import PipelineSettings
         from seg_perception.inference.backends import open_engine
-        from seg_perception.pipeline import graph_spec
-        from seg_perception.resources import find
+        from seg_perception.pipeline.pipeline import graph_spec
+        from seg_perception.settings.pipeline import PipelineSettings
+        from seg_perception.utils.package_files import find
 
         path = find(_MODEL)
         engine = open_engine(path, graph_spec(PipelineSettings()), backend="onnx_cpu")

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from seg_perception.errors import GeometryError
 from seg_perception.geometry.distortion import Lens, lens_of
-from seg_perception.yamlfile import load_yaml
+from seg_perception.settings.yaml_file import load_yaml
 
 # What some drivers call the equidistant model of CameraInfo.
 _ALIASES = {"fisheye": "equidistant"}

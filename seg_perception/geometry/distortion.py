@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_perception.errors import GeometryError
-from seg_perception.yamlfile import did_you_mean
+from seg_perception.settings.yaml_file import did_you_mean
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -6,16 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from seg_perception.errors import ModelError, SegPerceptionError
-from seg_perception.inference.choices import BACKENDS, Backend
 from seg_perception.inference.engine import Engine
-from seg_perception.inference.graph import GraphSpec
-from seg_perception.inference.onnx_engine import OnnxCpuEngine, OnnxCudaEngine
-from seg_perception.inference.plan import SUFFIX
-from seg_perception.inference.plan_build import Material
-from seg_perception.inference.plan_cache import PlanCache
-from seg_perception.inference.prepare import load_card, prepare
-from seg_perception.inference.tensorrt_open import Watch, open_from_cache, open_plan_file
-from seg_perception.model_card import Precision
+from seg_perception.inference.onnx.engine import OnnxCpuEngine, OnnxCudaEngine
+from seg_perception.inference.onnx.graph import GraphSpec
+from seg_perception.inference.options import BACKENDS, Backend
+from seg_perception.inference.prepared_graphs import load_card, prepare
+from seg_perception.inference.tensorrt.open import Watch, open_from_cache, open_plan_file
+from seg_perception.inference.tensorrt.plan import SUFFIX
+from seg_perception.inference.tensorrt.plan_build import Material
+from seg_perception.inference.tensorrt.plan_cache import PlanCache
+from seg_perception.model.card import Precision
 
 
 def open_engine(

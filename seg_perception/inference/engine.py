@@ -10,8 +10,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_perception.inference.graph import GraphSpec
-from seg_perception.model_card import ModelCard
+from seg_perception.inference.onnx.graph import GraphSpec
+from seg_perception.model.card import ModelCard
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from seg_perception.bags.result import LabelInfo, read_label_info, read_result
+from seg_perception.recordings.result_bag.reader import LabelInfo, read_label_info, read_result
 from seg_perception.report.content import collect
 from seg_perception.report.page import render, write_page
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_perception.bags.result_frame import LabelInfo, ResultFrame
-from seg_perception.pictures import CONFIDENCE_COLOURS, COST_COLOURS
+from seg_perception.recordings.result_bag.result_frame import LabelInfo, ResultFrame
 from seg_perception.report.embed import embed_frame
+from seg_perception.utils.visualization import CONFIDENCE_COLOURS, COST_COLOURS
 
 # A curve with more points than a screen has columns only makes the page heavy.
 _MAX_CURVE_POINTS = 2000

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_perception.bags.result_frame import ResultFrame
 from seg_perception.errors import RecordingError
+from seg_perception.recordings.result_bag.result_frame import ResultFrame
 
 # Pictures wider than this are thinned to every second (third, ...) pixel.
 _MAX_WIDTH = 640

@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_perception.evaluation.evaluate import Picture
-from seg_perception.evaluation.labels import IGNORE, JudgedLabels
-from seg_perception.model_card import ModelCard
-from seg_perception.pictures import CONFIDENCE_COLOURS, colourise
+from seg_perception.evaluation.network.evaluate import Picture
+from seg_perception.evaluation.network.labels import IGNORE, JudgedLabels
+from seg_perception.model.card import ModelCard
 from seg_perception.report.embed import exact, photo, thin
 from seg_perception.report.page import EVALUATION, render, write_page
+from seg_perception.utils.visualization import CONFIDENCE_COLOURS, colourise
 
 _WRONG = (235, 40, 30)
 # What is right shows as a dim picture, and even an error without any confidence stands out from it.

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_perception.errors import ConfigError
-from seg_perception.risk.speed import FULL_SPEED, SpeedRule, read_speed
-from seg_perception.yamlfile import Section, did_you_mean, load_yaml
+from seg_perception.risk.speed_rule import FULL_SPEED, SpeedRule, read_speed
+from seg_perception.settings.yaml_file import Section, did_you_mean, load_yaml
 
 LARGEST_COST = 100_000.0
 """Dearer than this nothing can be: it makes a cell lethal at a probability of 0.25 %, finer than any calibration."""

@@ -18,12 +18,18 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
 
-from seg_perception.bags.result_frame import LabelInfo
 from seg_perception.errors import ImageError
 from seg_perception.geometry.camera import Camera
-from seg_perception.images.compressed import channel_order, check_format, decode_compressed, reduction, size_of
-from seg_perception.images.raw import ChannelOrder, check_encoding, decode_image
+from seg_perception.recordings.result_bag.result_frame import LabelInfo
 from seg_perception.ros.optional import optional
+from seg_perception.sensor_data.images.compressed import (
+    channel_order,
+    check_format,
+    decode_compressed,
+    reduction,
+    size_of,
+)
+from seg_perception.sensor_data.images.raw import ChannelOrder, check_encoding, decode_image
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,13 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.signals import SignalHandlerOptions
 
 from seg_perception.errors import SegPerceptionError
-from seg_perception.ros import parameters
-from seg_perception.ros.build_watch import build_watch
-from seg_perception.ros.loaded import Loaded, OpenNetwork, open_network
-from seg_perception.ros.running import Running
-from seg_perception.ros.settings import NodeSettings, load_matrix
-from seg_perception.ros.status import status_of
-from seg_perception.ros.status_message import diagnostics_message
+from seg_perception.ros.diagnostics.build_watch import build_watch
+from seg_perception.ros.diagnostics.status import status_of
+from seg_perception.ros.diagnostics.status_message import diagnostics_message
+from seg_perception.ros.parameters import declaration
+from seg_perception.ros.parameters.node_settings import NodeSettings, load_matrix
+from seg_perception.ros.resources import Loaded, OpenNetwork, open_network
+from seg_perception.ros.session import Running
 
 _WAKE_S = 0.1  # how soon Ctrl-C is noticed when nothing else happens
 _DIAGNOSTICS_PERIOD = 1.0  # s, what diagnostic_aggregator expects
@@ -58,14 +58,14 @@ class PerceptionNode(LifecycleNode):
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(_DIAGNOSTICS_PERIOD, self._diagnose, clock=steady)
-        parameters.declare(self)
-        parameters.on_change(self, self._check_change, self._apply_change)
+        declaration.declare(self)
+        declaration.on_change(self, self._check_change, self._apply_change)
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load everything; on failure say why and stay unconfigured."""
         try:
             watch = build_watch(self, self._diagnostics, self._is_stopping)
-            self._loaded = Loaded(self, parameters.current(self), self._open_network, watch)
+            self._loaded = Loaded(self, declaration.current(self), self._open_network, watch)
         except SegPerceptionError as error:
             self.get_logger().error(f"not configured: {error}")
             return TransitionCallbackReturn.FAILURE

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from seg_perception.ros.mailboxes import Mailboxes
+from seg_perception.ros.scheduler import Mailboxes
 
 _Item = TypeVar("_Item")
 

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_perception.training.data import IGNORE, Sample
-from seg_perception.yamlfile import Section
+from seg_perception.datasets.dataset import IGNORE, Sample
+from seg_perception.settings.yaml_file import Section
 
 
 @dataclass(frozen=True)

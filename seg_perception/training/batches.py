@@ -12,10 +12,10 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from seg_perception.datasets.dataset import Dataset, Sample, load_sample
 from seg_perception.training.augment import Augmentation, vary_light, vary_view
-from seg_perception.training.data import Dataset, Sample, load_sample
 from seg_perception.training.mixing import class_mix, cut_mix
-from seg_perception.training.threads import ahead
+from seg_perception.training.prefetch import ahead
 
 Place = tuple[int, int]
 """Which image: (dataset, index in it)."""

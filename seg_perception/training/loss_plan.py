@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_perception.risk.cost_matrix import CostMatrix
-from seg_perception.yamlfile import Section, did_you_mean
+from seg_perception.settings.yaml_file import Section, did_you_mean
 
 _LARGEST_WEIGHT = 100.0
 

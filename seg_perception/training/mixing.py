@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_perception.training.data import IGNORE, Sample
+from seg_perception.datasets.dataset import IGNORE, Sample
 
 
 def class_mix(sample: Sample, donor: Sample, rng: np.random.Generator) -> Sample:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from seg_perception.datasets.dataset import Dataset, LabelSpace, read_datasets
 from seg_perception.errors import ConfigError
+from seg_perception.settings.yaml_file import load_yaml
 from seg_perception.training.augment import Augmentation, read_augmentation
-from seg_perception.training.data import Dataset, LabelSpace, read_datasets
 from seg_perception.training.loss_plan import Clicks, LossPlan, read_loss_plan
-from seg_perception.training.network_spec import NetworkSpec, read_network_spec
-from seg_perception.yamlfile import load_yaml
+from seg_perception.training.network.spec import NetworkSpec, read_network_spec
 
 # ImageNet's statistics, the field's habit; any fixed numbers would do since the first convolution learns its own scale.
 MEAN = (0.485, 0.456, 0.406)

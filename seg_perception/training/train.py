@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 
 from seg_perception.errors import ConfigError
-from seg_perception.logit_scaling import UNCALIBRATED
-from seg_perception.model_card import ModelCard, file_sha256
+from seg_perception.model.card import ModelCard, file_sha256
+from seg_perception.model.logit_calibration import UNCALIBRATED
 from seg_perception.training.batches import (
     Source,
     all_places,
@@ -31,14 +31,14 @@ from seg_perception.training.batches import (
 from seg_perception.training.checkpoint import load_checkpoint, save_checkpoint, settings_of
 from seg_perception.training.distributed import Processes
 from seg_perception.training.losses.combined import TrainingLoss
-from seg_perception.training.network import SegmentationNetwork, export_onnx
-from seg_perception.training.network_spec import NetworkSpec
+from seg_perception.training.network.architecture import SegmentationNetwork, export_onnx
+from seg_perception.training.network.spec import NetworkSpec
+from seg_perception.training.network.warm_start import Trained, transfer, unfold_batch_norms
 from seg_perception.training.plan import MEAN, STD, TrainingPlan
-from seg_perception.training.ready import get_ready
-from seg_perception.training.run import Run, to_input
+from seg_perception.training.prefetch import ahead
+from seg_perception.training.preflight import get_ready
 from seg_perception.training.run_log import RunLog
-from seg_perception.training.start import Trained, transfer, unfold_batch_norms
-from seg_perception.training.threads import ahead
+from seg_perception.training.training_state import Run, to_input
 from seg_perception.training.validation import validate
 
 _MEASURED = 32  # training images by which folded batch norms are unfolded

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 
-from seg_perception.evaluation.labels import JudgedLabels
-from seg_perception.evaluation.segmentation import confusion_matrix, iou_per_class
-from seg_perception.training.data import LabelSpace, Sample
+from seg_perception.datasets.dataset import LabelSpace, Sample
+from seg_perception.evaluation.metrics.segmentation import confusion_matrix, iou_per_class
+from seg_perception.evaluation.network.labels import JudgedLabels
 from seg_perception.training.distributed import Processes
 from seg_perception.training.losses.labels import label_log_probabilities
-from seg_perception.training.network import SegmentationNetwork
-from seg_perception.training.run import to_input
+from seg_perception.training.network.architecture import SegmentationNetwork
+from seg_perception.training.training_state import to_input
 
 
 @torch.no_grad()

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  (the name every torch user knows)
 
+from seg_perception.datasets.dataset import LabelSpace
 from seg_perception.training import loss_plan
-from seg_perception.training.data import LabelSpace
-from seg_perception.training.losses.clicks import clicks, without_clicks
-from seg_perception.training.losses.cost import expected_cost
+from seg_perception.training.losses.expected_cost import expected_cost
 from seg_perception.training.losses.labels import label_log_probabilities, membership
 from seg_perception.training.losses.overlap import dice, jaccard, tversky
+from seg_perception.training.losses.point_supervision import clicks, without_clicks
 from seg_perception.training.losses.pointwise import cross_entropy, focal, smoothed_labels
 from seg_perception.training.losses.region import region_weights
 

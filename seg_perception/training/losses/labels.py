@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  (the name every torch user knows)
 
-from seg_perception.training.data import IGNORE
+from seg_perception.datasets.dataset import IGNORE
 
 
 def label_log_probabilities(logits: Tensor, groups: Sequence[Sequence[int]]) -> Tensor:

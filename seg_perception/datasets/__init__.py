@@ -1,0 +1,1 @@
+"""Labelled datasets described by YAML, shared by training and evaluation."""

@@ -1,0 +1,1 @@
+"""Evaluation of costmaps against ground truth: from the simulator, or from a bag."""

@@ -1,0 +1,1 @@
+"""Evaluation of a segmentation network on labelled images."""

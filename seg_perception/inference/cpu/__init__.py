@@ -1,0 +1,1 @@
+"""Compiled loops that follow the network on a CPU."""

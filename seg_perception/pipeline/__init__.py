@@ -1,0 +1,1 @@
+"""Frame to result: the one place where the stages meet."""

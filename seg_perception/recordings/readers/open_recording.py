@@ -1,0 +1,125 @@
+"""Any recording a user may name -> frames."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from seg_perception.errors import RecordingError
+from seg_perception.recordings.readers.bag_recording import open_bag
+from seg_perception.recordings.readers.file_recording import open_images, open_video
+from seg_perception.recordings.readers.multi_camera import open_cameras
+from seg_perception.recordings.readers.recording import Dropped, Recording, SourceOptions
+from seg_perception.sensor_data.images.folder import SUFFIXES
+
+__all__ = ["Dropped", "Recording", "SourceOptions", "find_bag", "is_there", "open_recording"]
+
+_BAG_SUFFIXES = (".mcap", ".db3", ".bag")
+_VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")
+
+
+def open_recording(source: str, options: SourceOptions) -> Recording:
+    """Open a recording of any kind, having checked all that can be checked before the first frame.
+
+    Args:
+        source: a rosbag2 folder, an .mcap, .db3 or .bag file, a video, an image, a folder of images, or a glob of
+            images (in the order of the numbers in their names).
+        options: how to read it.
+
+    Raises:
+        RecordingError: it is missing, empty, damaged, of no known kind, or lacks something that must then be given.
+    """
+    path = Path(source)
+    try:
+        if path.is_dir():
+            return _open_folder(path, options)
+        if not path.exists():
+            return _open_glob(source, options)
+        return _open_file(path, options)
+    except OSError as error:
+        raise RecordingError(f"{source}: cannot be read ({error.strerror}); check the file and its rights.") from None
+
+
+def is_there(source: str) -> bool:
+    """Whether this machine sees anything under the name of a recording."""
+    return Path(source).exists() or bool(glob.glob(source, recursive=True))
+
+
+def find_bag(source: str) -> Path | None:
+    """The bag that `open_recording` would read for this source; None where it would read something else, or refuse."""
+    path = Path(source)
+    if path.is_file():
+        return path if path.suffix.lower() in _BAG_SUFFIXES and path.stat().st_size else None
+    if not path.is_dir():
+        return None
+    if (path / "metadata.yaml").exists():
+        return path
+    storages = [file for file in path.iterdir() if file.suffix.lower() in _BAG_SUFFIXES]
+    return storages[0] if len(storages) == 1 else None
+
+
+def _open_file(path: Path, options: SourceOptions) -> Recording:
+    suffix = path.suffix.lower()
+    known = (*_BAG_SUFFIXES, *_VIDEO_SUFFIXES, *SUFFIXES)
+    if suffix not in known:
+        raise RecordingError(
+            f"{path}: is no kind of recording known here; give a rosbag2 folder, an image folder, or a file that ends "
+            f"in {', '.join(known)}."
+        )
+    if path.stat().st_size == 0:
+        raise RecordingError(f"{path}: is empty; record or copy it again.")
+    if suffix in _BAG_SUFFIXES:
+        return _open_bag(path, options)
+    if suffix in _VIDEO_SUFFIXES:
+        return open_video(path, options)
+    return open_images(str(path), [path], options)
+
+
+def _open_bag(path: Path, options: SourceOptions) -> Recording:
+    return open_cameras(path, options) if len(options.image_topics) > 1 else open_bag(path, options)
+
+
+def _open_folder(path: Path, options: SourceOptions) -> Recording:
+    if (path / "metadata.yaml").exists():
+        return _open_bag(path, options)
+    storages = sorted(file for file in path.iterdir() if file.suffix.lower() in _BAG_SUFFIXES)
+    if len(storages) == 1:
+        return _open_file(storages[0], options)
+    if storages:
+        raise RecordingError(
+            f"{path}: has {len(storages)} bag files and no metadata.yaml; "
+            f"run 'ros2 bag reindex {path}', or give one file."
+        )
+    images = _images(path.iterdir())
+    if images:
+        return open_images(str(path), images, options)
+    deeper = sorted(folder for folder in path.iterdir() if folder.is_dir() and _holds_recording(folder))
+    if len(deeper) == 1:
+        return _open_folder(deeper[0], options)
+    mend = f"give {' or '.join(map(str, deeper[:5]))}" if deeper else "check the path"
+    raise RecordingError(f"{path}: holds neither a bag nor images; {mend}.")
+
+
+def _open_glob(source: str, options: SourceOptions) -> Recording:
+    if not glob.has_magic(source):
+        raise RecordingError(f"{source}: no such file or folder; check the path.")
+    images = _images(map(Path, glob.glob(source, recursive=True)))
+    if not images:
+        raise RecordingError(f"{source}: matches no image; check the pattern, and quote it.")
+    return open_images(source, images, options)
+
+
+def _holds_recording(folder: Path) -> bool:
+    return (folder / "metadata.yaml").exists() or bool(_images(folder.iterdir()))
+
+
+def _images(paths: Iterable[Path]) -> list[Path]:
+    files = (path for path in paths if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
+    return sorted((file for file in files if file.is_file()), key=_natural)
+
+
+def _natural(path: Path) -> list[str | int]:
+    """Sorts frame2 before frame10."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", str(path))]

@@ -1,0 +1,1 @@
+"""`result.mcap`: what a replay saw and decided, written and read back."""

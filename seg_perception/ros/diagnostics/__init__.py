@@ -1,0 +1,1 @@
+"""The node's statistics, and the verdict on them."""

@@ -1,0 +1,1 @@
+"""What the node subscribes to, and the frames made of it."""

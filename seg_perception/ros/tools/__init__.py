@@ -1,0 +1,1 @@
+"""Other ROS processes: player, recorder, demo, doctor, benchmark."""

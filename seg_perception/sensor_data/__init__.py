@@ -1,0 +1,1 @@
+"""Sensor data as plain arrays: images, depth, point clouds, and the frame that joins them."""

@@ -1,0 +1,1 @@
+"""Images, labels and depth of the simulated world by ray casting."""

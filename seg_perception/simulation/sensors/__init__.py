@@ -1,0 +1,1 @@
+"""The simulated sensors: LiDAR, and how a camera's images degrade."""

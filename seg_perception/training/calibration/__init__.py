@@ -1,0 +1,1 @@
+"""Temperature and vector scaling, fitted to labelled images."""

@@ -1,0 +1,62 @@
+"""The loss of clicks: bags of pixels of which it is only known that, taken together, they show a class."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from seg_perception.datasets.dataset import IGNORE
+from seg_perception.datasets.point_supervision import CLICKED
+
+
+def without_clicks(target: Tensor) -> Tensor:
+    """The target [N, H, W] with IGNORE in place of the bags, for losses that believe every pixel."""
+    return target.masked_fill(target >= CLICKED, IGNORE)
+
+
+def find_bags(target: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Tell the bags of a batch apart: connected regions of one clicked label.
+
+    Args:
+        target: [N, H, W], label + CLICKED within the bags.
+
+    Returns:
+        int64 [N, H, W], 0 outside and 1..B within the bags; int64 [B], their labels.
+    """
+    bags = np.zeros(target.shape, np.int64)
+    labels: list[int] = []
+    for image, numbers in zip(target, bags, strict=True):
+        for value in np.unique(image[(image >= CLICKED) & (image < IGNORE)]):
+            count, regions = cv2.connectedComponents((image == value).astype(np.uint8))
+            numbers += np.where(regions > 0, regions + len(labels), 0)
+            labels += [int(value) - CLICKED] * (count - 1)
+    return bags, np.array(labels, np.int64)
+
+
+def clicks(log_q: Tensor, target: Tensor) -> Tensor:
+    """Mean over bags of −log of the mean probability of the bag's class (multiple-instance learning by mean pooling).
+
+    A pixel that clearly shows something else is no contradiction, as it would be for cross-entropy, while a bag whose
+    maximum alone counted would be content with a single pixel.
+
+    Args:
+        log_q: [N, K+G, H, W] log-probabilities.
+        target: int64 [N, H, W], label + CLICKED within the bags; everything else is passed over.
+
+    Returns:
+        Scalar from 0; 0, with a gradient of 0, where there is no bag.
+    """
+    numbers, labels = (torch.from_numpy(part).to(log_q.device) for part in find_bags(target.cpu().numpy()))
+    inside = numbers > 0
+    if not labels.numel():
+        return log_q.sum() * 0.0
+    bag = numbers[inside] - 1
+    log_p = log_q.movedim(1, -1)[inside].gather(1, labels[bag, None]).squeeze(1)
+    # log of a mean of probabilities that may all be too small for a float: taken relative to the largest of each bag.
+    highest = log_p.new_full((len(labels),), -torch.inf).scatter_reduce(0, bag, log_p.detach(), "amax")
+    total = torch.zeros_like(highest).index_add(0, bag, (log_p - highest[bag]).exp())
+    size = torch.bincount(bag, minlength=len(labels)).to(log_p.dtype)
+    return (size.log() - total.log() - highest).mean()

@@ -1,0 +1,1 @@
+"""The light segmentation network, and how it starts from trained weights."""
