@@ -75,7 +75,7 @@ def read_datasets(
     """Read the list `key` of datasets.
 
     Args:
-        section: a YAML section that holds `key`: a mapping from dataset name to its description (docs/training.md).
+        section: a YAML section that holds `key`: a mapping from dataset name to its description (docs/how_to/training.md).
         key: its key.
         classes: the class names of the network.
         root: folder that relative paths start from.

@@ -39,7 +39,7 @@ def profile(distro: str, rmw: str, environ: Mapping[str, str]) -> Finding:
         environ: the environment.
     """
     if "fastrtps" not in rmw:
-        return note("DDS profile", f"not checked for {rmw}", "docs/doctor.md tells what large images need")
+        return note("DDS profile", f"not checked for {rmw}", "docs/how_to/doctor.md tells what large images need")
     variable = profile_variable(distro)
     other = _NEW if variable == _OLD else _OLD
     mend = f"export {variable}={shipped_profile()}"

@@ -61,7 +61,7 @@ class CostMatrix:
         traversal cost, because either may be a misspelt name, and a name that matches nothing costs nothing.
 
         Args:
-            path: YAML file; docs/cost_matrix.md describes its keys.
+            path: YAML file; docs/how_to/cost_matrix.md describes its keys.
             classes: the model's class names in the model's order.
 
         Returns:

@@ -1,4 +1,4 @@
-"""perception_node: a lifecycle node from a camera topic to a costmap topic (docs/node.md)."""
+"""perception_node: a lifecycle node from a camera topic to a costmap topic (docs/reference/node.md)."""
 
 from __future__ import annotations
 

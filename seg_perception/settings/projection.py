@@ -16,7 +16,7 @@ ProjectionMode = Literal["auto", "points", "depth", "plane"]
 
 @dataclass(frozen=True)
 class ProjectionSettings:
-    """How measured points become ground, obstacles and holes; docs/projection.md draws it.
+    """How measured points become ground, obstacles and holes; docs/concepts/ground_projection.md draws it.
 
     Attributes:
         mode: "auto" takes for each frame the first of points, depth and plane that can be used; any other takes that

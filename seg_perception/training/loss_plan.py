@@ -1,4 +1,4 @@
-"""The part of a training plan that says what to minimise. Needs no torch; docs/training.md describes the keys."""
+"""The part of a training plan that says what to minimise. Needs no torch; docs/how_to/training.md describes the keys."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ def test_a_size_that_is_none_is_told_by_the_command_line(tmp_path: Path, capsys:
 
 
 def test_the_card_and_the_cost_matrix_of_the_page_on_models_are_valid(tmp_path: Path) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "how_to" / "networks.md").read_text(encoding="utf-8")
     own, matrix = re.findall("```yaml\n(.*?)```", page, re.DOTALL)
     (tmp_path / "my.yaml").write_text(own, encoding="utf-8")
     assert ModelCard.load(tmp_path / "my.yaml").classes == tuple(CLASSES)

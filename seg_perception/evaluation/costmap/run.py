@@ -76,7 +76,7 @@ class CostmapRun:
         self._waiting.clear()
 
     def figures(self) -> dict[str, Any]:
-        """All figures, ready for JSON; None for what was not counted. docs/evaluation.md says what each means."""
+        """All figures, ready for JSON; None for what was not counted. docs/results/evaluation.md says what each means."""
         edges = (0.0, *self.rules.bands)
         names = [f"{low:g}-{high:g} m" for low, high in pairwise(edges)]
         by_band = {name: _plain(share) for name, share in self.counts.shares().items()}

@@ -24,7 +24,7 @@ _COLUMNS = {
 
 
 def summarise(evaluation: Evaluation, rules: Rules) -> dict[str, Any]:
-    """Every figure, ready for JSON; docs/evaluation.md says what each means. What is not defined is None.
+    """Every figure, ready for JSON; docs/results/evaluation.md says what each means. What is not defined is None.
 
     Returns:
         images and pixels (how many were judged); mean_iou; pixel_accuracy; boundary_f; panoptic; calibration; risk;

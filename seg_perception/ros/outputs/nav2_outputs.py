@@ -1,4 +1,4 @@
-"""The costmap once more, in the forms that readers other than nav2's static layer take (docs/nav2.md)."""
+"""The costmap once more, in the forms that readers other than nav2's static layer take (docs/how_to/nav2.md)."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ def latest() -> QoSProfile:
     """For what is of use only while it is new.
 
     Reliable, although readers may ask for less: large messages that are published best effort do not arrive
-    (docs/nav2.md).
+    (docs/how_to/nav2.md).
     """
     return QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 

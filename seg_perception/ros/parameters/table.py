@@ -183,7 +183,7 @@ GROUPS = (
                 choices=BACKENDS, read_only=True,
             ),
             NodeParameter(
-                "precision", "string", "fp32", "What TensorRT computes the network in; see docs/precision.md.",
+                "precision", "string", "fp32", "What TensorRT computes the network in; see docs/concepts/precision.md.",
                 choices=PRECISIONS, read_only=True,
             ),
             NodeParameter(
@@ -257,7 +257,7 @@ GROUPS = (
     ),
     Group("Ground: where the image is asked about it", _of_settings("ground", GroundSettings(), _GROUND)),
     Group(
-        "Projection: where the things in an image are; see docs/projection.md",
+        "Projection: where the things in an image are; see docs/concepts/ground_projection.md",
         (
             NodeParameter(
                 "projection.mode", "string", "auto",

@@ -26,7 +26,7 @@ ignore: [Sky]
 risk: {alpha: 0.25, lethal_at: 200}
 """
 
-PAGE = Path(__file__).parents[3] / "docs" / "cost_matrix.md"
+PAGE = Path(__file__).parents[3] / "docs" / "how_to" / "cost_matrix.md"
 SHIPPED = sorted((Path(__file__).parents[3] / "config" / "cost_matrices").glob("*.yaml"))
 SHIPPED_CLASSES = (
     "Sky",

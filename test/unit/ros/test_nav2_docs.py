@@ -1,4 +1,4 @@
-"""The parameters in docs/nav2.md against the topics that the node has, and against what nav2's defaults would do."""
+"""The parameters in docs/how_to/nav2.md against the topics that the node has, and against what nav2's defaults would do."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from seg_perception.ros.parameters.table import PARAMETERS
 from seg_perception.ros.topics import TOPICS
 from seg_perception.utils.package_files import find
 
-PAGE = Path(__file__).parents[3] / "docs" / "nav2.md"
+PAGE = Path(__file__).parents[3] / "docs" / "how_to" / "nav2.md"
 TYPES = {topic.name.replace("~/", "/perception/"): topic.type for topic in TOPICS if topic.direction == "out"}
 
 

@@ -253,13 +253,13 @@ class TestCostMatrix:
 class TestPages:
     """What is written from the code is what the code says."""
 
-    @pytest.mark.parametrize("page", ["README.md", "docs/node.md", "config/perception.yaml"])
+    @pytest.mark.parametrize("page", ["README.md", "docs/reference/node.md", "config/perception.yaml"])
     def test_a_page_holds_exactly_what_the_code_generates(self, page: str) -> None:
         text = (ROOT / page).read_text(encoding="utf-8")
         assert text == reference.update(text), f"run: python -m seg_perception.ros.parameters.reference --write {page}"
 
     def test_the_page_of_the_node_has_all_topics_and_parameters(self) -> None:
-        page = (ROOT / "docs" / "node.md").read_text(encoding="utf-8")
+        page = (ROOT / "docs" / "reference" / "node.md").read_text(encoding="utf-8")
         for name in [*PARAMETERS, *(topic.name for topic in TOPICS)]:
             assert f"| `{name}` |" in page
 

@@ -25,7 +25,7 @@ from seg_perception.training.loss_plan import (
 )
 
 ROOT = Path(__file__).parents[3]
-PAGE = ROOT / "docs" / "training.md"
+PAGE = ROOT / "docs" / "how_to" / "training.md"
 CLASSES = ("Road", "Person", "Wall")
 MATRIX = """
 misclassification: {default: DEFAULT, correct: 0, Road: {Person: HIT}}
