@@ -11,7 +11,8 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 NAME = "seg_perception"
-# colcon --symlink-install runs this file through a link; what is not installed (README.md) lies beside the original.
+URL = "https://github.com/seg-perception/seg_perception"
+# colcon --symlink-install runs this file through a link; what is not installed (README.md) lies next to the original.
 HERE = Path(__file__).resolve().parent
 VERSION = re.findall(r'^__version__ = "(.+)"$', (HERE / NAME / "__init__.py").read_text(encoding="utf-8"), re.M)[0]
 
@@ -44,23 +45,29 @@ EXTRAS = {
         "tensorrt-rtx-cu13 ; platform_machine == 'x86_64' and sys_platform == 'linux'",
     ],
     "train": ["tensorboard", "torch>=2.3"],
-    # Paths over costmaps: bench --risk, evaluate --costmap.
+    # Paths over costmaps: bench closed-loop, evaluate costmap.
     "evaluate": EVALUATE,
     # Replays over many cores or machines: replay --ray.
     "ray": ["ray>=2.9"],
     # The Rerun viewer: `rerun result.mcap` opens what a replay wrote.
     "view": ["rerun-sdk>=0.39"],
+    # The site: make docs.
+    "docs": ["mkdocs==1.6.*", "mkdocs-material==9.*", "mkdocstrings[python]==1.*"],
     # Named as colcon wants it: with pytest in "test", `colcon test` runs pytest.
     "test": TEST,
     # Checkers are held, so that a new release of theirs cannot fail an old commit. colcon wants setuptools below 80,
     # building without pip's isolation (test_package.py) wants one that brings bdist_wheel.
     "dev": [
         *TEST,
+        "codespell==2.4.*",
         "colcon-common-extensions",
+        "import-linter==2.17.*",
         "mypy==2.4.*",
+        "pytest-cov",
+        "pytest-xdist",
         "ruff==0.17.*",
         "setuptools>=70.1",
-        "torchmetrics",  # a second opinion on the judges; brings PyTorch, so it is not in "test"
+        "torchmetrics",  # an independent implementation of the metrics; brings PyTorch, so it is not in "test"
         "types-PyYAML",
         "types-tqdm",
     ],
@@ -82,6 +89,13 @@ setup(
     maintainer="seg_perception maintainers",
     maintainer_email="maintainers@example.org",
     license="Apache-2.0",
+    url=URL,
+    project_urls={
+        "Documentation": f"{URL}/blob/main/docs/index.md",
+        "Changelog": f"{URL}/blob/main/CHANGELOG.rst",
+        "Issues": f"{URL}/issues",
+        "Source": URL,
+    },
     classifiers=[
         "Development Status :: 4 - Beta",
         "Intended Audience :: Science/Research",

@@ -1,8 +1,8 @@
-"""The node, and nav2 with costmaps that read it.
+"""Starts the node, and nav2 with costmaps that read it.
 
 ros2 launch seg_perception nav2_demo.launch.py camera:=/camera
 
-Localisation, the robot's description and its drivers are the robot's own; nav2 needs map -> odom -> base_link in tf.
+Start localisation, the robot's description and its drivers separately; nav2 needs map -> odom -> base_link in tf.
 """
 
 from pathlib import Path
@@ -21,7 +21,9 @@ ARGUMENTS = [
     DeclareLaunchArgument("matrix", default_value="", description="cost matrix YAML (default: the parameter file's)"),
     DeclareLaunchArgument("use_sim_time", default_value="false", description="take the time from /clock"),
     DeclareLaunchArgument(
-        "costmaps", default_value=share_file("config/nav2_costmap.yaml"), description="laid over nav2's own parameters"
+        "costmaps",
+        default_value=share_file("config/nav2_costmap.yaml"),
+        description="overrides nav2's own parameters",
     ),
 ]
 
@@ -36,11 +38,11 @@ def _start(context):
         raise RuntimeError(
             "nav2_demo.launch.py needs nav2_bringup; install it: apt-get install ros-$ROS_DISTRO-nav2-bringup"
         ) from None
-    handed_on = ("camera", "image_topic", "matrix", "use_sim_time")
+    forwarded = ("camera", "image_topic", "matrix", "use_sim_time")
     return [
         IncludeLaunchDescription(
             PythonLaunchDescriptionSource(share_file("launch/perception.launch.py")),
-            launch_arguments=[(name, argument(name)) for name in handed_on],
+            launch_arguments=[(name, argument(name)) for name in forwarded],
         ),
         IncludeLaunchDescription(
             PythonLaunchDescriptionSource(f"{nav2}/launch/navigation_launch.py"),

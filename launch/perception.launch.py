@@ -1,4 +1,4 @@
-"""The node, configured and activated.
+"""Starts, configures and activates the node.
 
 ros2 launch seg_perception perception.launch.py camera:=/front_camera
 """
@@ -20,20 +20,20 @@ from seg_perception.ros.tools.launch_support import (
     camera_topics,
     dds_environment,
     given,
-    several_cameras,
+    remap_cameras,
     share_file,
 )
 
 ARGUMENTS = [
     DeclareLaunchArgument("camera", default_value="/camera", description="namespace of the camera's topics"),
-    DeclareLaunchArgument("cameras", default_value="", description="several: their names and namespaces, front,left"),
+    DeclareLaunchArgument("cameras", default_value="", description="names (and namespaces) of cameras: front,left"),
     DeclareLaunchArgument("image_topic", default_value="image_raw", description="images, below camera or absolute"),
     DeclareLaunchArgument("depth_topic", default_value="", description="aligned depth, below camera or absolute"),
     DeclareLaunchArgument("points_topic", default_value="", description="point cloud (default: the node's own points)"),
-    DeclareLaunchArgument("odometry_topic", default_value="/odom", description="used where tf2_ros is not installed"),
+    DeclareLaunchArgument("odometry_topic", default_value="/odom", description="used if tf2_ros is not installed"),
     DeclareLaunchArgument("params", default_value=share_file("config/perception.yaml"), description="parameter file"),
     DeclareLaunchArgument("model", default_value="", description="ONNX file (default: the parameter file's)"),
-    DeclareLaunchArgument("backend", default_value="", description="what runs it (default: the parameter file's)"),
+    DeclareLaunchArgument("backend", default_value="", description="runs the network (default: the parameter file's)"),
     DeclareLaunchArgument("precision", default_value="", description="fp32, fp16 or int8 (default: the file's)"),
     DeclareLaunchArgument("matrix", default_value="", description="cost matrix YAML (default: the parameter file's)"),
     DeclareLaunchArgument("image_transport", default_value="", description="raw or compressed (default: the file's)"),
@@ -41,7 +41,7 @@ ARGUMENTS = [
     DeclareLaunchArgument("use_sim_time", default_value="false", description="take the time from /clock"),
     DeclareLaunchArgument("log_level", default_value="info", description="debug, info, warn, error or fatal"),
     DeclareLaunchArgument("autostart", default_value="true", description="configure and activate the node"),
-    DeclareLaunchArgument("dds_profile", default_value="true", description="let DDS hold large images"),
+    DeclareLaunchArgument("dds_profile", default_value="true", description="configure DDS for large images"),
 ]
 
 
@@ -73,7 +73,7 @@ def _start(context):
             {"use_sim_time": argument("use_sim_time").lower() == "true"},
         ],
         remappings=[
-            *(several_cameras(cameras, points, **topics) if cameras else one_camera),
+            *(remap_cameras(cameras, points, **topics) if cameras else one_camera),
             ("odometry", argument("odometry_topic")),
         ],
         ros_arguments=["--log-level", argument("log_level")],
@@ -84,22 +84,24 @@ def _start(context):
         event = ChangeState(lifecycle_node_matcher=matches_action(node), transition_id=transition)
         return EmitEvent(event=event, condition=IfCondition(LaunchConfiguration("autostart")))
 
-    # Only after configuring: a node that an operator has deactivated stays so.
+    # Activate only after configuring, so that a node that an operator deactivates stays inactive.
     when_configured = OnStateTransition(
         target_lifecycle_node=node,
         start_state="configuring",
         goal_state="inactive",
         entities=[change(Transition.TRANSITION_ACTIVATE)],
     )
-    when_not = OnStateTransition(
+    when_failed = OnStateTransition(
         target_lifecycle_node=node,
         start_state="configuring",
         goal_state="unconfigured",
-        entities=[LogInfo(msg="perception could not be configured; it says why above. Mend that and launch again.")],
+        entities=[
+            LogInfo(msg="perception could not be configured; see its log above, fix the cause and launch again.")
+        ],
     )
     return [
         RegisterEventHandler(when_configured),
-        RegisterEventHandler(when_not),
+        RegisterEventHandler(when_failed),
         node,
         change(Transition.TRANSITION_CONFIGURE),
     ]

@@ -1,4 +1,4 @@
-"""A recording, played in its own time, and the node.
+"""Plays a recording with its own timing, and starts the node.
 
 ros2 launch seg_perception replay.launch.py bag:=my_bag
 """
@@ -11,8 +11,8 @@ from launch_ros.actions import Node
 
 from seg_perception.ros.tools.launch_support import share_file
 
-# Handed on to perception.launch.py, which describes them.
-HANDED_ON = (
+# Forwarded to perception.launch.py, which describes them.
+FORWARDED = (
     "camera",
     "image_topic",
     "depth_topic",
@@ -33,11 +33,11 @@ DEFAULTS = {
 }
 ARGUMENTS = [
     DeclareLaunchArgument("bag", description="rosbag2 folder, .mcap, .db3 or ROS 1 .bag"),
-    DeclareLaunchArgument("rate", default_value="1.0", description="how many times as fast as it was recorded"),
-    DeclareLaunchArgument("loop", default_value="false", description="start again at the end"),
+    DeclareLaunchArgument("rate", default_value="1.0", description="speed relative to the recording"),
+    DeclareLaunchArgument("loop", default_value="false", description="restart at the end"),
     *(
         DeclareLaunchArgument(name, default_value=DEFAULTS.get(name, ""), description="as in perception.launch.py")
-        for name in HANDED_ON
+        for name in FORWARDED
     ),
 ]
 
@@ -52,7 +52,7 @@ def _start(context):
     return [
         IncludeLaunchDescription(
             PythonLaunchDescriptionSource(share_file("launch/perception.launch.py")),
-            launch_arguments=[*((name, argument(name)) for name in HANDED_ON), ("use_sim_time", "true")],
+            launch_arguments=[*((name, argument(name)) for name in FORWARDED), ("use_sim_time", "true")],
         ),
         Node(package="seg_perception", executable="play", name="player", output="screen", arguments=play),
     ]

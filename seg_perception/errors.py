@@ -1,8 +1,16 @@
-"""The one exception family. Every message names what was wrong, where, and what to do."""
+"""The exceptions of the package. Every message names what is wrong, where, and how to fix it."""
 
 
 class SegPerceptionError(Exception):
-    """Base of every error a user can cause. The command line prints it as one sentence and exits with code 2."""
+    """Base of every error a user can cause. The command line prints it as one sentence and exits with code 2.
+
+    Examples:
+        >>> try:
+        ...     sp.Camera.from_yaml("missing.yaml")
+        ... except sp.SegPerceptionError as error:
+        ...     print(str(error).split(":")[0])
+        missing.yaml
+    """
 
 
 class ConfigError(SegPerceptionError):
@@ -14,7 +22,7 @@ class ModelError(SegPerceptionError):
 
 
 class DeviceError(SegPerceptionError):
-    """A GPU, its driver or its libraries are not there or failed. The message says what was asked of them."""
+    """A GPU, its driver or its libraries are missing or failed. The message names the failed request."""
 
 
 class RecordingError(SegPerceptionError):
@@ -22,25 +30,25 @@ class RecordingError(SegPerceptionError):
 
 
 class ImageError(SegPerceptionError):
-    """An image cannot be decoded. The message says what contradicts what; the caller adds file or topic."""
+    """An image cannot be decoded. The message says what is inconsistent; the caller adds file or topic."""
 
 
-class PointsError(SegPerceptionError):
-    """A point cloud cannot be decoded. The message says what contradicts what; the caller adds the topic."""
+class PointCloudError(SegPerceptionError):
+    """A point cloud cannot be decoded. The message says what is inconsistent; the caller adds the topic."""
 
 
 class GeometryError(SegPerceptionError):
-    """A camera model, a transform or a mount makes no sense. The message names the value."""
+    """A camera model, a transform or extrinsics are invalid. The message names the value."""
 
 
 class ProjectionError(GeometryError):
-    """A frame lacks what the one projection that was asked for needs.
+    """A frame lacks what the projection named by `projection.mode` needs.
 
     Attributes:
-        reason: what it lacks; one of a few texts, for counting.
+        reason: what it lacks; one of a few fixed texts, for counting.
     """
 
     def __init__(self, reason: str, mode: str) -> None:
-        """Say what is lacking for the projection `mode`."""
-        super().__init__(f"projection.mode is {mode}, but a frame has {reason}; see to the sensor, or use auto.")
+        """Name what is missing for the projection `mode`."""
+        super().__init__(f"projection.mode is {mode}, but a frame has {reason}; check the sensor, or use auto.")
         self.reason = reason

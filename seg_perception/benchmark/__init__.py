@@ -1,1 +1,1 @@
-"""How fast it is: against its own network, against what else is in use, and as things grow."""
+"""Benchmarks of latency and memory: against the network alone, against baselines, and as inputs grow."""

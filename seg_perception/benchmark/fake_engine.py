@@ -1,4 +1,4 @@
-"""A network on an accelerator, as the processor sees it: it takes its time and no work."""
+"""An engine that takes time but no CPU, as a network on an accelerator does."""
 
 from __future__ import annotations
 
@@ -7,30 +7,32 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_perception.inference.engine import Engine, EngineOutput, OpenedNetwork
+from seg_perception.inference.engine import Engine, EngineBase, EngineOutput
 
 
-class StandIn(OpenedNetwork):
-    """An `Engine` that gives to every image the answer that a network gave to the first, after a fixed time."""
+class FakeEngine(EngineBase):
+    """An `Engine` that returns the output for the first image for every image, after a fixed time."""
 
     def __init__(self, engine: Engine, seconds: float) -> None:
-        """Stand in for an engine.
+        """Wrap an engine.
 
         Args:
-            engine: gives the answer.
-            seconds: how long each takes.
+            engine: computes the one output.
+            seconds: time of each run.
         """
         super().__init__(engine.card, engine.spec)
         self._engine = engine
         self._seconds = seconds
-        self._answer: EngineOutput | None = None
+        self._output: EngineOutput | None = None
 
-    def run(self, images: NDArray[np.uint8], costs: NDArray[np.float32], cells: NDArray[np.float32]) -> EngineOutput:
-        """Wait, and answer; see `Engine.run`."""
-        if self._answer is None:
-            self._answer = self._engine.run(images, costs, cells)
+    def run(
+        self, images: NDArray[np.uint8], costs: NDArray[np.float32], sample_points: NDArray[np.float32]
+    ) -> EngineOutput:
+        """Wait, then return the output; see `Engine.run`."""
+        if self._output is None:
+            self._output = self._engine.run(images, costs, sample_points)
         time.sleep(self._seconds)
-        return self._answer
+        return self._output
 
     def time_network(self, runs: int = 1) -> list[float]:
         """The fixed time, ms."""

@@ -1,4 +1,4 @@
-"""One network at other sizes and with other numbers of classes, so that only what is asked about differs."""
+"""Variants of one network with other image sizes and numbers of classes."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from seg_perception.errors import ModelError
 from seg_perception.inference.onnx.model_import import read_network
 from seg_perception.inference.onnx.session import open_session
 from seg_perception.model.card import ModelCard, model_sha256
-from seg_perception.model.logit_calibration import LogitScaling
+from seg_perception.model.logit_calibration import LogitCalibration
 from seg_perception.risk.cost_matrix import CostMatrix
 
 _SHAPE_INPUT = {"Expand": 1, "Resize": 3}
-"""Operators that may be told the shape of their result, and by which input."""
+"""Operators with an input that sets the shape of their output, and its index."""
 
 _DIFFERENCE = 0.05
-"""How far the weights of a class that is there for number only lie beside those of the class it repeats."""
+"""Relative difference between the weights of a repeated class and those of the original."""
 
 
-def write_variant(model: Path, card: ModelCard, width: int, height: int, classes: int, folder: Path) -> Path:
+def write_network_variant(model: Path, card: ModelCard, width: int, height: int, classes: int, folder: Path) -> Path:
     """Write a network for images of another size and another number of classes, with its card.
 
-    Layers and weights are the same but for the classifier: with more classes the old ones come round again, their
-    weights slightly changed by chance; with fewer the last ones are left out. It takes as long as a network that was
-    trained so; what it says of the classes that came round again means nothing.
+    Layers and weights are the same but for the classifier: further classes repeat the original ones with slightly
+    random weights; with fewer classes the last ones are left out. The variant takes as long as a network trained for
+    that size. Its outputs for repeated classes mean nothing.
 
     Args:
         model: ONNX file of a fully convolutional network.
         card: its model card.
         width, height: of the image, pixels.
-        classes: how many.
+        classes: number of classes.
         folder: where to write.
 
     Returns:
-        The ONNX file; the card lies beside it.
+        The ONNX file; the card lies next to it.
 
     Raises:
-        ModelError: the network cannot be changed so.
+        ModelError: the network cannot be changed in this way.
     """
     network = read_network(model, card, batch=1, prefix="")
     _set_classes(model, network, len(card.classes), classes)
@@ -53,30 +53,30 @@ def write_variant(model: Path, card: ModelCard, width: int, height: int, classes
         path.write_bytes(network.SerializeToString())
     except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
         raise ModelError(
-            f"{model}: cannot be brought to {width}x{height} ({str(error).strip().splitlines()[0]}); bench a fully "
-            "convolutional network."
+            f"{model}: cannot be brought to {width}x{height} ({str(error).strip().splitlines()[0]}); measure a "
+            "fully convolutional network."
         ) from None
     variant = _card(card, width, height, classes)
     replace(variant, sha256=model_sha256(path)).write(path.with_suffix(".yaml"))
     return path
 
 
-def matrix_for(matrix: CostMatrix, classes: int) -> CostMatrix:
-    """A cost matrix for the classes of `write_variant`: those that come round again cost what the first ones do.
+def matrix_with_classes(matrix: CostMatrix, classes: int) -> CostMatrix:
+    """A cost matrix for the classes of `write_network_variant`: repeated classes cost what the originals do.
 
     Args:
-        matrix: for the network as it was.
-        classes: how many there are now.
+        matrix: for the original network.
+        classes: number of classes of the variant.
     """
-    again = np.arange(classes) % len(matrix.classes)
+    source = np.arange(classes) % len(matrix.classes)
     return replace(
         matrix,
         classes=_names(matrix.classes, classes),
-        misclassification=matrix.misclassification[np.ix_(again, again)],
-        traverse=matrix.traverse[again],
-        standing=matrix.standing[again],
-        overhang=matrix.overhang[again],
-        ignore=matrix.ignore[again],
+        misclassification=matrix.misclassification[np.ix_(source, source)],
+        traverse=matrix.traverse[source],
+        standing=matrix.standing[source],
+        overhang=matrix.overhang[source],
+        ignore=matrix.ignore[source],
     )
 
 
@@ -91,7 +91,7 @@ def _set_classes(model: Path, network: onnx.ModelProto, before: int, classes: in
     if not parts or any(part.dims[0] != before for part in parts):
         raise ModelError(
             f"{model}: does not end in a convolution with {before} outputs, one for each class of its card, so it "
-            "cannot be given other classes; bench the network before it is quantised or taught."
+            "cannot be given other classes; measure the network before it is quantised or taught."
         )
     rng = np.random.default_rng(0)
     for part in parts:
@@ -103,7 +103,7 @@ def _set_classes(model: Path, network: onnx.ModelProto, before: int, classes: in
 
 
 def _set_size(network: onnx.ModelProto, card: ModelCard, width: int, height: int) -> None:
-    """Let whatever leads to a fixed shape lead to as many pixels for each pixel of the image as before."""
+    """Set the size of the image; every operator with a fixed output shape keeps its stride."""
     (image,) = network.graph.input
     fixed = [node for node in network.graph.node if len(node.input) > _SHAPE_INPUT.get(node.op_type, len(node.input))]
     befores = _shapes(network, [node.input[0] for node in fixed], card)
@@ -116,7 +116,7 @@ def _set_size(network: onnx.ModelProto, card: ModelCard, width: int, height: int
         columns = math.ceil(width / round(card.width / shape[3]))
         name = f"{node.output[0]}/shape"
         node.input[_SHAPE_INPUT[node.op_type]] = name
-        # The channels are those that come in: behind the classifier they may be more than before.
+        # The channels are those of the input: after the classifier there may be more than before.
         sizes = np.array([*before[:2], rows, columns], np.int64)
         network.graph.initializer.append(numpy_helper.from_array(sizes, name))
     axes = image.type.tensor_type.shape.dim
@@ -137,23 +137,23 @@ def _shapes(network: onnx.ModelProto, names: list[str], card: ModelCard) -> list
 
 
 def _card(card: ModelCard, width: int, height: int, classes: int) -> ModelCard:
-    again = np.arange(classes) % len(card.classes)
+    source = np.arange(classes) % len(card.classes)
     return replace(
         card,
         classes=_names(card.classes, classes),
         colours=_colours(card.colours, classes),
         width=width,
         height=height,
-        calibration={precision: _scaling(scaling, again) for precision, scaling in card.calibration.items()},
+        calibration={precision: _scaling(scaling, source) for precision, scaling in card.calibration.items()},
         output_name=None,
     )
 
 
-def _scaling(scaling: LogitScaling, again: NDArray[np.intp]) -> LogitScaling:
-    def repeated(values: tuple[float, ...]) -> tuple[float, ...]:
-        return tuple(values[index] for index in again) if values else ()
+def _scaling(scaling: LogitCalibration, source: NDArray[np.intp]) -> LogitCalibration:
+    def repeat(values: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(values[index] for index in source) if values else ()
 
-    return replace(scaling, scale=repeated(scaling.scale), bias=repeated(scaling.bias))
+    return replace(scaling, scale=repeat(scaling.scale), bias=repeat(scaling.bias))
 
 
 def _names(names: tuple[str, ...], classes: int) -> tuple[str, ...]:
@@ -162,7 +162,7 @@ def _names(names: tuple[str, ...], classes: int) -> tuple[str, ...]:
 
 
 def _colours(colours: NDArray[np.uint8], classes: int) -> NDArray[np.uint8]:
-    """The colours there are, and greys that are not among them."""
+    """The original colours, then greys that are not among them."""
     known = {tuple(colour) for colour in colours.tolist()}
     greys = [(value, value, value) for value in range(256) if (value, value, value) not in known]
     return np.array([*colours.tolist(), *greys], np.uint8)[:classes]

@@ -1,8 +1,8 @@
-"""What there is to choose from, for the command line, which must not wait for what it does not need."""
+"""The names of the parts, for the command line, whose help must not wait for heavy imports."""
 
 from __future__ import annotations
 
-PARTS = ("frame", "peers", "ros", "grid", "grow", "gpu")
+PARTS = ("latency", "baselines", "ros", "grid", "scaling", "gpu")
 
 LONG_PARTS = ("ray", "soak")
-"""Those that take so long that they only run when they are named."""
+"""Parts that take long and run only when they are named."""

@@ -1,4 +1,4 @@
-"""The parts of the bench, one after the other, and all their figures together."""
+"""Runs the parts of the benchmark and collects their figures."""
 
 from __future__ import annotations
 
@@ -12,23 +12,32 @@ from pathlib import Path
 from typing import Any
 
 from seg_perception.benchmark.options import LONG_PARTS, PARTS
-from seg_perception.benchmark.parts.baselines import peers_part
-from seg_perception.benchmark.parts.gpu import gpu_part
-from seg_perception.benchmark.parts.grid import grid_part
-from seg_perception.benchmark.parts.latency import frame_part
-from seg_perception.benchmark.parts.ray import ray_part
-from seg_perception.benchmark.parts.ros import ros_part
-from seg_perception.benchmark.parts.scaling import grow_part
-from seg_perception.benchmark.parts.soak import soak_part
+from seg_perception.benchmark.parts.baselines import measure_baselines
+from seg_perception.benchmark.parts.gpu import measure_gpu
+from seg_perception.benchmark.parts.grid import measure_grid
+from seg_perception.benchmark.parts.latency import measure_latency
+from seg_perception.benchmark.parts.ray import measure_ray
+from seg_perception.benchmark.parts.ros import measure_ros
+from seg_perception.benchmark.parts.scaling import measure_scaling
+from seg_perception.benchmark.parts.soak import measure_soak
 from seg_perception.benchmark.setup import BenchRequest, Progress, Setup
-from seg_perception.benchmark.targets import verdicts
+from seg_perception.benchmark.targets import check_targets
 from seg_perception.model.card import file_sha256, model_sha256
 from seg_perception.offline.statistics import versions
 
-_MEASURE: dict[str, Callable[[Setup, Progress], Any]] = dict(
+_MEASUREMENTS: dict[str, Callable[[Setup, Progress], Any]] = dict(
     zip(
         (*PARTS, *LONG_PARTS),
-        (frame_part, peers_part, ros_part, grid_part, grow_part, gpu_part, ray_part, soak_part),
+        (
+            measure_latency,
+            measure_baselines,
+            measure_ros,
+            measure_grid,
+            measure_scaling,
+            measure_gpu,
+            measure_ray,
+            measure_soak,
+        ),
         strict=True,
     )
 )
@@ -37,16 +46,16 @@ _MEASURE: dict[str, Callable[[Setup, Progress], Any]] = dict(
 def run_bench(
     request: BenchRequest, parts: Sequence[str], bar: Callable[[str], AbstractContextManager[Progress]]
 ) -> dict[str, Any]:
-    """Run parts of the bench.
+    """Run parts of the benchmark.
 
     Args:
-        request: what to bench.
-        parts: of `choices.PARTS` and `choices.LONG_PARTS`.
+        request: what to measure.
+        parts: of `options.PARTS` and `options.LONG_PARTS`.
         bar: opens a progress bar with a name.
 
     Returns:
-        The content of bench.json: goals (`goals.Verdict.content`); parts, by name what each gives; quick; network;
-        machine (cores, processor, load when it began); versions and hashes.
+        The content of bench.json: targets (`TargetResult.content`); parts, the figures of each by its name; quick;
+        network; machine (cores, processor, load at the start); versions and hashes.
 
     Raises:
         SegPerceptionError: network or matrix cannot be used.
@@ -56,9 +65,9 @@ def run_bench(
     figures = {}
     for part in parts:
         with bar(part) as progress:
-            figures[part] = _MEASURE[part](setup, progress)
+            figures[part] = _MEASUREMENTS[part](setup, progress)
     return {
-        "goals": [verdict.content() for verdict in verdicts(figures)],
+        "targets": [verdict.content() for verdict in check_targets(figures)],
         "parts": figures,
         "quick": request.quick,
         "network": {"name": setup.card.name, **asdict(setup.own_size)},
@@ -74,7 +83,7 @@ def write_json(summary: dict[str, Any], path: Path) -> None:
 
 
 def _processor() -> str:
-    """The processor's name, as well as the system tells it."""
+    """The processor's name, as the system reports it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""What all parts of the bench are made of: one network in several sizes, the simulator's frames, one cost matrix."""
+"""Inputs of all benchmark parts: one network in several sizes, simulated frames, one cost matrix."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_perception.benchmark.networks import matrix_for, write_variant
+from seg_perception.benchmark.networks import matrix_with_classes, write_network_variant
 from seg_perception.geometry.camera import Camera
 from seg_perception.geometry.transforms import Transform
 from seg_perception.inference.backends import open_engine
@@ -35,14 +35,14 @@ _OPTICAL = "camera_optical_frame"
 
 @dataclass(frozen=True)
 class BenchRequest:
-    """What to bench.
+    """What to measure.
 
     Attributes:
-        model: ONNX file, its card beside it.
+        model: ONNX file with its card next to it.
         matrix: cost matrix YAML.
         quick: a few cases and rounds only.
         threads: CPU threads of the network; None for one per core.
-        folder: for networks and bags that are made on the way.
+        folder: for temporary networks and recordings.
     """
 
     model: Path
@@ -53,12 +53,12 @@ class BenchRequest:
 
 
 @dataclass(frozen=True)
-class Size:
+class NetworkSize:
     """A network's size.
 
     Attributes:
         width, height: of its image, pixels.
-        classes: how many.
+        classes: number of classes.
     """
 
     width: int
@@ -67,11 +67,11 @@ class Size:
 
 
 @dataclass(frozen=True)
-class Footage:
-    """Some images of a drive, to be shown over and over.
+class SampleFrames:
+    """Some frames of a drive, used in turn.
 
     Attributes:
-        frames: as a camera gives them that has the network's size.
+        frames: of a camera with the network's image size.
         depth: float32 [H, W] for each frame, true z in the optical frame, m.
     """
 
@@ -79,7 +79,7 @@ class Footage:
     depth: tuple[NDArray[np.float32], ...]
 
     def at(self, number: int) -> Frame:
-        """The frame of a round: the drive starts anew after its last one, and time goes on."""
+        """The frame of a round. After the last frame the drive repeats with later stamps."""
         frame = self.frames[number % len(self.frames)]
         return replace(frame, stamp_ns=self.frames[0].stamp_ns + round(number * 1e9 / FRAMES_PER_SECOND))
 
@@ -90,7 +90,7 @@ class Setup:
     def __init__(self, request: BenchRequest) -> None:
         """Prepare for a request."""
         self.request = request
-        self.footage = lru_cache(maxsize=None)(self._footage)
+        self.sample_frames = lru_cache(maxsize=None)(self._sample_frames)
 
     @cached_property
     def card(self) -> ModelCard:
@@ -98,48 +98,58 @@ class Setup:
         return load_card(self.request.model, None)
 
     @property
-    def own_size(self) -> Size:
+    def own_size(self) -> NetworkSize:
         """The network's own size."""
-        return Size(self.card.width, self.card.height, len(self.card.classes))
+        return NetworkSize(self.card.width, self.card.height, len(self.card.classes))
 
-    def model(self, size: Size) -> Path:
-        """The network in a size; its own file where it has that already."""
+    def model(self, size: NetworkSize) -> Path:
+        """The network in a size; the original file for its own size."""
         if size == self.own_size:
             return self.request.model
-        return write_variant(self.request.model, self.card, size.width, size.height, size.classes, self.request.folder)
+        return write_network_variant(
+            self.request.model, self.card, size.width, size.height, size.classes, self.request.folder
+        )
 
     def matrix(self, classes: int) -> CostMatrix:
         """The cost matrix for so many classes."""
-        return matrix_for(CostMatrix.load(self.request.matrix, self.card.classes), classes)
+        return matrix_with_classes(CostMatrix.load(self.request.matrix, self.card.classes), classes)
 
-    def engine(self, size: Size, logits: bool = False) -> Engine:
-        """The network in a size, on the CPU: that is where every machine can say the same."""
+    def engine(self, size: NetworkSize, logits: bool = False) -> Engine:
+        """The network in a size, on the CPU, which every machine has."""
         spec = graph_spec(PipelineSettings(), logits=logits)
         return open_engine(self.model(size), spec, threads=self.request.threads, backend="onnx_cpu")
 
-    def _footage(self, width: int, height: int) -> Footage:
+    def _sample_frames(self, width: int, height: int) -> SampleFrames:
         focal = width / (2 * math.tan(FIELD_OF_VIEW / 2))
         matrix = [focal, 0, (width - 1) / 2, 0, focal, (height - 1) / 2, 0, 0, 1]
         camera = Camera.from_fields(width, height, "plumb_bob", matrix, ())
         count = 4 if self.request.quick else 8
         drive = Drive(Scenario(camera, _SEED, duration=count / FRAMES_PER_SECOND, fps=FRAMES_PER_SECOND))
         frames, depth = [], []
-        for shot in drive.frames():
-            image = np.ascontiguousarray(shot.view.rgb[..., ::-1])
+        for drive_frame in drive.frames():
+            image = np.ascontiguousarray(drive_frame.view.rgb[..., ::-1])
             frames.append(
-                Frame(shot.stamp_ns, image, "bgr", camera, shot.odom_from_base, shot.base_from_optical, _OPTICAL)
+                Frame(
+                    drive_frame.stamp_ns,
+                    image,
+                    "bgr",
+                    camera,
+                    drive_frame.odom_from_base,
+                    drive_frame.base_from_optical,
+                    _OPTICAL,
+                )
             )
-            depth.append(shot.view.depth)
-        return Footage(tuple(frames), tuple(depth))
+            depth.append(drive_frame.view.depth)
+        return SampleFrames(tuple(frames), tuple(depth))
 
 
-def cameras_around(frame: Frame, count: int) -> list[Frame]:
-    """The same image from so many cameras that look in all directions, evenly spread."""
+def cameras_in_circle(frame: Frame, count: int) -> list[Frame]:
+    """The same image from `count` cameras that face in evenly spread directions."""
     turns = (Transform.from_xyz_rpy(0.0, 0.0, 0.0, 0.0, 0.0, 2 * math.pi * turn / count) for turn in range(count))
     return [replace(frame, base_from_optical=turn @ frame.base_from_optical) for turn in turns]
 
 
-def grid_of(cells: int) -> PipelineSettings:
-    """The default settings with a square grid of so many cells along each side."""
+def settings_with_grid(cells: int) -> PipelineSettings:
+    """The default settings with a square grid of `cells` cells along each side."""
     resolution = GridSettings().resolution
     return PipelineSettings(grid=GridSettings(width=cells * resolution, height=cells * resolution))

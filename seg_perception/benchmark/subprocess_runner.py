@@ -1,4 +1,4 @@
-"""Work in a process of its own, whose memory is then that of nothing else."""
+"""Runs a function in a process of its own, so that its memory can be measured."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import TypeVar
 _Result = TypeVar("_Result")
 
 
-def alone(work: Callable[..., _Result], *arguments: object) -> _Result:
-    """What a function of a module gives in a new process.
+def run_in_subprocess(work: Callable[..., _Result], *arguments: object) -> _Result:
+    """Run a function of a module in a new process and return its result.
 
     Raises:
-        Exception: whatever it raised there.
+        Exception: whatever the function raised.
     """
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
         return process.submit(work, *arguments).result()

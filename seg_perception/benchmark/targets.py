@@ -1,4 +1,4 @@
-"""What the figures of a run are held against."""
+"""The targets that the figures of a run are compared with."""
 
 from __future__ import annotations
 
@@ -6,47 +6,44 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-AROUND = {(480, 360): 0.20, (1024, 512): 0.10}
-"""By image size, the most that everything but the network may cost, as a share of the network's own median."""
+MAX_OVERHEAD = {(480, 360): 0.20, (1024, 512): 0.10}
+"""By image size, the greatest overhead of the pipeline, as a share of the median of its network alone."""
 
-GRID = 200
-"""Cells along a side of the grid for which that holds."""
+GRID_CELLS = 200
+"""Cells along a side of the grid for which `MAX_OVERHEAD` and `MAX_GRID_MS` hold."""
 
-FASTER = {"nav2_tutorial": 8.0, "pixel_projection": 5.0, "warp_torch": 5.0}
-"""By peer: how many times longer it is to take behind the network."""
+MIN_SPEEDUP = {"nav2_tutorial": 8.0, "pixel_projection": 5.0, "warp_torch": 5.0}
+"""By baseline, the least ratio of its time after the network to the pipeline's overhead."""
 
-LABELS = 0.999
-"""The least share of pixels with the same label, where a peer answers the same question."""
-
+MIN_LABEL_AGREEMENT = 0.999
+"""The least share of pixels with the same label as a baseline that makes labels."""
 
 CAMERAS = {(1280, 720, "raw", 30), (1920, 1080, "compressed", 30)}
-"""Width, height, transport and rate (Hz) of which no image is to be lost, and from whose stamp to the costmap it may
-take so long:"""
+"""Cameras (width, height, transport, rate in Hz) that may lose no image and for which `MAX_LATENCY_P95_MS` holds."""
 
-LATENCY_MS = 40.0
-"""95 % of the time."""
+MAX_LATENCY_P95_MS = 40.0
+"""The greatest 95th percentile of the time from an image's stamp to its costmap."""
 
+MAX_GRID_MS = {"plane": 4.0, "depth": 12.0}
+"""By projection, the greatest median of projection, fusion and costs on one core, with `GRID_CELLS` cells."""
 
-GRID_MS = {"plane": 4.0, "depth": 12.0}
-"""By projection, the most that projecting, fusing and pricing may take on one core, median, with `GRID` cells."""
+MIN_WORKER_SPEEDUP = 1.7
+"""The least ratio of the time of one worker to that of two, on two cores."""
 
-WORKERS = 1.7
-"""How many times as fast two workers are to be as one, on two cores."""
-
-GROWTH = 0.02
-"""The most that memory may grow over very many frames."""
+MAX_MEMORY_GROWTH = 0.02
+"""The greatest growth of memory over very many frames."""
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """A figure and its goal.
+class TargetResult:
+    """A figure compared with its target.
 
     Attributes:
         what: what was measured.
-        figure: value, low and high; all the same where nothing was timed, None where noise leaves no figure.
-        limit: the goal.
-        side: whether it is the most or the least that the figure may be.
-        form: how to write the figure: a share, how many times, or milliseconds.
+        figure: value, low and high; all equal where nothing was timed, None where noise hides the figure.
+        limit: the target.
+        side: whether the limit is the most or the least that the figure may be.
+        form: how to write the figure: a share, a factor, or milliseconds.
     """
 
     what: str
@@ -57,7 +54,7 @@ class Verdict:
 
     @property
     def met(self) -> bool:
-        """Whether the figure is on the right side of the goal."""
+        """Whether the figure meets the target."""
         value = self.figure["value"]
         if value is None:
             return False
@@ -75,7 +72,7 @@ class Verdict:
         }
 
     def line(self) -> str:
-        """For people."""
+        """One line for the terminal."""
         value, low, high = (self._written(self.figure[name]) for name in ("value", "low", "high"))
         interval = "" if value == low == high else f" ({low} to {high})"
         side = "at most" if self.side == "most" else "at least"
@@ -91,63 +88,65 @@ class Verdict:
         return f"{number:.3g}×" if self.form == "times" else f"{number:.3g} ms"
 
 
-def verdicts(parts: Mapping[str, Any]) -> list[Verdict]:
-    """The goals that the figures of a run can be held against.
+def check_targets(parts: Mapping[str, Any]) -> list[TargetResult]:
+    """Compare the figures of a run with every target that applies.
 
     Args:
-        parts: "frame", "peers", "ros", "grid", "ray" and "soak" as their parts give them; any may be missing.
+        parts: by name, as `measure_latency` and the other parts return them; any may be missing.
     """
     return [
-        *_of_frames(parts.get("frame", ())),
-        *_of_peers(parts.get("peers", ())),
-        *_of_cameras(parts.get("ros", ())),
-        *_of_grids(parts.get("grid", ())),
-        *_of_workers(parts.get("ray", {})),
-        *_of_memory(parts.get("soak", {})),
+        *_latency(parts.get("latency", ())),
+        *_baselines(parts.get("baselines", ())),
+        *_cameras(parts.get("ros", ())),
+        *_grids(parts.get("grid", ())),
+        *_workers(parts.get("ray", {})),
+        *_memory(parts.get("soak", {})),
     ]
 
 
-def _of_frames(rows: Any) -> Iterator[Verdict]:
+def _latency(rows: Any) -> Iterator[TargetResult]:
     for row in rows:
-        limit = AROUND.get((row["width"], row["height"]))
-        if limit is not None and row["cells"] == GRID:
-            yield Verdict(f"all but the network at {case_name(row)}", row["around"], limit, "most", "share")
+        limit = MAX_OVERHEAD.get((row["width"], row["height"]))
+        if limit is not None and row["cells"] == GRID_CELLS:
+            yield TargetResult(f"overhead at {case_name(row)}", row["overhead"], limit, "most", "share")
 
 
-def _of_peers(rows: Any) -> Iterator[Verdict]:
+def _baselines(rows: Any) -> Iterator[TargetResult]:
     for row in rows:
-        name = f"{row['peer']} at {case_name(row)}"
-        yield Verdict(f"faster behind the network than {name}", row["faster"], FASTER[row["key"]], "least", "times")
+        name = f"{row['baseline']} at {case_name(row)}"
+        yield TargetResult(f"speedup over {name}", row["speedup"], MIN_SPEEDUP[row["key"]], "least", "times")
         if "labels" in row["agreement"]:
-            yield Verdict(f"labels as {name}", _exactly(row["agreement"]["labels"]), LABELS, "least", "share")
+            yield TargetResult(
+                f"same labels as {name}", _exactly(row["agreement"]["labels"]), MIN_LABEL_AGREEMENT, "least", "share"
+            )
 
 
-def _of_cameras(rows: Any) -> Iterator[Verdict]:
+def _cameras(rows: Any) -> Iterator[TargetResult]:
     for row in rows:
         if (row["width"], row["height"], row["transport"], row["rate"]) in CAMERAS:
             name = camera_name(row)
-            yield Verdict(f"images that become costmaps, {name}", _exactly(row["received"]), 1.0, "least", "share")
+            yield TargetResult(f"images that became costmaps, {name}", _exactly(row["received"]), 1.0, "least", "share")
             p95 = row["latency_ms"] and row["latency_ms"]["p95"]
-            yield Verdict(f"image's stamp to costmap, p95, {name}", _exactly(p95), LATENCY_MS, "most", "ms")
+            yield TargetResult(f"image stamp to costmap, p95, {name}", _exactly(p95), MAX_LATENCY_P95_MS, "most", "ms")
 
 
-def _of_grids(rows: Any) -> Iterator[Verdict]:
+def _grids(rows: Any) -> Iterator[TargetResult]:
     for row in rows:
-        if row["cells"] == GRID:
-            name = f"projecting, fusing and pricing, {row['projection']}, {GRID}² cells"
-            yield Verdict(name, _exactly(row["grid_ms"]["p50"]), GRID_MS[row["projection"]], "most", "ms")
+        if row["cells"] == GRID_CELLS:
+            name = f"projection, fusion and costs, {row['projection']}, {GRID_CELLS}² cells"
+            yield TargetResult(name, _exactly(row["grid_ms"]["p50"]), MAX_GRID_MS[row["projection"]], "most", "ms")
 
 
-def _of_workers(part: Mapping[str, Any]) -> Iterator[Verdict]:
+def _workers(part: Mapping[str, Any]) -> Iterator[TargetResult]:
     if part:
-        yield Verdict("faster with two workers than with one", part["faster"], WORKERS, "least", "times")
+        yield TargetResult("speedup of two workers over one", part["speedup"], MIN_WORKER_SPEEDUP, "least", "times")
 
 
-def _of_memory(ways: Mapping[str, Any]) -> Iterator[Verdict]:
-    for way, rows in ways.items():
+def _memory(paths: Mapping[str, Any]) -> Iterator[TargetResult]:
+    for path, rows in paths.items():
         grown = max(row["rss_mb"] for row in rows) / rows[0]["rss_mb"] - 1
-        name = f"memory grows from {rows[0]['x']} to {rows[-1]['x']} frames, {way}"
-        yield Verdict(name, _exactly(grown), GROWTH, "most", "share")
+        name = f"memory growth from {rows[0]['x']} to {rows[-1]['x']} frames, {path}"
+        yield TargetResult(name, _exactly(grown), MAX_MEMORY_GROWTH, "most", "share")
 
 
 def _exactly(value: float | None) -> dict[str, float | None]:

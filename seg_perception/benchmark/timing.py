@@ -1,7 +1,7 @@
-"""Times of several things taken in turns, and figures that say how sure they are.
+"""Interleaved timing of several tasks, and ratios with confidence intervals.
 
-A machine is faster in one minute than in the next. So things are compared in turns, A B A B, and what is told of them
-is a ratio: what slows the machine down slows both.
+A machine is faster in one minute than in the next. So tasks take turns, A B A B, and are compared by the ratio of their
+times: what slows the machine down slows both.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 Task = Callable[[int], float]
-"""Does one round's work, the number of which it is told, and gives how long that took, ms."""
+"""Does the work of the round with the given number and returns its duration, ms."""
 
 _DRAWS = 2000
 _INTERVAL = (0.025, 0.975)
 
 
 def timed(work: Callable[[int], object], clock: Callable[[], float] = time.perf_counter) -> Task:
-    """A task that times `work`, which is told the number of the round.
+    """A task that times `work`, which gets the number of the round.
 
     Args:
         work: what to time.
@@ -44,8 +44,8 @@ def interleaved(
 
     Args:
         tasks: by name.
-        rounds: that count.
-        warm_up: rounds before those, whose times are thrown away; the numbers of rounds go on through both.
+        rounds: number of rounds that count.
+        warm_up: number of rounds before those, whose times are discarded; rounds are numbered through both.
         pause: before each task, s.
 
     Returns:
@@ -61,7 +61,7 @@ def interleaved(
     return times
 
 
-def figures(times: NDArray[np.float64]) -> dict[str, float]:
+def percentiles(times: NDArray[np.float64]) -> dict[str, float]:
     """p50, p95 and p99 of times, ms, and their spread: the middle half's width as a share of the median."""
     low, middle, high, p95, p99 = np.percentile(times, (25, 50, 75, 95, 99)).tolist()
     return {
@@ -77,7 +77,7 @@ class Estimate:
     """A figure and the interval that holds it with 95 % probability; NaN where there is none.
 
     Attributes:
-        value: of all rounds.
+        value: over all rounds.
         low: lower end.
         high: upper end.
     """
@@ -93,14 +93,14 @@ class Estimate:
 
 
 def estimate(statistic: Callable[..., NDArray[np.float64]], *times: NDArray[np.float64]) -> Estimate:
-    """A figure of several things that were timed in turns, with its bootstrap interval.
+    """A statistic of several interleaved tasks, with its bootstrap interval.
 
-    Whole rounds are drawn again, so what the things of a round have in common stays together (Efron, *Bootstrap
+    Whole rounds are resampled, so what the tasks of a round have in common stays together (Efron, *Bootstrap
     methods*, Annals of Statistics 7, 1979; percentile interval). Rounds are taken as independent of each other; load
     that lasts for many rounds makes the interval too narrow.
 
     Args:
-        statistic: takes as many arrays [..., rounds] as there are things and gives [...].
+        statistic: takes one array [..., rounds] per task and returns [...].
         *times: float64 [rounds] each.
     """
     rounds = times[0].size
@@ -114,17 +114,17 @@ def estimate(statistic: Callable[..., NDArray[np.float64]], *times: NDArray[np.f
     return Estimate(value, low, high)
 
 
-def around(whole: NDArray[np.float64], network: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What a frame costs beside its network, as a share of the network's own median."""
+def overhead(whole: NDArray[np.float64], network: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Overhead of the pipeline: its median over that of the network alone, less 1."""
     return np.asarray(np.median(whole, axis=-1) / np.median(network, axis=-1) - 1)
 
 
-def times_faster(
-    peer: NDArray[np.float64], whole: NDArray[np.float64], network: NDArray[np.float64]
+def speedup(
+    baseline: NDArray[np.float64], whole: NDArray[np.float64], network: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """How many times longer a peer works behind the network than a frame costs beside it; NaN where that is nothing."""
-    beside = np.median(whole, axis=-1) - np.median(network, axis=-1)
-    return np.asarray(np.where(beside > 0, np.median(peer, axis=-1) / beside, np.nan))
+    """Time of a baseline after the network over the overhead of the pipeline; NaN where the overhead is not above 0."""
+    extra = np.median(whole, axis=-1) - np.median(network, axis=-1)
+    return np.asarray(np.where(extra > 0, np.median(baseline, axis=-1) / extra, np.nan))
 
 
 def ratio(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,1 +1,1 @@
-"""The commands of seg-perception, one file each: `register` adds its arguments, and what runs it."""
+"""The commands of seg-perception, one file each: `register` adds the command and its options to the parser."""

@@ -1,4 +1,4 @@
-"""seg-perception demo: a drive through the simulated world, seen by the shipped network."""
+"""seg-perception demo: a drive through the simulated world with the shipped network."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ import time
 from pathlib import Path
 
 from seg_perception.cli import replay
-from seg_perception.cli.common import Bar, Commands, needs_ros
+from seg_perception.cli.common import Bar, Commands, add_command, needs_ros
 from seg_perception.errors import SegPerceptionError
 from seg_perception.utils.package_files import find
 
-# Rooms are imported when they are needed, as in the other commands.
+# Modules are imported when they are needed: help must not wait for ONNX Runtime.
 
-_LEFT_BEHIND = ("result.mcap", "summary.json", "report.html", "checkpoint.npz", "demo.log")
+_RESULTS = ("result.mcap", "summary.json", "report.html", "checkpoint.npz", "demo.log")
 
 
 def register(commands: Commands) -> None:
     """Add the command."""
-    demo = commands.add_parser("demo", help="drive through the simulated world with the shipped network")
+    demo = add_command(
+        commands, "demo", "drive through the simulated world with the shipped network, over ROS 2 where it is installed"
+    )
     demo.add_argument("--out", type=Path, default=Path("demo_out"), help="folder for the drive and its results")
     demo.add_argument("--seconds", type=float, default=12.0, help="length of the drive, s")
-    demo.add_argument("--seed", type=int, default=1, help="which world, weather and traffic")
-    demo.add_argument("--robot", choices=("car", "pavement"), default="car", help="what drives")
+    demo.add_argument("--seed", type=int, default=1, help="seed of world, weather and traffic")
+    demo.add_argument("--robot", choices=("car", "pavement"), default="car", help="the robot that drives")
     demo.add_argument("--offline", action="store_true", help="replay the drive without ROS 2")
     demo.set_defaults(run=_demo)
 
@@ -37,9 +39,9 @@ def _demo(arguments: argparse.Namespace) -> None:
     if not arguments.offline:
         try:
             with needs_ros("the demo over ROS 2"):
-                import seg_perception.ros.tools.demo  # noqa: F401 - only to see whether it can be
+                import seg_perception.ros.tools.demo  # noqa: F401 - checks that ROS 2 is installed
         except SegPerceptionError as error:
-            print(f"{error} Going on without: the drive is replayed offline.")
+            print(f"{error} Continuing without it: the demo replays the drive offline.")
         else:
             _over_ros(arguments, drive, matrix)
             return
@@ -59,9 +61,9 @@ def _render(arguments: argparse.Namespace) -> Path:
     focal = 480 / (2 * math.tan(math.radians(62) / 2))
     camera = Camera.from_fields(480, 360, "plumb_bob", [focal, 0, 239.5, 0, focal, 179.5, 0, 0, 1], [0.0] * 5)
     scenario = Scenario(camera, seed=arguments.seed, duration=arguments.seconds, robot=arguments.robot)
-    # Only what an earlier demo left there: the folder may hold other things of the user's.
+    # Only the results of an earlier demo: the folder may hold other files of the user.
     shutil.rmtree(drive, ignore_errors=True)
-    for name in _LEFT_BEHIND:
+    for name in _RESULTS:
         (arguments.out / name).unlink(missing_ok=True)
     with Bar("rendering the drive") as progress:
         write_drive(drive, scenario, progress=progress)

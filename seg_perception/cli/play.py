@@ -6,20 +6,20 @@ import argparse
 
 from tqdm import tqdm
 
-from seg_perception.cli.common import Bar, Commands, needs_ros, positive
+from seg_perception.cli.common import Bar, Commands, add_command, needs_ros, positive
 from seg_perception.cli.replay import add_source_arguments, source_options
 from seg_perception.errors import RecordingError
 
 
 def register(commands: Commands) -> None:
     """Add the command."""
-    play = commands.add_parser("play", help="publish a recording on ROS topics, with its own times and /clock")
+    play = add_command(commands, "play", "publish a recording on ROS topics with its recorded times and /clock")
     add_source_arguments(play)
-    play.add_argument("--playback-rate", type=float, default=1.0, help="how many times as fast as it was recorded")
+    play.add_argument("--playback-rate", type=float, default=1.0, help="speed as a multiple of the recorded speed")
     play.add_argument("--loop", action="store_true", help="start again at the end")
-    play.add_argument("--no-clock", action="store_true", help="leave /clock to another")
+    play.add_argument("--no-clock", action="store_true", help="do not publish /clock")
     play.add_argument(
-        "--wait-for", type=positive, default=1, metavar="N", help="start when N have subscribed to the images"
+        "--wait-for", type=positive, default=1, metavar="N", help="start when N nodes have subscribed to the images"
     )
     play.set_defaults(run=_play)
 
@@ -35,7 +35,7 @@ def _play(arguments: argparse.Namespace) -> None:
         rate=arguments.playback_rate,
         loop=arguments.loop,
         clock=not arguments.no_clock,
-        readers=arguments.wait_for,
+        subscribers=arguments.wait_for,
     )
     with ros(), Bar("playing") as progress:
         play(request, tqdm.write, progress)

@@ -1,1 +1,1 @@
-"""Closed-loop drives in the simulator: does pricing by risk drive better than trusting labels?"""
+"""Closed-loop drives in the simulator that compare risk-based costs with costs of the most probable class."""

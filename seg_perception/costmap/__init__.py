@@ -1,1 +1,1 @@
-"""From class probabilities on the ground to what nav2 reads: the evidence grid and the nav2 encoding."""
+"""From class probabilities on the ground to costmaps for nav2: evidence grid, cell risk and nav2 encoding."""

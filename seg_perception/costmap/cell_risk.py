@@ -1,4 +1,4 @@
-"""From counts to what a cell may be, and what it costs to drive over it."""
+"""From evidence counts to the posterior of each cell, and the risk of driving over it."""
 
 from __future__ import annotations
 
@@ -14,26 +14,24 @@ from seg_perception.risk.measures import entropy
 from seg_perception.settings.grid import GridSettings
 
 OBSTACLE_COST = 10 * LETHAL_COST
-"""Cost of driving over what its measured height says is in the way, whatever its class: lethal from a tenth of the
-evidence, as the shipped matrices have it for people."""
+"""Cost of driving over a measured obstacle, whatever its class: lethal from a tenth of the evidence."""
 
 
 def posterior(
     evidence: NDArray[np.float32], settings: GridSettings, matrix: CostMatrix
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """What each cell may be.
+    """Posterior class probabilities of each cell.
 
     The posterior mean of Dirichlet counts n with prior n0 / K per class is (n + n0 / K) / (sum of n + n0). Ignored
-    classes have no part in it: a cell that only ever showed sky has no evidence. Obstacles have no part in the prior,
-    since they are measured.
+    classes are left out: a cell that only ever showed sky has no evidence. Measured obstacles have no prior.
 
     Args:
-        evidence: float32 [K + 1, rows, cols], counts; the last are of obstacles told by their height.
-        settings: prior and least evidence.
+        evidence: float32 [K + 1, rows, cols], counts; the last plane is of measured obstacles.
+        settings: prior_strength and min_evidence.
         matrix: which classes to ignore.
 
     Returns:
-        Probabilities float32 [K + 1, rows, cols]; and bool [rows, cols], True where there is evidence enough.
+        Probabilities float32 [K + 1, rows, cols]; and known bool [rows, cols], True where there is enough evidence.
     """
     kept, prior = _prior(settings, matrix)
     counts = evidence + prior[:, np.newaxis, np.newaxis]
@@ -48,17 +46,18 @@ def risk_of_cells(
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Risk of driving over each cell, from the posterior class probabilities; obstacles cost OBSTACLE_COST.
 
-    Doubt about the class is measured by the entropy of the posterior, as a share of that of an even one over all
-    classes not ignored and obstacles. A lethal cell stays lethal in doubt: whichever it is, it is in the way.
+    Uncertainty is measured by the entropy of the posterior, as a share of that of a uniform distribution over measured
+    obstacles and all classes that are not ignored. A lethal cell stays lethal however uncertain it is: each of the
+    dangerous classes blocks it.
 
     Args:
         evidence: as in `posterior`.
-        settings: likewise, and how much doubt is allowed.
+        settings: prior_strength, min_evidence and max_entropy.
         matrix: traversal costs, risk level, and which classes to ignore.
 
     Returns:
         Costs float32 [rows, cols] in nav2 units, 254 where the risk reaches `matrix.lethal_at` and 255 where unknown;
-        and known bool [rows, cols], True where there is evidence enough and no more doubt than allowed.
+        and known bool [rows, cols], True where there is enough evidence and no more uncertainty than allowed.
     """
     kept, prior = _prior(settings, matrix)
     costs, tail = np.append(matrix.traverse, np.float32(OBSTACLE_COST)), 1.0 - matrix.alpha
@@ -66,20 +65,20 @@ def risk_of_cells(
     steps = (-np.diff(costs[order].astype(np.float64)) / tail).astype(np.float32)
     planes = evidence.reshape(len(evidence), -1)
     risk, total = np.empty(evidence.shape[1:], np.float32), np.empty(evidence.shape[1:], np.float32)
-    least, whole = np.float32(costs.min()), (risk.ravel(), total.ravel())
-    kernels.price(planes, kept, prior, order, steps, least, np.float32(tail), *whole)
+    lowest, outputs = np.float32(costs.min()), (risk.ravel(), total.ravel())
+    kernels.compute_risk(planes, kept, prior, order, steps, lowest, np.float32(tail), *outputs)
 
     known, lethal = _is_known(total, settings), risk >= matrix.lethal_at
     if settings.max_entropy < 1.0:
-        doubt = entropy(np.moveaxis(posterior(evidence, settings, matrix)[0], 0, -1))
-        known &= lethal | (doubt <= settings.max_entropy * math.log(kept.sum()))
+        uncertainty = entropy(np.moveaxis(posterior(evidence, settings, matrix)[0], 0, -1))
+        known &= lethal | (uncertainty <= settings.max_entropy * math.log(kept.sum()))
     risk[lethal] = LETHAL_COST
     risk[~known] = UNKNOWN_COST
     return risk, known
 
 
 def _prior(settings: GridSettings, matrix: CostMatrix) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-    """Which outcomes count, bool [K + 1], and what is added to each, float32 [K + 1]."""
+    """Which outcomes are not ignored, bool [K + 1], and the prior count of each, float32 [K + 1]."""
     counts = settings.prior_strength / np.count_nonzero(~matrix.ignore)
     return np.append(~matrix.ignore, True), np.append(np.full(len(matrix.classes), counts), 0.0).astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""How the grid forgets, class by class: with time, and where it sees that something has gone."""
+"""Evidence decay: how evidence fades with time, class by class, and is cleared where an obstacle has gone."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from seg_perception.settings.yaml_file import did_you_mean
 
 
 @dataclass(frozen=True)
-class ClassMemory:
-    """How fast evidence fades: a cell with the half-lives of what it holds, in proportion.
+class EvidenceDecay:
+    """How fast evidence fades: a cell decays with the half-lives of its classes, in proportion to their evidence.
 
-    If each class faded by itself, a cell in which a person stood on the road would become road with time alone, and
-    a steady view of 4 % person would be remembered as 1 %. So time takes from all classes of a cell alike: what the
-    cell is held to be stays, and only how surely it is known goes, sooner where people are than where pavement is.
+    If each class decayed by itself, a cell in which a person stood on the road would become road with time alone, and a
+    constant 4 % of person would fade to 1 %. So all classes of a cell decay by the same factor. The class probabilities
+    stay, and only their evidence shrinks: faster where people are than where pavement is.
 
     Attributes:
-        half_life: of everything that has none of its own, s.
+        half_life: of all classes without one of their own, s.
         own: (class index, half-life in s) of each class that has one.
-        standing: indices of the classes that rise from the ground, and K, that of obstacles told by their height.
-        ground: indices of the classes that do not, the ignored ones left out.
+        standing: indices of the obstacle classes, and K, the index of measured obstacles.
+        ground: indices of all other classes except the ignored ones.
     """
 
     half_life: float
@@ -35,11 +35,11 @@ class ClassMemory:
     ground: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, settings: GridSettings, matrix: CostMatrix) -> ClassMemory:
-        """What the settings say about a matrix's classes.
+    def of(cls, settings: GridSettings, matrix: CostMatrix) -> EvidenceDecay:
+        """The decay that the settings give for the classes of a matrix.
 
         Raises:
-            ConfigError: `half_lives` names a class that there is not.
+            ConfigError: `half_lives` names an unknown class.
         """
         for name, _ in settings.half_lives:
             if name not in matrix.classes:
@@ -57,18 +57,18 @@ class ClassMemory:
         """The shortest half-life, s."""
         return min([self.half_life, *(half_life for _, half_life in self.own)])
 
-    def left(self, evidence: NDArray[np.floating[Any]], seconds: float) -> float | NDArray[np.floating[Any]]:
-        """The share of evidence that is left after a time.
+    def factor(self, evidence: NDArray[np.floating[Any]], seconds: float) -> float | NDArray[np.floating[Any]]:
+        """The decay factor of a cell over a time.
 
-        With class shares s_k and half-lives h_k it is the product over k of (1/2)^(s_k seconds / h_k). Time does not
-        change the shares, so many short times equal a long one.
+        With class shares s_k and half-lives h_k it is the product over k of (1/2)^(s_k seconds / h_k). Decay does not
+        change the shares, so many short steps equal a long one.
 
         Args:
             evidence: [K or K + 1, ...], counts by class.
             seconds: the time.
 
         Returns:
-            0..1: [...], or one number where all fades alike.
+            0..1: [...], or one number where all classes have the same half-life.
         """
         if not self.own:
             return float(0.5 ** (seconds / self.half_life))
@@ -76,26 +76,26 @@ class ClassMemory:
         for index, half_life in self.own:
             faster += evidence[index] * (1 / half_life - 1 / self.half_life)
         total = np.maximum(evidence.sum(axis=0), np.finfo(evidence.dtype).tiny)
-        left: NDArray[np.floating[Any]] = np.exp2(-seconds * (faster / total + 1 / self.half_life))
-        return left
+        factor: NDArray[np.floating[Any]] = np.exp2(-seconds * (faster / total + 1 / self.half_life))
+        return factor
 
-    def clear(self, evidence: NDArray[np.float32], look: NDArray[np.float64], clearing: float) -> None:
-        """Take standing things away where ground is seen in their place; in place, before the look is added.
+    def clear(self, evidence: NDArray[np.float32], observation: NDArray[np.float64], clearing: float) -> None:
+        """Reduce obstacle evidence where ground is observed instead. Changes `evidence`; call it before adding.
 
-        Of a look that adds g counts of ground and s of standing things to a cell that holds G and S, s / g G of S is
-        what a view like this one would have left there, and stays. The rest is of something that has gone, or of a
-        mistake: (1 - clearing)^g of it is left. So thin looks clear little, looks at something that stands clear
-        nothing, and a view that stays as it is changes nothing.
+        Let an observation add g counts of ground and s of obstacle to a cell that holds G and S. Observations like this
+        one would have left s / g G of S: this part stays. The rest belongs to an obstacle that has gone or to an error:
+        it is multiplied by (1 - clearing)^g. So an observation of low weight clears little, an observation of an
+        obstacle clears nothing, and a constant view changes nothing.
 
         Args:
-            evidence: [K + 1, M], of the cells.
-            look: [K, M] or, where heights were measured, [K + 1, M]: what it adds to each. Without heights, obstacles
-                told by their height are left alone.
+            evidence: float32 [K + 1, M], of the cells; changed in place.
+            observation: [K, M] or, where heights were measured, [K + 1, M]: counts to be added to each cell. Without
+                heights, evidence of measured obstacles is not changed.
             clearing: 0..1.
         """
-        standing = [index for index in self.standing if index < len(look)]
-        seen, held = look[list(self.ground)].sum(axis=0), evidence[list(self.ground)].sum(axis=0)
-        stood = evidence[standing].sum(axis=0)
-        agrees = look[standing].sum(axis=0) * held / np.maximum(seen, np.finfo(look.dtype).tiny)
-        gone = np.maximum(1 - agrees / np.maximum(stood, np.finfo(evidence.dtype).tiny), 0)
-        evidence[standing] *= (1 - (1 - (1 - clearing) ** seen) * gone).astype(np.float32)
+        standing = [index for index in self.standing if index < len(observation)]
+        observed, held = observation[list(self.ground)].sum(axis=0), evidence[list(self.ground)].sum(axis=0)
+        obstacle = evidence[standing].sum(axis=0)
+        agreeing = observation[standing].sum(axis=0) * held / np.maximum(observed, np.finfo(observation.dtype).tiny)
+        gone = np.maximum(1 - agreeing / np.maximum(obstacle, np.finfo(evidence.dtype).tiny), 0)
+        evidence[standing] *= (1 - (1 - (1 - clearing) ** observed) * gone).astype(np.float32)

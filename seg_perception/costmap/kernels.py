@@ -1,4 +1,4 @@
-"""The loops of the grid, compiled. Cells are flat: row * columns + column."""
+"""Compiled loops of the evidence grid. Cells are flat: row * columns + column."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from seg_perception.utils.jit import compiled
 
-_TOGETHER = 512
-"""Cells that are priced at a time: few enough for the fastest memory, enough for long inner loops."""
+_BLOCK = 512
+"""Cells per block of `compute_risk`: few enough for the fastest cache, enough for long inner loops."""
 
 
 @compiled
 def shift(planes: NDArray[Any], rows: int, columns: int, empty: float) -> None:
-    """Move what lies in cells [P, R, C] so many rows down and columns to the left; cells that come in become empty."""
+    """Shift planes [P, R, C] by so many rows and columns towards index 0; new cells get the value `empty`."""
     count, height, width = planes.shape
     if abs(rows) >= height or abs(columns) >= width:
         planes[:] = empty
@@ -39,12 +39,12 @@ def shift(planes: NDArray[Any], rows: int, columns: int, empty: float) -> None:
 def encode(
     costs: NDArray[Any], known: NDArray[np.bool_], occupancy: NDArray[np.int8], values: NDArray[np.int8]
 ) -> None:
-    """See `nav2.encode_costs`.
+    """See `nav2_encoding.encode_costs`.
 
     Args:
         costs: float [cells].
         known: bool [cells].
-        occupancy: int8 [256], value of each whole cost, the last of unknown.
+        occupancy: int8 [256], value for each whole cost, the last for unknown.
         values: int8 [cells], written.
     """
     for i in range(costs.size):
@@ -55,7 +55,7 @@ def encode(
 
 
 @compiled
-def book(
+def accumulate_observations(
     points: NDArray[np.float64],
     probabilities: NDArray[np.float32],
     weights: NDArray[np.float32],
@@ -64,23 +64,25 @@ def book(
     shape: tuple[int, int],
     closed: NDArray[np.bool_],
     cells: NDArray[np.int64],
-    look: NDArray[np.float64],
+    observations: NDArray[np.float64],
 ) -> int:
-    """One frame's samples as a look at each cell: their weighted mean probability times min(1, sum of weights).
+    """Accumulate one frame's samples into one observation per cell.
+
+    An observation is the weighted mean probability of the samples in the cell times min(1, sum of weights).
 
     Args:
         points: float64 [M, 2], (x, y) in odom, m.
         probabilities: float32 [M, P].
         weights: float32 [M].
         resolution: edge of a cell, m.
-        first: row and column of odom's raster that are 0 here.
+        first: row and column of the cell lattice of odom that are 0 here.
         shape: rows and columns.
-        closed: bool [rows * columns], cells to be left alone.
-        cells: int64 [M], written: those that are looked at, each once.
-        look: float64 [M, P], written: the look at each of them.
+        closed: bool [rows * columns], cells that are left unchanged.
+        cells: int64 [M], written: the observed cells, each once.
+        observations: float64 [M, P], written: the observation of each of them.
 
     Returns:
-        How many they are.
+        The number of observed cells.
     """
     rows, columns = shape
     outcomes = probabilities.shape[1]
@@ -103,56 +105,56 @@ def book(
             slot[cell] = count
             cells[count] = cell
             sums[count] = 0
-            look[count] = 0
+            observations[count] = 0
             count += 1
         at = slot[cell]
         sums[at] += weights[i]
         for k in range(outcomes):
-            look[at, k] += probabilities[i, k] * weights[i]
+            observations[at, k] += probabilities[i, k] * weights[i]
     for at in range(count):
         if sums[at] > 1:
             for k in range(outcomes):
-                look[at, k] /= sums[at]
+                observations[at, k] /= sums[at]
     return count
 
 
 @compiled
-def gain(evidence: NDArray[np.float32], cells: NDArray[np.int64], look: NDArray[np.float64]) -> None:
-    """Add looks [N, P] to the first P planes of evidence [planes, rows * columns]; no cell may come twice."""
-    for k in range(look.shape[1]):
+def add_counts(evidence: NDArray[np.float32], cells: NDArray[np.int64], observations: NDArray[np.float64]) -> None:
+    """Add observations [N, P] to the first P planes of evidence [planes, rows * columns]; no cell may occur twice."""
+    for k in range(observations.shape[1]):
         for at in range(cells.size):
-            evidence[k, cells[at]] += np.float32(look[at, k])
+            evidence[k, cells[at]] += np.float32(observations[at, k])
 
 
 @compiled
-def price(
+def compute_risk(
     evidence: NDArray[np.float32],
     kept: NDArray[np.bool_],
     prior: NDArray[np.float32],
     order: NDArray[np.int64],
     steps: NDArray[np.float32],
-    least: np.float32,
+    lowest: np.float32,
     tail: np.float32,
     risk: NDArray[np.float32],
     total: NDArray[np.float32],
 ) -> None:
-    """CVaR of the posterior of each cell; `measures.cvar` tells how, with the expected cost at tail 1.
+    """CVaR of the cost under the posterior of each cell, as in `measures.cvar`; at tail 1 it is the expected cost.
 
     Args:
         evidence: float32 [P, cells], counts.
-        kept: bool [P], outcomes that have a part in the posterior.
-        prior: float32 [P], counts that are added to each.
-        order: int64 [P], outcomes from the dearest to the cheapest.
-        steps: float32 [P - 1], how much dearer each of them is than the next, over the tail.
-        least: cost of the cheapest.
+        kept: bool [P], outcomes that are not ignored.
+        prior: float32 [P], prior count of each.
+        order: int64 [P], outcomes in order of decreasing cost.
+        steps: float32 [P - 1], cost of each minus cost of the next, divided by the tail.
+        lowest: cost of the last of them.
         tail: 1 - alpha.
         risk: float32 [cells], written.
-        total: float32 [cells], written: counts of the posterior.
+        total: float32 [cells], written: sum of the posterior counts.
     """
     outcomes, cells = evidence.shape
-    survival, share = np.empty(_TOGETHER, np.float32), np.empty(_TOGETHER, np.float32)
-    for begin in range(0, cells, _TOGETHER):
-        end = min(begin + _TOGETHER, cells)
+    survival, share = np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.float32)
+    for begin in range(0, cells, _BLOCK):
+        end = min(begin + _BLOCK, cells)
         sums, costs = total[begin:end], risk[begin:end]
         sums[:] = 0
         for k in range(outcomes):
@@ -163,7 +165,7 @@ def price(
         for i in range(end - begin):
             share[i] = np.float32(1) / sums[i]
         survival[:] = 0
-        costs[:] = least
+        costs[:] = lowest
         for j in range(outcomes - 1):
             counts, more, step = evidence[order[j], begin:end], prior[order[j]], steps[j]
             if kept[order[j]]:

@@ -1,4 +1,4 @@
-"""nav2's cost units and the values of nav_msgs/OccupancyGrid that carry them.
+"""Encodes costs in nav2 units as values of nav_msgs/OccupancyGrid.
 
 nav2's static layer reads an OccupancyGrid byte v as trunc(v / 100 * 254), with 100 as lethal (254), -1 as unknown
 (255) and, from ROS 2 Lyrical on, 99 as inscribed (253). Source: nav2_costmap_2d, plugins/static_layer.cpp,
@@ -21,7 +21,7 @@ UNKNOWN_COST = 255.0
 
 
 class OccupancyValues(IntEnum):
-    """Values of nav_msgs/OccupancyGrid that we write. 99 is never used: its meaning changed with Lyrical."""
+    """Special values of nav_msgs/OccupancyGrid. 99 is never written: its meaning changed with Lyrical."""
 
     UNKNOWN = -1
     FREE = 0
@@ -30,7 +30,7 @@ class OccupancyValues(IntEnum):
 
 
 def _occupancy_of(cost: int) -> int:
-    """The least value that nav2 reads as at least `cost` (0..254), in whole numbers and hence without rounding."""
+    """The smallest value that nav2 reads as at least `cost` (0..254). Integer arithmetic avoids rounding."""
     value = -(-100 * cost // int(LETHAL_COST))
     return value if value <= OccupancyValues.HIGHEST_GRADED else OccupancyValues.LETHAL
 
@@ -39,14 +39,14 @@ _OCCUPANCY = np.array([*map(_occupancy_of, range(int(UNKNOWN_COST))), OccupancyV
 
 
 def encode_costs(costs: NDArray[np.floating[Any]], known: NDArray[np.bool_]) -> NDArray[np.int8]:
-    """Encode costs so that nav2 never reads less than what was meant.
+    """Encode costs so that nav2 never reads less than the given cost.
 
-    With c the cost rounded up to a whole number, nav2 reads c, c + 1 or c + 2 for c up to 248. Above that 98 would
-    fall short and 99 changed its meaning with Lyrical, so the cell becomes lethal.
+    Let c be the cost rounded up to a whole number. Up to 248, nav2 reads c, c + 1 or c + 2. Above that, 98 is too small
+    and 99 changed its meaning with Lyrical, so the cell becomes lethal.
 
     Args:
         costs: float [...], nav2 units: 0 free, 254 and above lethal.
-        known: bool [...], False where nothing is known; the cost there is not looked at.
+        known: bool [...], False where unknown; the cost there is ignored.
 
     Returns:
         int8 [...], values of nav_msgs/OccupancyGrid: 0..98, 100, and -1 where the cost is unknown or not a number.
@@ -57,10 +57,10 @@ def encode_costs(costs: NDArray[np.floating[Any]], known: NDArray[np.bool_]) -> 
 
 
 def decode_costs(values: NDArray[np.int8]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """What nav2's static layer reads from an OccupancyGrid, without `trinary_costmap` and tracking unknown space.
+    """Decode an OccupancyGrid as nav2's static layer does without `trinary_costmap`, tracking unknown space.
 
     Args:
-        values: int8 [...], of our costmaps or anyone's. 99 is read as Lyrical does, the dearer of the two readings.
+        values: int8 [...], values of nav_msgs/OccupancyGrid. 99 is read as in Lyrical, the higher of the two readings.
 
     Returns:
         Costs float32 [...] in nav2 units, 255 where unknown; and known bool [...].

@@ -1,7 +1,7 @@
 """A mask of speed limits for nav2's SpeedFilter: percent of the robot's full speed by cell.
 
-nav2 reads a cell of 1 to 100 as a limit, 0 as no limit at all and -1 as an error that leaves the last limit in force;
-and a limit of 0 means no limit, too, so a mask can slow the robot but not stop it. Source: nav2_costmap_2d,
+nav2 reads a cell of 1 to 100 as a limit, 0 as no limit, and -1 as an error that keeps the last limit. A limit of 0 also
+means no limit, so a mask can slow the robot but not stop it. Source: nav2_costmap_2d,
 plugins/costmap_filters/speed_filter.cpp and filter_values.hpp.
 """
 
@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from seg_perception.risk.cost_matrix import CostMatrix
 from seg_perception.risk.measures import cvar
 
-_ROUNDING = 1e-3  # what is a whole percent, or so many whole cells, stays so
+_ROUNDING = 1e-3  # tolerance with which a number counts as a whole percent or a whole number of cells
 
 
 def percent(share: float) -> int:
-    """A share of full speed as the mask says it: rounded down, never 0."""
+    """A share of full speed as a value of the mask: rounded down, never 0."""
     return max(1, math.floor(100.0 * share + _ROUNDING))
 
 
@@ -29,16 +29,16 @@ def speed_mask(
 ) -> NDArray[np.int8]:
     """The speed limit of each cell.
 
-    Slowness, 1 minus the share of full speed, is taken as a cost: a cell's is the CVaR over what it may be, so a slow
-    class bears on a cell in proportion until its probability is 1 - alpha, and fully from there on. Ground slows down
-    who drives over it. What stands is driven past, and the filter looks only at the cell under the robot: so the limit
-    by the standing classes alone holds as far around its cell as `reach`. The lower limit counts.
+    The cost of a class is its slowness: 1 minus its share of full speed. The slowness of a cell is the CVaR over its
+    posterior. So a slow class counts in proportion to its probability up to 1 - alpha, and fully from there on. Ground
+    classes limit the speed on their own cell. Obstacles are driven past, but the filter only reads the cell under the
+    robot. So the limit by the obstacle classes alone also holds within `reach` of their cell. The lower limit counts.
 
     Args:
-        posterior: float32 [K + 1, rows, cols], probabilities; the last is that of obstacles told by their height, kerbs
-            for the most part, which are in the way but slow nobody down.
+        posterior: float32 [K + 1, rows, cols], probabilities; the last is that of measured obstacles, mostly kerbs,
+            which limit no speed.
         known: bool [rows, cols].
-        matrix: its speed rule, and which classes stand.
+        matrix: its speed rule and obstacle classes.
         resolution: edge of a cell, m.
 
     Returns:
@@ -60,7 +60,7 @@ def _limit(posterior: NDArray[np.float32], slowness: NDArray[np.float32], alpha:
 
 
 def _disc(radius: float) -> NDArray[np.uint8]:
-    """The cells whose middles lie within so many cells of the one in the middle."""
+    """A disc of cells: those whose centre lies within `radius` cells of the central one."""
     radius += _ROUNDING
     offset = np.arange(-int(radius), int(radius) + 1)
     return (np.hypot(*np.meshgrid(offset, offset)) <= radius).astype(np.uint8)

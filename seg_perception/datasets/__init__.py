@@ -1,1 +1,1 @@
-"""Labelled datasets described by YAML, shared by training and evaluation."""
+"""Labelled datasets, described by YAML; shared by training and evaluation."""

@@ -1,4 +1,4 @@
-"""Labelled images described by one YAML.
+"""Labelled images, described by one YAML.
 
 A dataset maps each label value to a class, to a list of classes (the label leaves the choice open), or to `ignore`.
 """
@@ -13,22 +13,24 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_perception.datasets.label_files import CODES, Encoding, parse_code, read_codes, spelled
+from seg_perception.datasets.label_files import CODES, Encoding, describe_code, parse_code, read_codes
 from seg_perception.datasets.layouts import Layout, find_pairs, read_layout
-from seg_perception.datasets.point_supervision import CLICKED, ClickSpec, read_click_spec
+from seg_perception.datasets.point_supervision import POINT_OFFSET, PointLabelSpec, read_point_label_spec
 from seg_perception.errors import ConfigError
+from seg_perception.sensor_data.images.labelled_files import decode_image_file
 from seg_perception.settings.yaml_file import Section, did_you_mean
 
 IGNORE = 255
+"""Label of unlabelled pixels."""
 
 
 @dataclass(frozen=True)
 class LabelSpace:
-    """What a label can say about K classes.
+    """The labels of K classes: each class, and groups of classes between which a label may leave the choice.
 
     Attributes:
         classes: class names, in the order of the network's outputs.
-        groups: sets of class indices that a label may leave open, each sorted.
+        groups: class indices of each group, sorted. Labels K..K+G-1 are the groups.
     """
 
     classes: tuple[str, ...]
@@ -51,10 +53,10 @@ class Dataset:
         name: for messages.
         images: image files, in name order.
         labels: label files, one per image.
-        table: uint8 [codes], code of a pixel → label 0..K+G-1, or 255; codes that nobody named are 254.
+        table: uint8 [codes], code of a pixel → label 0..K+G-1, or 255; codes without a meaning are 254.
         share: images drawn per epoch as a share of the dataset's size.
-        encoding: how label files say what a pixel is.
-        clicks: what the label files mean where they hold clicks instead of pixels; `table` and `encoding` have no say.
+        encoding: of the label files.
+        point_labels: set if the label files hold points (clicks) instead of pixels; `table` and `encoding` are unused.
     """
 
     name: str
@@ -63,7 +65,7 @@ class Dataset:
     table: NDArray[np.uint8]
     share: float = 1.0
     encoding: Encoding = "ids"
-    clicks: ClickSpec | None = None
+    point_labels: PointLabelSpec | None = None
 
 
 _UNNAMED = 254
@@ -75,14 +77,14 @@ def read_datasets(
     """Read the list `key` of datasets.
 
     Args:
-        section: a YAML section that holds `key`: a mapping from dataset name to its description (docs/how_to/training.md).
-        key: its key.
+        section: a YAML section.
+        key: of a mapping in it, from dataset name to description (docs/how_to/training.md).
         classes: the class names of the network.
         root: folder that relative paths start from.
-        files: whether to look for the images; without them only what labels mean is known.
+        files: whether to find the images and labels; without them only the meaning of the labels is known.
 
     Returns:
-        The datasets and the label space with every group that any of them uses.
+        The datasets, and the label space with every group that any of them uses.
 
     Raises:
         ConfigError: a folder is missing, an image has no label or the other way round, a class is unknown.
@@ -93,18 +95,18 @@ def read_datasets(
     for name in listing:
         entry = listing.section(name)
         layout = read_layout(entry)
-        clicks = read_click_spec(entry, classes) if "clicks" in entry else None
-        table = _label_table(entry, layout, classes, groups) if clicks is None else np.zeros(0, np.uint8)
+        point_labels = read_point_label_spec(entry, classes) if "clicks" in entry else None
+        table = _label_table(entry, layout, classes, groups) if point_labels is None else np.zeros(0, np.uint8)
         share = entry.number("share", 0.0, 10.0) if "share" in entry else 1.0
         images: tuple[Path, ...] = ()
         labels: tuple[Path, ...] = ()
-        if files:  # else the keys that say where they are stay unread
+        if files:  # otherwise the keys of their locations are not checked
             images, labels = find_pairs(entry, layout, root)
             entry.finish()
-        datasets.append(Dataset(name, images, labels, table, share, layout.encoding, clicks))
+        datasets.append(Dataset(name, images, labels, table, share, layout.encoding, point_labels))
     if not datasets:
         raise section.error(key, "names no dataset; add one.")
-    most = CLICKED if any(dataset.clicks is not None for dataset in datasets) else _UNNAMED
+    most = POINT_OFFSET if any(dataset.point_labels is not None for dataset in datasets) else _UNNAMED
     if len(classes) + len(groups) > most:
         raise section.error(key, f"uses more than {most} classes and choices of classes; merge some.")
     return datasets, LabelSpace(tuple(classes), tuple(groups))
@@ -114,7 +116,7 @@ def _label_table(
     entry: Section, layout: Layout, classes: Sequence[str], groups: list[tuple[int, ...]]
 ) -> NDArray[np.uint8]:
     others = _meaning(entry, "others", classes, groups) if "others" in entry else _UNNAMED
-    # Where the layout names its values, any other value is a mistake and no case for `others`.
+    # Where the layout names its values, any other value is an error and not covered by `others`.
     table = np.full(CODES[layout.encoding], _UNNAMED if layout.names else others, np.uint8)
     for name, code in layout.names.items():
         table[code] = classes.index(name) if name in classes else others
@@ -160,19 +162,19 @@ class Sample:
 
 
 def load_label(dataset: Dataset, index: int) -> NDArray[np.uint8]:
-    """Read one label file: label indices uint8 [H, W] at the file's own size; discs around clicks, at the image's.
+    """Read one label file: label indices uint8 [H, W] at the file's own size; discs around points at the image's size.
 
     Raises:
         ConfigError: the file cannot be decoded, or holds a value that the YAML does not name.
     """
     path = dataset.labels[index]
-    if dataset.clicks is not None:
-        return dataset.clicks.label_image(path, dataset.images[index], IGNORE)
+    if dataset.point_labels is not None:
+        return dataset.point_labels.label_image(path, dataset.images[index], IGNORE)
     codes = read_codes(path, dataset.encoding)
     label: NDArray[np.uint8] = dataset.table[codes]
     unnamed = label == _UNNAMED
     if unnamed.any():
-        value = spelled(int(codes[unnamed][0]), dataset.encoding)
+        value = describe_code(int(codes[unnamed][0]), dataset.encoding)
         raise ConfigError(
             f"{path}: holds {value}, which dataset '{dataset.name}' does not name; add it to 'values', or say what "
             "'others' are."
@@ -187,10 +189,8 @@ def load_sample(dataset: Dataset, index: int, size: tuple[int, int] | None = Non
         ConfigError: a file cannot be decoded, sizes differ, or a label value is not in the YAML's table.
     """
     path = dataset.images[index]
-    # Labels belong to the pixels as they are stored, whatever way up a viewer shows the image.
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    if image is None:
-        raise ConfigError(f"{path}: is not an image that can be decoded; replace or remove it.")
+    # Labels belong to the pixels as they are stored; the EXIF orientation is for viewers only.
+    image = decode_image_file(path, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     label = load_label(dataset, index)
     check_sizes(dataset, index, (image.shape[1], image.shape[0]), label)
     if size is not None and size != (image.shape[1], image.shape[0]):

@@ -1,6 +1,6 @@
-"""Label files as they come: numbers, palettes, 16 bits, colours, and what ADE20K hides in a colour.
+"""Reads label files: numbers of 8 or 16 bits, palettes, colours, and ADE20K's object indices coded in a colour.
 
-Every file is read into one whole number per pixel, its code; what a code means is the dataset's business.
+Every file is read into one whole number per pixel, its code. The dataset maps codes to labels.
 """
 
 from __future__ import annotations
@@ -11,42 +11,39 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from seg_perception.errors import ConfigError
+from seg_perception.sensor_data.images.labelled_files import open_image_file
 from seg_perception.settings.yaml_file import Section
 
 Encoding = Literal["ids", "colours", "ade20k"]
 """ids: the pixel's value. colours: 65536 R + 256 G + B. ade20k: 256 (R div 10) + G, as in ADE20K's full release."""
 
 CODES: dict[Encoding, int] = {"ids": 1 << 16, "colours": 1 << 24, "ade20k": 1 << 16}
-"""How many codes there are."""
+"""Number of codes of each encoding."""
 
 
 def read_codes(path: Path, encoding: Encoding) -> NDArray[np.integer]:
     """The codes of a label file, whole numbers [H, W].
 
-    Palette files give the index and not the colour under "ids", which OpenCV cannot do: hence Pillow.
+    Under "ids" a palette file gives the index, not the colour. OpenCV cannot read that; Pillow can.
 
     Raises:
-        ConfigError: the file cannot be decoded, or its kind of pixel does not fit the encoding.
+        ConfigError: the file cannot be decoded, or its pixel format does not fit the encoding.
     """
-    try:
-        with Image.open(path) as file:
-            if encoding == "ids":
-                codes = np.asarray(file)
-                if codes.ndim != 2 or codes.dtype.kind not in "biu":
-                    raise ConfigError(
-                        f"{path}: holds {file.mode} pixels where one number each is wanted; name colours as 'R G B' in "
-                        "the values, or convert it."
-                    )
-                codes = codes.astype(np.uint8) if codes.dtype == bool else codes
-            elif file.mode in ("RGB", "RGBA", "P"):
-                codes = _packed(np.asarray(file.convert("RGB")), encoding)
-            else:
-                raise ConfigError(f"{path}: holds {file.mode} pixels where colours are wanted; name numbers instead.")
-    except (OSError, SyntaxError, ValueError):  # what Pillow raises for damaged files
-        raise ConfigError(f"{path}: is not an image that can be decoded; replace or remove it.") from None
+    with open_image_file(path) as file:
+        if encoding == "ids":
+            codes = np.asarray(file)
+            if codes.ndim != 2 or codes.dtype.kind not in "biu":
+                raise ConfigError(
+                    f"{path}: holds {file.mode} pixels, but one number per pixel is expected; name colours as "
+                    "'R G B' in the values, or convert it."
+                )
+            codes = codes.astype(np.uint8) if codes.dtype == bool else codes
+        elif file.mode in ("RGB", "RGBA", "P"):
+            codes = _packed(np.asarray(file.convert("RGB")), encoding)
+        else:
+            raise ConfigError(f"{path}: holds {file.mode} pixels, but colours are expected; name numbers instead.")
     if codes.dtype.itemsize > 2 and encoding == "ids" and not 0 <= codes.min() <= codes.max() < CODES["ids"]:
         raise ConfigError(f"{path}: holds values beyond 0 to {CODES['ids'] - 1}; convert it.")
     return codes
@@ -62,12 +59,12 @@ def parse_code(section: Section, key: str, value: Any, encoding: Encoding) -> in
     """The code of a value written in YAML: a whole number, or a colour as "R G B" or [R, G, B].
 
     Args:
-        section, key: where it stands, for the message.
-        value: what stands there.
+        section, key: its location in the YAML, for the message.
+        value: as read from the YAML.
         encoding: of the dataset.
 
     Raises:
-        ConfigError: it is no such value.
+        ConfigError: the value has another form or range.
     """
     if encoding != "colours":
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < CODES[encoding]:
@@ -76,10 +73,15 @@ def parse_code(section: Section, key: str, value: Any, encoding: Encoding) -> in
     parts = re.findall(r"\d+", value) if isinstance(value, str) and re.fullmatch(r"[\d ,]+", value) else value
     if not isinstance(parts, list) or len(parts) != 3:
         raise section.error(key, "a colour must be three whole numbers from 0 to 255: red, green, blue.")
-    red, green, blue = (int(section.as_number(key, int(part), 0, 255)) for part in parts)
+    red, green, blue = (int(section.as_number(key, _as_digits(part), 0, 255)) for part in parts)
     return (red << 16) + (green << 8) + blue
 
 
-def spelled(code: int, encoding: Encoding) -> str:
-    """A code as a person reads it: "value 7", "colour 128 64 128"."""
+def _as_digits(part: Any) -> Any:
+    """The number that a text of digits means; anything else is returned unchanged and refused later."""
+    return int(part[:4]) if isinstance(part, str) and part.isdecimal() else part
+
+
+def describe_code(code: int, encoding: Encoding) -> str:
+    """A code as text: "value 7", "colour 128 64 128"."""
     return f"colour {code >> 16} {code >> 8 & 255} {code & 255}" if encoding == "colours" else f"value {code}"

@@ -1,9 +1,8 @@
-"""Where datasets keep their images and labels, as data: patterns instead of a reader per dataset.
+"""Directory layouts of datasets, described by patterns in YAML instead of a reader per dataset.
 
-A layout is a YAML file in `layouts/` or anywhere else: where the images lie, where the labels lie, which folders make
-up a split, and what the label values are called. In its patterns `*` stands for any part of one name, `**/` for any
-folders and `{split}` for the folders of the chosen split; an image and a label belong together when these stand for the
-same.
+A layout is a YAML file, in `layouts/` or elsewhere. It says where images and labels are, which folders make up a split,
+and what the label values are called. In its patterns `*` matches any part of one name, `**/` any folders and `{split}`
+the folders of the chosen split. An image and a label form a pair if their wildcards match the same text.
 """
 
 from __future__ import annotations
@@ -15,20 +14,20 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from seg_perception.datasets.label_files import CODES, Encoding, parse_code
+from seg_perception.sensor_data.images.folder import IMAGE_SUFFIXES
 from seg_perception.settings.yaml_file import Section, did_you_mean, load_yaml
 
 _FOLDER = Path(__file__).with_name("layouts")
-_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 _ENCODINGS: dict[str, Encoding] = {encoding: encoding for encoding in CODES}
 
 
 @dataclass(frozen=True)
 class Layout:
-    """One way to keep a dataset.
+    """How the files of a dataset are arranged.
 
     Attributes:
         images, labels: patterns relative to the dataset's root; a folder without `*` pairs files of equal names.
-        splits: split → the folders that `{split}` stands for.
+        splits: split → the folders that `{split}` matches.
         encoding: of the label files.
         names: name of a label → its code; empty where the values have no names.
     """
@@ -41,7 +40,7 @@ class Layout:
 
 
 def read_layout(entry: Section) -> Layout:
-    """The layout of a dataset: its `layout`, whose patterns it may replace, or its own images and labels or clicks.
+    """The layout of a dataset: the named `layout` with overridden patterns, or its own images and labels or clicks.
 
     Raises:
         ConfigError: there is no such layout, or a pattern is missing.
@@ -80,7 +79,7 @@ def find_pairs(entry: Section, layout: Layout, root: Path) -> tuple[tuple[Path, 
 
     Args:
         entry: the dataset's YAML; its `root`, `split`, `only` and `leave_out` are read.
-        layout: how its files lie.
+        layout: of its files.
         root: folder that its `root` starts from.
 
     Raises:
@@ -89,14 +88,14 @@ def find_pairs(entry: Section, layout: Layout, root: Path) -> tuple[tuple[Path, 
     base = root / entry.text("root") if "root" in entry else root
     folders = layout.splits[entry.text("split", layout.splits)] if layout.splits else [""]
     images = _matches(entry, "images", base, layout.images, folders)
-    said = "clicks" if "clicks" in entry else "labels"
-    labels = _matches(entry, said, base, layout.labels, folders)
+    key = "clicks" if "clicks" in entry else "labels"
+    labels = _matches(entry, key, base, layout.labels, folders)
     unpaired = images.keys() ^ labels.keys()
     if unpaired:
         first = "/".join(part for part in min(unpaired) if part)
         raise entry.error(
-            said if said in entry else "layout",
-            f"{len(unpaired)} images and {said} below {base} have no partner of the same name, first {first}.",
+            key if key in entry else "layout",
+            f"{len(unpaired)} images and {key} below {base} have no partner of the same name, first {first}.",
         )
     kept = _selected(entry, base, [images[key] for key in sorted(images)])
     by_image = {image: labels[key] for key, image in images.items()}
@@ -104,33 +103,33 @@ def find_pairs(entry: Section, layout: Layout, root: Path) -> tuple[tuple[Path, 
 
 
 def _matches(entry: Section, key: str, base: Path, pattern: str, folders: Sequence[str]) -> dict[tuple[str, ...], Path]:
-    """Files that a pattern matches, by what its wildcards stand for."""
+    """Files that a pattern matches, by the text that its wildcards match."""
     found: dict[tuple[str, ...], Path] = {}
     where = key if key in entry else "layout"
     for folder in folders:
-        place = pattern.replace("{split}", folder)
-        if Path(place).is_absolute():
-            raise entry.error(where, f"{place} is absolute; give it below 'root' or --data ROOT.")
-        if "*" not in place and not (base / place).is_dir():
-            raise entry.error(where, f"{base / place} is not a folder; correct the path or give --data ROOT.")
-        for path in base.glob(place if "*" in place else f"{place}/*"):
-            wildcards = _wildcards(path, base, place, (".csv",) if key == "clicks" else _IMAGE_SUFFIXES)
+        path_pattern = pattern.replace("{split}", folder)
+        if Path(path_pattern).is_absolute():
+            raise entry.error(where, f"{path_pattern} is absolute; give it below 'root' or --data ROOT.")
+        if "*" not in path_pattern and not (base / path_pattern).is_dir():
+            raise entry.error(where, f"{base / path_pattern} is not a folder; correct the path or give --data ROOT.")
+        for path in base.glob(path_pattern if "*" in path_pattern else f"{path_pattern}/*"):
+            wildcards = _wildcards(path, base, path_pattern, (".csv",) if key == "clicks" else IMAGE_SUFFIXES)
             if wildcards is None or path.name.startswith("."):  # such as ._a.png, which macOS leaves in archives
                 continue
             name = (folder, *wildcards)
             if name in found:
-                raise entry.error(where, f"{path} and {found[name].name} have one name; remove one.")
+                raise entry.error(where, f"{path} and {found[name].name} have the same name; remove one.")
             found[name] = path
     if not found:
-        places = ", ".join(pattern.replace("{split}", folder) for folder in folders)
-        raise entry.error(where, f"{base} holds no image at {places}; correct the path or give --data ROOT.")
+        searched = ", ".join(pattern.replace("{split}", folder) for folder in folders)
+        raise entry.error(where, f"{base} holds no image at {searched}; correct the path or give --data ROOT.")
     return found
 
 
 def _wildcards(path: Path, base: Path, pattern: str, suffixes: Sequence[str]) -> tuple[str, ...] | None:
-    """What the wildcards of a pattern stand for in a path, or None where it does not match.
+    """The text that the wildcards of a pattern match in a path, or None if it does not match.
 
-    In a folder, a pattern without wildcards, files with one of the suffixes match.
+    A pattern without wildcards is a folder, in which all files with one of the suffixes match.
     """
     if "*" not in pattern:
         return (path.stem,) if path.suffix.lower() in suffixes else None
@@ -141,9 +140,9 @@ def _wildcards(path: Path, base: Path, pattern: str, suffixes: Sequence[str]) ->
 
 
 def _selected(entry: Section, base: Path, images: Sequence[Path]) -> list[Path]:
-    """The images that `only` names, if it is given, without those that `leave_out` names."""
+    """The images that match `only`, if given, without those that match `leave_out`."""
     kept = list(images)
-    for key, wanted in (("only", True), ("leave_out", False)):
+    for key, keep in (("only", True), ("leave_out", False)):
         if key not in entry:
             continue
         chosen: set[Path] = set()
@@ -153,7 +152,7 @@ def _selected(entry: Section, base: Path, images: Sequence[Path]) -> list[Path]:
                 # A typing error here would let held-out images into training.
                 raise entry.error(key, f"'{pattern}' matches no image below {base}; correct it.")
             chosen |= hits
-        kept = [image for image in kept if (image in chosen) == wanted]
+        kept = [image for image in kept if (image in chosen) == keep]
     if not kept:
         raise entry.error("leave_out", "no image is left; leave out less.")
     return kept

@@ -1,1 +1,1 @@
-"""What keeps this machine from running the package: findings, each with its mend. Nothing here imports rclpy."""
+"""The doctor: checks of this machine; each finding names its fix. Nothing here imports rclpy."""

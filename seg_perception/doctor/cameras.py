@@ -1,41 +1,41 @@
-"""Whether the images of a camera arrive, and why they do not."""
+"""Checks of camera topics: whether the images arrive, and if not, why."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from seg_perception.doctor.dds import SEGMENT
+from seg_perception.doctor.dds import DEFAULT_SEGMENT
 from seg_perception.doctor.finding import Finding, note, ok, problem, size
 
-_LOSS = 0.3  # of the images, that is no accident any more
-_FEW = 2  # images that may be missing at the ends of the time of listening
+_MAX_LOSS = 0.3  # fraction of the images that may be lost by chance
+_MAX_MISSING = 2  # images that may be missing at the ends of the listening time
 _SUFFIX = "/compressed"
 
 
 @dataclass(frozen=True)
 class Publisher:
-    """Who publishes a topic.
+    """A publisher of a topic.
 
     Attributes:
-        node: its name, with its namespace.
+        node: name of its node, with namespace.
         reliable: whether it offers reliable delivery.
-        here: whether it runs on this machine; None if that cannot be told.
+        is_local: whether it runs on this machine; None if unknown.
     """
 
     node: str
     reliable: bool
-    here: bool | None
+    is_local: bool | None
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What arrived during some seconds of listening.
+class ReceptionStatistics:
+    """Reception statistics of a topic over some seconds.
 
     Attributes:
-        count: messages.
-        rate: of them, Hz.
-        size: of the largest, bytes; 0 of none.
+        count: number of messages.
+        rate: Hz.
+        size: of the largest message, bytes; 0 without messages.
     """
 
     count: int = 0
@@ -49,17 +49,17 @@ class CameraTopic:
 
     Attributes:
         name: of the topic.
-        publishers: of it.
-        heard: with best effort, as sensors are listened to.
-        heard_reliably: the same, asked for reliably; None when that was not needed or is not offered.
-        infos: CameraInfo messages that arrived beside it in the same time as `heard`.
+        publishers: of the topic.
+        reception: with best-effort QoS, as for sensors.
+        reliable_reception: with reliable QoS; None if that was not needed or is not offered.
+        infos: CameraInfo messages that arrived during `reception`.
         expected: largest size of a raw image by its CameraInfo, bytes; 0 if unknown.
     """
 
     name: str
     publishers: tuple[Publisher, ...]
-    heard: Heard
-    heard_reliably: Heard | None = None
+    reception: ReceptionStatistics
+    reliable_reception: ReceptionStatistics | None = None
     infos: int = 0
     expected: int = 0
 
@@ -69,14 +69,14 @@ class CameraTopic:
         return self.name.endswith(_SUFFIX)
 
     @property
-    def loses(self) -> bool:
-        """Whether images go missing: none arrive, or far fewer than calibrations, of which each image has one."""
-        missing = self.infos - self.heard.count
-        return not self.heard.count or missing > max(_FEW, _LOSS * self.infos)
+    def loses_images(self) -> bool:
+        """Whether images are lost: none arrive, or far fewer than CameraInfo messages, of which each image has one."""
+        missing = self.infos - self.reception.count
+        return not self.reception.count or missing > max(_MAX_MISSING, _MAX_LOSS * self.infos)
 
 
 def info_topic(image_topic: str) -> str:
-    """Where the CameraInfo of an image topic is by convention: beside it."""
+    """The CameraInfo topic of an image topic by convention: next to it, in the same namespace."""
     return image_topic.removesuffix(_SUFFIX).rpartition("/")[0] + "/camera_info"
 
 
@@ -84,51 +84,53 @@ def diagnose(topics: Sequence[CameraTopic], profile: str) -> list[Finding]:
     """One finding for each topic.
 
     Args:
-        topics: all that were seen.
-        profile: the setting, NAME=FILE, that gives a publisher enough shared memory.
+        topics: all image topics that were found.
+        profile: the setting NAME=FILE that gives a publisher enough shared memory.
     """
     names = {topic.name for topic in topics}
     return [_diagnosis(topic, profile, topic.name + _SUFFIX in names) for topic in topics]
 
 
 def _diagnosis(topic: CameraTopic, profile: str, has_compressed: bool) -> Finding:
-    heard, reliably = topic.heard, topic.heard_reliably
-    if not topic.loses:
-        return ok(topic.name, f"{heard.rate:.1f} Hz, {size(heard.size)} each")
+    reception, reliable = topic.reception, topic.reliable_reception
+    if not topic.loses_images:
+        return ok(topic.name, f"{reception.rate:.1f} Hz, {size(reception.size)} each")
     who = "announced by " + ", ".join(sorted({publisher.node for publisher in topic.publishers}))
-    cause, mend = _cause(topic, profile, has_compressed)
-    if reliably and reliably.count:
-        found = f"{reliably.rate:.1f} Hz when asked for reliably, {heard.rate:.1f} Hz with best effort: {cause}"
-        mend += ", or set the node's image_reliability to reliable"
-        # When nothing at all arrives, the node asks for reliable delivery by itself.
-        return problem(topic.name, found, mend) if heard.count else note(topic.name, found, mend)
-    if heard.count:
-        return problem(topic.name, f"{heard.count} images beside {topic.infos} camera_infos: {cause}", mend)
-    if reliably and not topic.infos:
-        # Nothing can get lost on a reliable topic, so nothing was sent.
+    cause, fix = _cause(topic, profile, has_compressed)
+    if reliable and reliable.count:
+        found = f"{reliable.rate:.1f} Hz with reliable QoS, {reception.rate:.1f} Hz with best effort: {cause}"
+        fix += ", or set the node's image_reliability to reliable"
+        # When nothing at all arrives, the node falls back to reliable QoS by itself.
+        return problem(topic.name, found, fix) if reception.count else note(topic.name, found, fix)
+    if reception.count:
+        return problem(topic.name, f"{reception.count} images, but {topic.infos} camera_infos: {cause}", fix)
+    if reliable and not topic.infos:
+        # Reliable delivery loses nothing, so nothing was sent.
         return note(topic.name, f"{who}, which sends no images now", "check the camera, or what that node waits for")
-    return problem(topic.name, f"{who}, but nothing arrives: {cause}", mend)
+    return problem(topic.name, f"{who}, but nothing arrives: {cause}", fix)
 
 
 def _cause(topic: CameraTopic, profile: str, has_compressed: bool) -> tuple[str, str]:
-    """Why images go missing, and the mend."""
-    arrived = max(topic.heard.size, topic.heard_reliably.size if topic.heard_reliably else 0)
+    """Why images are lost, and the fix."""
+    arrived = max(topic.reception.size, topic.reliable_reception.size if topic.reliable_reception else 0)
     largest = arrived or topic.expected
     instead = f", or take {topic.name}{_SUFFIX}" if has_compressed else ", or let it publish compressed images"
-    if any(publisher.here is False for publisher in topic.publishers):
+    if any(publisher.is_local is False for publisher in topic.publishers):
         return (
             "images from another machine overflow the socket buffers of this one",
             f"start the node with {profile}, and raise net.core.rmem_max to 4194304{instead}",
         )
-    if topic.compressed or 0 < largest <= SEGMENT:
+    if topic.compressed or 0 < largest <= DEFAULT_SEGMENT:
         return (
             "they are small enough for DDS",
             "check the camera; between containers share /dev/shm and the process ids (--ipc=host --pid=host)",
         )
     frame = (
-        f"a frame of {size(largest)}" if largest else f"a frame of more than {size(SEGMENT)}, if that is what it sends,"
+        f"a frame of {size(largest)}"
+        if largest
+        else f"a frame of more than {size(DEFAULT_SEGMENT)}, if that is what it sends,"
     )
     return (
-        f"{frame} does not fit into the publisher's {size(SEGMENT)} of shared memory",
+        f"{frame} does not fit into the publisher's {size(DEFAULT_SEGMENT)} of shared memory",
         f"start the camera with {profile}{instead}",
     )

@@ -1,4 +1,4 @@
-"""What a look at the machine can find."""
+"""Findings of the doctor."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 
-class Level(Enum):
-    """How bad it is."""
+class Severity(Enum):
+    """Severity of a finding."""
 
     OK = "ok"
     NOTE = "note"
@@ -19,35 +19,35 @@ class Finding:
     """One line of the doctor's table.
 
     Attributes:
-        level: how bad it is.
-        subject: what was looked at.
-        found: what is the case.
-        mend: what to do about it; empty when there is nothing to do.
+        severity: of the finding.
+        subject: what was checked.
+        found: the result of the check.
+        fix: what to do; empty if nothing.
     """
 
-    level: Level
+    severity: Severity
     subject: str
     found: str
-    mend: str = ""
+    fix: str = ""
 
 
 def ok(subject: str, found: str) -> Finding:
-    """All is well."""
-    return Finding(Level.OK, subject, found)
+    """A finding without a problem."""
+    return Finding(Severity.OK, subject, found)
 
 
-def note(subject: str, found: str, mend: str = "") -> Finding:
-    """It works, but one may want it otherwise."""
-    return Finding(Level.NOTE, subject, found, mend)
+def note(subject: str, found: str, fix: str = "") -> Finding:
+    """A finding that works, but may not be what the user wants."""
+    return Finding(Severity.NOTE, subject, found, fix)
 
 
-def problem(subject: str, found: str, mend: str = "") -> Finding:
-    """It does not work."""
-    return Finding(Level.PROBLEM, subject, found, mend)
+def problem(subject: str, found: str, fix: str = "") -> Finding:
+    """A finding that does not work."""
+    return Finding(Severity.PROBLEM, subject, found, fix)
 
 
 def size(count: float) -> str:
-    """A number of bytes, for people."""
+    """Format a number of bytes for people."""
     for unit, power in (("GB", 3), ("MB", 2), ("KB", 1)):
         if count >= 1024**power:
             return f"{count / 1024**power:.3g} {unit}"

@@ -1,4 +1,4 @@
-"""The GPU, what can run a network on it, and the plans that were built."""
+"""Checks of the GPU, the backends, and the plans in the cache."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from seg_perception.inference.onnx.session import cuda_problem
 from seg_perception.inference.tensorrt.api import FLAVOURS, TITLES, Flavour, find_tensorrt
 from seg_perception.inference.tensorrt.cuda import Cuda, Gpu
 from seg_perception.inference.tensorrt.open import plan_target
-from seg_perception.inference.tensorrt.plan import Manifest, read_plan
+from seg_perception.inference.tensorrt.plan import PlanManifest, read_plan
 from seg_perception.inference.tensorrt.plan_cache import PlanCache
 
 _COMPILE = "seg-perception compile MODEL.onnx"
 
 
 def findings() -> list[Finding]:
-    """The GPU, the backends in the order in which "auto" tries them, which of them it takes, and the plans."""
+    """Check the GPU, the backends in the order of "auto", which of them it takes, and the plans."""
     gpu, about_gpu = _gpu()
     found = [about_gpu]
     usable: list[str] = []
     for flavour in FLAVOURS:
         finding = _tensorrt(flavour)
         found.append(finding)
-        if finding.level.value == "ok" and gpu is not None:
+        if finding.severity.value == "ok" and gpu is not None:
             usable.append(flavour)
     reason = cuda_problem()
     found.append(ok("ONNX Runtime on CUDA", "built in") if reason is None else note("ONNX Runtime on CUDA", reason))
@@ -53,7 +53,7 @@ def _tensorrt(flavour: Flavour) -> Finding:
         return note(title, "not installed") if absent else problem(title, str(error))
 
 
-def _plan(path: Path, manifest: Manifest, gpu: Gpu | None) -> Finding:
+def _plan(path: Path, manifest: PlanManifest, gpu: Gpu | None) -> Finding:
     subject = f"plan of {manifest.source.model}, {manifest.source.precision}"
     try:
         content = read_plan(path).content

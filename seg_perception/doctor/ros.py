@@ -1,4 +1,4 @@
-"""ROS 2 itself: which distribution, whether it loads, and who it can talk to."""
+"""Checks of ROS 2: distribution, packages and discovery."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ PACKAGES = {
     "map_msgs": "~/costmap_updates",
     "vision_msgs": "~/label_info as a LabelInfo; without it as a String with JSON",
     "cv_bridge": "rare image encodings",
-    "nav2_msgs": "nav2 itself, where it runs beside the node",
-    "launch_ros": "ros2 launch; without it the node is started by itself",
+    "nav2_msgs": "nav2 itself, where it runs next to the node",
+    "launch_ros": "ros2 launch; without it start the node directly",
 }
-"""What the node can use of ROS, and for what."""
+"""ROS packages that the node can use, and for what."""
 
 _NEEDED = ("sensor_msgs", "nav_msgs", "diagnostic_msgs")
-_MOST_SAFE_DOMAIN = 101  # above it the ports reach into Linux' ephemeral ones
-_MOST_DOMAIN = 232
+_MAX_SAFE_DOMAIN = 101  # above it the ports reach into Linux' ephemeral ones
+_MAX_DOMAIN = 232
 _RANGES = ("SUBNET", "LOCALHOST", "OFF", "SYSTEM_DEFAULT")
 
 
@@ -41,16 +41,16 @@ def distro(environ: Mapping[str, str]) -> str:
     return ""
 
 
-def rclpy_is_there() -> bool:
-    """Whether rclpy can be found; it is not imported, because a wrong environment makes it end the process."""
+def rclpy_is_installed() -> bool:
+    """Whether rclpy is installed. It is not imported, as a wrong environment can make it end the process."""
     return importlib.util.find_spec("rclpy") is not None
 
 
-def how_to_get_ros(opt: Path = Path("/opt/ros")) -> Finding:
-    """What to do where rclpy is not found.
+def rclpy_missing(opt: Path = Path("/opt/ros")) -> Finding:
+    """The finding when rclpy is not installed, with how to install it.
 
     Args:
-        opt: where installed distributions lie.
+        opt: folder of installed ROS distributions.
     """
     setups = sorted(opt.glob("*/setup.bash"))
     if setups:
@@ -63,10 +63,10 @@ def how_to_get_ros(opt: Path = Path("/opt/ros")) -> Finding:
 
 
 def packages(found: Mapping[str, str | None]) -> list[Finding]:
-    """What is there of PACKAGES.
+    """One finding for each of PACKAGES.
 
     Args:
-        found: name → why it cannot be loaded, "" for what can, None for what is not installed.
+        found: name → why the package cannot be loaded; "" if it can, None if it is not installed.
     """
     findings = []
     for name, purpose in PACKAGES.items():
@@ -83,7 +83,7 @@ def packages(found: Mapping[str, str | None]) -> list[Finding]:
 
 
 def discovery(environ: Mapping[str, str]) -> list[Finding]:
-    """Which nodes those that start with this environment can find."""
+    """Check which nodes a node with this environment can discover."""
     return [_domain(environ.get("ROS_DOMAIN_ID", "")), _range(environ)]
 
 
@@ -91,10 +91,10 @@ def _domain(text: str) -> Finding:
     subject = "ROS_DOMAIN_ID"
     if not text:
         return ok(subject, "not set, so 0")
-    if not text.isdecimal() or int(text) > _MOST_DOMAIN:
-        return problem(subject, f"is '{text}'", f"give a whole number from 0 to {_MOST_SAFE_DOMAIN}")
-    if int(text) > _MOST_SAFE_DOMAIN:
-        return note(subject, f"{text}; its ports may be taken by other programs", f"use 0 to {_MOST_SAFE_DOMAIN}")
+    if not text.isdecimal() or int(text) > _MAX_DOMAIN:
+        return problem(subject, f"is '{text}'", f"give a whole number from 0 to {_MAX_SAFE_DOMAIN}")
+    if int(text) > _MAX_SAFE_DOMAIN:
+        return note(subject, f"{text}; its ports may be taken by other programs", f"use 0 to {_MAX_SAFE_DOMAIN}")
     return ok(subject, text)
 
 
@@ -104,8 +104,8 @@ def _range(environ: Mapping[str, str]) -> Finding:
     if value and value not in _RANGES:
         return problem(subject, f"is '{value}'", f"use one of {', '.join(_RANGES)}")
     if value == "OFF":
-        return note(subject, "OFF: nodes find no others but the peers that are named", "use LOCALHOST or SUBNET")
+        return note(subject, "OFF: nodes discover only configured peers", "use LOCALHOST or SUBNET")
     if environ.get("ROS_LOCALHOST_ONLY") == "1":
-        return ok("ROS_LOCALHOST_ONLY", "1: nodes find those on this machine only")
+        return ok("ROS_LOCALHOST_ONLY", "1: nodes discover those on this machine only")
     reach = "this machine" if value == "LOCALHOST" else "the network"
-    return ok(subject, f"{value or 'not set'}: nodes find those on {reach}")
+    return ok(subject, f"{value or 'not set'}: nodes discover those on {reach}")

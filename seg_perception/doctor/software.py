@@ -1,4 +1,4 @@
-"""Python, the libraries and the shipped network."""
+"""Checks of Python, the libraries and the shipped network."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _RUNS = 5
 
 
 def libraries() -> list[Finding]:
-    """Python and every library the package needs."""
+    """Check Python and every library that the package needs."""
     findings = [ok("Python", sys.version.split()[0]), ok("seg_perception", seg_perception.__version__)]
     findings += [_library(name, distribution) for name, distribution in _NEEDED.items()]
     return findings
 
 
 def model() -> Finding:
-    """Whether the shipped network opens, and how long an image takes on the CPU, which is always there."""
-    # Broken libraries are findings of their own; they must not keep this module from being imported.
+    """Check that the shipped network opens, and time it on the CPU, which every machine has."""
+    # Broken libraries are findings of their own; this module must import without them.
     try:
         from seg_perception.inference.backends import open_engine
         from seg_perception.pipeline.pipeline import graph_spec
@@ -51,13 +51,13 @@ def model() -> Finding:
 
 
 def _library(name: str, distribution: str) -> Finding:
-    mend = f"pip install {distribution}"
+    fix = f"pip install {distribution}"
     try:
         module = importlib.import_module(name)
     except ModuleNotFoundError as error:
-        return problem(name, f"not installed ({error})", mend)
+        return problem(name, f"not installed ({error})", fix)
     except Exception as error:  # a library built for another numpy, or without its own shared objects
-        return problem(name, f"cannot be loaded ({type(error).__name__}: {error})", mend + " --force-reinstall")
+        return problem(name, f"cannot be loaded ({type(error).__name__}: {error})", fix + " --force-reinstall")
     found = _version(module, distribution)
     if name == "onnxruntime":
         found += ", with " + ", ".join(module.get_available_providers())

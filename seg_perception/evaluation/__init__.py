@@ -1,1 +1,1 @@
-"""Judging networks and costmaps."""
+"""Evaluation of networks and costmaps; `metrics` is a layer of its own, below training."""

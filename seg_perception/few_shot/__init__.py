@@ -1,1 +1,1 @@
-"""A new class from a few masked pictures: what a shipped network already sees, told apart by its features."""
+"""Few-shot learning: adds a class to a network from a few masked images, by a linear classifier on its features."""

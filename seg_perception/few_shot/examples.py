@@ -1,4 +1,4 @@
-"""The pictures a class is taught from: each an image and a mask of where the class is."""
+"""Training examples of a new class: each an image and a mask of the class."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from seg_perception.errors import ConfigError
 from seg_perception.model.card import ModelCard
+from seg_perception.sensor_data.images.folder import IMAGE_SUFFIXES
+from seg_perception.sensor_data.images.labelled_files import decode_image_file
 from seg_perception.sensor_data.images.scaled import at_network_size
-
-_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """One masked picture at the network's input size.
+    """One masked image at the network's input size.
 
     Attributes:
         name: of the image file, for reports.
@@ -32,8 +32,8 @@ class Example:
     mask: NDArray[np.bool_]
 
 
-def image_beside(mask: Path) -> Path:
-    """The image that a mask belongs to when none is named: the one of the same stem beside it.
+def image_of_mask(mask: Path) -> Path:
+    """The image of a mask: the file of the same stem in the same folder.
 
     Raises:
         ConfigError: there is none, or there are several.
@@ -41,16 +41,16 @@ def image_beside(mask: Path) -> Path:
     found = [
         path
         for path in sorted(mask.parent.glob(f"{mask.stem}.*"))
-        if path != mask and path.suffix.lower() in _IMAGE_SUFFIXES
+        if path != mask and path.suffix.lower() in IMAGE_SUFFIXES
     ]
     if len(found) != 1:
         what = "no image" if not found else f"{len(found)} images"
-        raise ConfigError(f"{mask}: {what} of the same name beside it; name the images with --images.")
+        raise ConfigError(f"{mask}: {what} of the same name next to it; name the images with --images.")
     return found[0]
 
 
 def read_examples(images: Sequence[Path], masks: Sequence[Path], card: ModelCard) -> list[Example]:
-    """Read masked pictures and bring them to the network's size.
+    """Read images and masks and resize them to the network's input size.
 
     Args:
         images: image files.
@@ -68,7 +68,7 @@ def read_examples(images: Sequence[Path], masks: Sequence[Path], card: ModelCard
 def _read(image_path: Path, mask_path: Path, card: ModelCard) -> Example:
     image = _decoded(image_path, cv2.IMREAD_COLOR)
     drawn = _decoded(mask_path, cv2.IMREAD_UNCHANGED)
-    # A fourth channel is opacity, which paint programs leave at its maximum everywhere.
+    # A fourth channel is opacity, which paint programs set to its maximum everywhere.
     mask = (drawn[:, :, :3] if drawn.ndim == 3 else drawn[:, :, None]).any(axis=2)
     size = (card.width, card.height)
     mask = np.asarray(cv2.resize(np.asarray(mask, np.uint8), size, interpolation=cv2.INTER_NEAREST)) > 0
@@ -82,9 +82,6 @@ def _read(image_path: Path, mask_path: Path, card: ModelCard) -> Example:
 
 
 def _decoded(path: Path, flags: int) -> NDArray[np.generic]:
-    if not path.is_file():
+    if not path.exists():
         raise ConfigError(f"{path}: no such file; check the path.")
-    image = cv2.imread(str(path), flags)
-    if image is None:
-        raise ConfigError(f"{path}: is not an image that can be decoded; replace it.")
-    return image
+    return decode_image_file(path, flags)

@@ -1,1 +1,1 @@
-"""Cameras, rigid transforms and the ground plane: from pixels to places and back."""
+"""Cameras, rigid transforms and grid bounds."""

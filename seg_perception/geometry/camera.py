@@ -13,6 +13,11 @@ from seg_perception.errors import GeometryError
 from seg_perception.geometry.distortion import Lens, lens_of
 from seg_perception.settings.yaml_file import load_yaml
 
+MAX_SIDE = 1 << 16
+"""Pixels; no sensor has a longer side."""
+
+_FOCAL_LENGTHS = (1e-3, 1e7)  # pixels; within these limits no ray and no pixel overflows
+_MAX_CENTER = 1e7  # pixels
 # What some drivers call the equidistant model of CameraInfo.
 _ALIASES = {"fisheye": "equidistant"}
 
@@ -28,7 +33,14 @@ class Camera:
         distortion: D of CameraInfo; empty for a lens without distortion.
 
     Raises:
-        GeometryError: a value makes no camera, or K is all zeros, which is how ROS says "not calibrated".
+        GeometryError: a value is invalid, or K is all zeros, which means "not calibrated" in ROS.
+
+    Examples:
+        >>> k = [400, 0, 319.5, 0, 400, 239.5, 0, 0, 1]
+        >>> camera = sp.Camera.from_fields(640, 480, "plumb_bob", k, [0.0] * 5)
+        >>> pixels, valid = camera.project(np.array([[0.0, 0.0, 1.0]]))
+        >>> pixels.tolist(), valid.tolist()
+        ([[319.5, 239.5]], [True])
     """
 
     width: int
@@ -40,6 +52,10 @@ class Camera:
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:
             raise GeometryError(f"the image must be at least 1 x 1 pixels, not {self.width} x {self.height}.")
+        if max(self.width, self.height) > MAX_SIDE:
+            raise GeometryError(
+                f"the image must be at most {MAX_SIDE} pixels wide and high, not {self.width} x {self.height}."
+            )
         matrix = np.array(self.matrix, dtype=np.float64)
         if matrix.shape != (3, 3) or not np.isfinite(matrix).all():
             raise GeometryError(f"the camera matrix must be 3x3 finite numbers, not {matrix.tolist()}.")
@@ -50,6 +66,12 @@ class Camera:
             raise GeometryError(f"the focal lengths in the camera matrix must be positive pixels, not {focal}.")
         if matrix[0, 1] or matrix[1, 0] or matrix[2].tolist() != [0.0, 0.0, 1.0]:
             raise GeometryError(f"the camera matrix must be [fx 0 cx; 0 fy cy; 0 0 1], not {matrix.tolist()}.")
+        least, most = _FOCAL_LENGTHS
+        if not all(least <= matrix[axis, axis] <= most and abs(matrix[axis, 2]) <= _MAX_CENTER for axis in (0, 1)):
+            raise GeometryError(
+                f"the camera matrix must have focal lengths of {least:g} to {most:g} pixels and a center within "
+                f"{_MAX_CENTER:g} pixels, not {matrix[:2].tolist()}; calibrate the camera again."
+            )
         lens_of(self.model, self.distortion)
         matrix.setflags(write=False)
         object.__setattr__(self, "matrix", matrix)
@@ -58,15 +80,15 @@ class Camera:
     def from_yaml(cls, path: Path | str) -> Camera:
         """Read a calibration as camera_info_manager and camera_calibration write it.
 
-        Keys other than those used here (camera_name, rectification_matrix, projection_matrix, notes of other tools)
-        are passed over: images are taken as they leave the camera, unrectified.
+        Other keys (camera_name, rectification_matrix, projection_matrix, those of other tools) are ignored: images are
+        used unrectified, as they leave the camera.
 
         Raises:
             ConfigError: the file or one of its values is wrong.
         """
         content = load_yaml(path)
-        width = content.integer("image_width", 1, 1 << 16)
-        height = content.integer("image_height", 1, 1 << 16)
+        width = content.integer("image_width", 1, MAX_SIDE)
+        height = content.integer("image_height", 1, MAX_SIDE)
         model = content.text("distortion_model")
         matrix = content.section("camera_matrix").numbers("data", 9)
         distortion = content.section("distortion_coefficients").numbers("data")
@@ -77,17 +99,17 @@ class Camera:
 
     @classmethod
     def from_fields(cls, width: int, height: int, model: str, k: ArrayLike, d: Sequence[float]) -> Camera:
-        """From plain values.
+        """Make a camera from plain values.
 
         Args:
             width: pixels.
             height: pixels.
-            model: distortion_model; "" is taken as no distortion where `d` is empty or all zeros.
+            model: distortion_model; "" means no distortion where `d` is empty or all zeros.
             k: 9 numbers, row by row, or [3, 3].
             d: distortion coefficients.
 
         Raises:
-            GeometryError: a value makes no camera, or the camera is not calibrated.
+            GeometryError: a value is invalid, or the camera is not calibrated.
         """
         matrix = np.asarray(k, dtype=np.float64)
         if matrix.size != 9:
@@ -101,10 +123,10 @@ class Camera:
     def from_info(
         cls, width: int, height: int, model: str, k: ArrayLike, d: Sequence[float], p: ArrayLike, image_topic: str
     ) -> Camera:
-        """From the fields of a sensor_msgs/CameraInfo message and the name of the topic that the images come on.
+        """Make a camera from the fields of a sensor_msgs/CameraInfo message and the name of the image topic.
 
-        Images on a topic named image_rect... are rectified already: their camera is the projection matrix P, without
-        distortion (sensor_msgs/CameraInfo).
+        Images on a topic named image_rect... are rectified: their camera matrix is that of the projection matrix P,
+        without distortion (sensor_msgs/CameraInfo).
 
         Args:
             width: pixels.
@@ -116,7 +138,7 @@ class Camera:
             image_topic: with or without namespaces.
 
         Raises:
-            GeometryError: a value makes no camera, or the camera is not calibrated.
+            GeometryError: a value is invalid, or the camera is not calibrated.
         """
         if any(part.startswith("image_rect") for part in image_topic.split("/")):
             return cls.from_fields(width, height, "", np.reshape(p, (3, 4))[:, :3], ())
@@ -129,13 +151,13 @@ class Camera:
         return hash(self._key)
 
     def project(self, points: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Where points appear in the image.
+        """Project points into the image.
 
         Args:
             points: [..., 3] in the optical frame, metres.
 
         Returns:
-            pixels: float64 [..., 2] (u, v); (-1, -1) for what the lens cannot map.
+            pixels: float64 [..., 2] (u, v); (-1, -1) for points that the lens cannot map.
             valid: bool [...], False behind the camera, beyond the fold of the distortion and outside of the image.
         """
         x, y, seen = self._lens.distort(np.asarray(points, dtype=np.float64))
@@ -144,14 +166,14 @@ class Camera:
         return np.stack([u, v], axis=-1), self._inside(u, v)
 
     def rays(self, pixels: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """The directions that pixels look along.
+        """The viewing directions of pixels.
 
         Args:
             pixels: [..., 2] (u, v), inside or outside of the image.
 
         Returns:
             rays: float64 [..., 3], of length 1, in the optical frame.
-            valid: bool [...], False where no direction before the fold of the distortion leads to the pixel.
+            valid: bool [...], False where no direction before the fold of the distortion maps to the pixel.
         """
         pixels = np.asarray(pixels, dtype=np.float64)
         x = (pixels[..., 0] - self.matrix[0, 2]) / self.matrix[0, 0]

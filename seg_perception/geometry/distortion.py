@@ -4,8 +4,8 @@ The two families of sensor_msgs/CameraInfo (sensor_msgs/distortion_models.hpp), 
 Brown-Conrady for plumb_bob and rational_polynomial (OpenCV documentation, "Camera Calibration and 3D Reconstruction"),
 Kannala-Brandt for equidistant (the same, "Fisheye camera model").
 
-Far from the axis these polynomials turn round: a direction further out lands nearer to the centre, on top of another
-one. What lies beyond the fold is fiction, so every lens knows its largest trustworthy radius and marks the rest.
+Far from the axis these polynomials fold back: a direction further out maps nearer to the centre, on top of another one.
+Beyond this fold the model is invalid. So every lens knows its largest valid radius and marks directions beyond it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,12 @@ from seg_perception.settings.yaml_file import did_you_mean
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
-# 87 degrees off axis: no perspective lens images further out, and tangents beyond it only lose digits.
+MAX_COEFFICIENT = 1e6
+"""No calibration has larger coefficients, and the polynomials of smaller ones do not overflow."""
+
+# 87 degrees off axis: no perspective lens sees further out, and larger tangents lose digits.
 _LARGEST_RADIUS = 19.0
-# At a pole the distorted radius is infinite; a thousandth before it is far outside of any image already.
+# At a pole the distorted radius is infinite; a thousandth before it, it is already far outside of any image.
 _BEFORE_POLE = 0.999
 _TABLE_SIZE = 1024
 _DIRECTIONS = 72
@@ -36,7 +39,7 @@ _CONVERGED = 1e-11
 
 
 class Lens(Protocol):
-    """What both families offer."""
+    """Interface of both families."""
 
     def distort(self, points: Floats) -> tuple[Floats, Floats, Bools]:
         """Optical-frame points [..., 3] to plane coordinates x, y [...] and whether the lens sees each."""
@@ -53,7 +56,7 @@ class BrownConrady:
     ρ(s) = (1 + k1·s + k2·s² + k3·s³) / (1 + k4·s + k5·s² + k6·s³).
 
     Args:
-        coefficients: (k1, k2, p1, p2[, k3[, k4, k5, k6[, s1, s2, s3, s4]]]); what is left out is 0.
+        coefficients: (k1, k2, p1, p2[, k3[, k4, k5, k6[, s1, s2, s3, s4]]]); missing ones are 0.
     """
 
     def __init__(self, coefficients: Sequence[float]) -> None:
@@ -71,7 +74,7 @@ class BrownConrady:
         """See Lens."""
         x, y, depth = points[..., 0], points[..., 1], points[..., 2]
         valid = (depth > 0) & (x * x + y * y <= (self._max_radius * depth) ** 2)
-        # Clearing the others keeps their quotients and polynomials from overflowing.
+        # Invalid points are set to 0 so that their quotients and polynomials do not overflow.
         depth = np.where(valid, depth, 1.0)
         return (*self._map(np.where(valid, x, 0.0) / depth, np.where(valid, y, 0.0) / depth), valid)
 
@@ -97,7 +100,7 @@ class BrownConrady:
             safe = np.where(moving, determinant, 1.0)
             u = np.where(moving, u + (yy * error_x - xy * error_y) / safe, u)
             v = np.where(moving, v + (xx * error_y - yx * error_x) / safe, v)
-            # A step beyond the fold would run off along the wrong branch; its rim is as far as a root can lie.
+            # A step beyond the fold would follow the wrong branch; no root lies beyond the fold.
             shrink = np.minimum(1.0, self._max_radius / np.maximum(np.hypot(u, v), 1e-12))
             u, v = u * shrink, v * shrink
         return _unit_rays(u, v), close
@@ -156,8 +159,8 @@ class BrownConrady:
 class Equidistant:
     """Fisheye: the angle θ off the axis becomes the radius θ·(1 + k1·θ² + k2·θ⁴ + k3·θ⁶ + k4·θ⁸).
 
-    Directions behind the plane z = 0 count as not seen even where the lens would see them: CameraInfo does not say
-    where the image circle ends.
+    Directions behind the plane z = 0 are invalid even where the lens would see them: CameraInfo does not say where the
+    image circle ends.
 
     Args:
         coefficients: (k1, k2, k3, k4).
@@ -203,11 +206,11 @@ MODELS = {"plumb_bob": (0, 4, 5), "rational_polynomial": (0, 8, 12, 14), "equidi
 
 @lru_cache(maxsize=64)
 def lens_of(model: str, coefficients: tuple[float, ...]) -> Lens:
-    """The lens of a CameraInfo distortion model; the same arguments share one lens.
+    """The lens of a CameraInfo distortion model; cached by its arguments.
 
     Raises:
-        GeometryError: the model is not known, the number of coefficients does not fit it, one of them is not finite,
-            or the sensor is tilted (coefficients 13 and 14 of rational_polynomial).
+        GeometryError: the model is not known, the number of coefficients does not fit it, one of them is not finite
+            or too large, or the sensor is tilted (coefficients 13 and 14 of rational_polynomial).
     """
     if model not in MODELS:
         raise GeometryError(
@@ -218,6 +221,11 @@ def lens_of(model: str, coefficients: tuple[float, ...]) -> Lens:
         raise GeometryError(f"distortion model {model} takes {counts} coefficients, not {len(coefficients)}.")
     if not all(map(math.isfinite, coefficients)):
         raise GeometryError(f"distortion coefficients must be finite, not {list(coefficients)}.")
+    if any(abs(coefficient) > MAX_COEFFICIENT for coefficient in coefficients):
+        raise GeometryError(
+            f"distortion coefficients must lie within ±{MAX_COEFFICIENT:g}, not {list(coefficients)}; "
+            "calibrate the camera again."
+        )
     if any(coefficients[12:]):
         raise GeometryError("a tilted sensor (coefficients 13, 14) is not supported; calibrate without it.")
     return Equidistant(coefficients) if model == "equidistant" else BrownConrady(coefficients[:12])
@@ -231,8 +239,8 @@ def _unit_rays(x: Floats, y: Floats) -> Floats:
 
 def _first_root(polynomial: np.polynomial.Polynomial, end: float) -> float:
     """The smallest root in (0, end], or end where there is none; the polynomial is 1 at 0."""
-    # In units of the end, coefficients compare with that 1, and those without effect must go: roots() divides by the
-    # last one.
+    # Scaled by the end of the interval, coefficients compare with that 1. Negligible ones are trimmed, because roots()
+    # divides by the last one.
     coefficients = np.asarray(polynomial.coef, dtype=np.float64)
     scaled = np.polynomial.Polynomial(coefficients * end ** np.arange(coefficients.size))
     roots = np.asarray(scaled.trim(1e-12).roots())

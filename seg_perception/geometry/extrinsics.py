@@ -1,4 +1,4 @@
-"""Where a camera sits on the robot, and how to find out from one picture of a straight lane."""
+"""Camera extrinsics: the pose of a camera on the robot, and its calibration from one image of a straight lane."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from seg_perception.geometry.transforms import BODY_FROM_OPTICAL, Transform, mou
 
 
 @dataclass(frozen=True)
-class Mount:
+class CameraExtrinsics:
     """Pose in base_link of the camera's body (x forward, y left, z up).
 
     Attributes:
@@ -30,28 +30,28 @@ class Mount:
     yaw: float
 
     def base_from_optical(self) -> Transform:
-        """The same pose, of the camera's optical frame."""
+        """Pose of the camera's optical frame in base_link."""
         return mount_to_base_from_optical(self.x, self.y, self.z, self.roll, self.pitch, self.yaw)
 
 
-def fit_mount_to_lane(camera: Camera, left: ArrayLike, right: ArrayLike, lane_width: float) -> Mount:
-    """The mount of a camera from a picture taken while the robot stood in line with a straight, level lane.
+def fit_extrinsics_to_lane(camera: Camera, left: ArrayLike, right: ArrayLike, lane_width: float) -> CameraExtrinsics:
+    """Calibrate height, pitch and yaw of a camera from an image taken in line with a straight, level lane.
 
-    Two parallel lines meet in the image at the vanishing point of their direction, which tells pitch and yaw; the
+    Two parallel lines meet in the image at the vanishing point of their direction, which gives pitch and yaw. The
     height then follows from their distance. (Hartley and Zisserman, "Multiple View Geometry", 2nd ed., section 8.6.)
-    A roll cannot be told apart from a sloping road this way and is taken as 0.
+    Roll cannot be distinguished from a sloping road this way and is assumed to be 0.
 
     Args:
-        camera: of the picture, with its distortion.
+        camera: of the image, with its distortion.
         left: pixels [N, 2] along the left line, N >= 2, far apart.
         right: pixels along the right line, likewise.
         lane_width: distance between the two lines, m.
 
     Returns:
-        The mount, with base_link on the ground under the camera: x = y = roll = 0.
+        The extrinsics, with base_link on the ground under the camera: x = y = roll = 0.
 
     Raises:
-        GeometryError: the pixels give no lane.
+        GeometryError: the pixels do not define a lane.
     """
     if not (math.isfinite(lane_width) and lane_width > 0):
         raise GeometryError(f"the lane is {lane_width} m wide; give the distance between its two lines in metres.")
@@ -72,7 +72,7 @@ def fit_mount_to_lane(camera: Camera, left: ArrayLike, right: ArrayLike, lane_wi
     width_at_height_1 = left_y / left_height - right_y / right_height
     if width_at_height_1 <= 0:
         raise GeometryError("the left lane line is to the right of the right one; swap the two.")
-    return Mount(0.0, 0.0, lane_width / width_at_height_1, 0.0, pitch, yaw)
+    return CameraExtrinsics(0.0, 0.0, lane_width / width_at_height_1, 0.0, pitch, yaw)
 
 
 def _rays_along(camera: Camera, line: ArrayLike, name: str) -> NDArray[np.float64]:
@@ -89,6 +89,6 @@ def _rays_along(camera: Camera, line: ArrayLike, name: str) -> NDArray[np.float6
 
 
 def _plane_through(rays: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Unit normal of the plane that holds the camera and a straight line: the direction least present in its rays."""
+    """Unit normal of the plane through the camera and a straight line: the smallest singular vector of its rays."""
     normal: NDArray[np.float64] = np.linalg.svd(rays)[2][2]
     return normal

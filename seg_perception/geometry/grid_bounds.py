@@ -1,4 +1,4 @@
-"""Where a grid lies on odom's raster of cells."""
+"""Position and size of a grid in the odom frame."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class Raster:
-    """A block of cells of the raster that covers odom's plane, counted from odom's origin.
+class GridBounds:
+    """A block of cells on the lattice that covers odom's plane. Rows and columns count from odom's origin.
 
     Attributes:
-        first_row: row of odom's raster (along y) that is row 0 of the block.
-        first_col: column of odom's raster (along x) that is column 0 of the block.
+        first_row: row of the lattice (along y) that is row 0 of the block.
+        first_col: column of the lattice (along x) that is column 0 of the block.
         rows: of the block.
         cols: of the block.
         resolution: edge of a cell, m.
@@ -28,11 +28,11 @@ class Raster:
 
     @property
     def origin(self) -> tuple[float, float]:
-        """Least corner (x, y) of the block in odom, m: whole multiples of the resolution."""
+        """Corner (x, y) of the block with the smallest coordinates, in odom, m: whole multiples of the resolution."""
         return self.first_col * self.resolution, self.first_row * self.resolution
 
     def centres(self) -> NDArray[np.float64]:
-        """Middles (x, y) of the cells in odom, float64 [rows, cols, 2], m."""
+        """Centres (x, y) of the cells in odom, float64 [rows, cols, 2], m."""
         x = (self.first_col + np.arange(self.cols) + 0.5) * self.resolution
         y = (self.first_row + np.arange(self.rows) + 0.5) * self.resolution
         return np.stack(np.meshgrid(x, y), axis=-1)

@@ -1,4 +1,4 @@
-"""Poses and transforms as messages carry them, from recordings and from ROS alike: only field names matter here."""
+"""Poses and transforms of messages. Only field names matter, so messages of recordings and of ROS both work."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 from seg_perception.geometry.transforms import Transform
 
-_UPWARDS = 0.7  # a camera whose view rises by more than 45 degrees sees no ground
+_UPWARDS = 0.7  # sine of about 45 degrees: a camera that looks up more steeply sees no ground
 
 
 @dataclass(frozen=True)
-class Link:
-    """One sample of a link between two frames; position and orientation as the message has them, unchecked.
+class StampedTransform:
+    """A transform between two frames at a stamp; position and orientation as in the message, unchecked.
 
     Attributes:
         parent: frame.
@@ -33,16 +33,16 @@ class Link:
         """parent_from_child.
 
         Raises:
-            GeometryError: the numbers are no rigid transform.
+            GeometryError: the numbers are not a rigid transform.
         """
-        return rigid(self.position, self.orientation)
+        return rigid_transform(self.position, self.orientation)
 
 
-def rigid(position: Any, orientation: Any) -> Transform:
-    """From the two parts of a geometry_msgs/Transform or Pose.
+def rigid_transform(position: Any, orientation: Any) -> Transform:
+    """A Transform from the two parts of a geometry_msgs/Transform or Pose.
 
     Raises:
-        GeometryError: the numbers are no rigid transform.
+        GeometryError: the numbers are not a rigid transform.
     """
     quaternion = (orientation.x, orientation.y, orientation.z, orientation.w)
     return Transform.from_quaternion((position.x, position.y, position.z), quaternion)
@@ -53,10 +53,10 @@ def stamp_of(header: Any) -> int:
     return int(header.stamp.sec) * 10**9 + int(header.stamp.nanosec)
 
 
-def transform_links(transforms: Iterable[Any]) -> list[Link]:
-    """The links of geometry_msgs/TransformStamped messages, such as those in a tf2_msgs/TFMessage."""
+def stamped_transforms(transforms: Iterable[Any]) -> list[StampedTransform]:
+    """From geometry_msgs/TransformStamped messages, such as those in a tf2_msgs/TFMessage."""
     return [
-        Link(
+        StampedTransform(
             item.header.frame_id,
             item.child_frame_id,
             stamp_of(item.header),
@@ -67,13 +67,13 @@ def transform_links(transforms: Iterable[Any]) -> list[Link]:
     ]
 
 
-def odometry_link(message: Any, odom_frame: str, base_frame: str) -> Link:
-    """The link of a nav_msgs/Odometry from odom to what it moves, `base_frame` where it does not say."""
+def odometry_transform(message: Any, odom_frame: str, base_frame: str) -> StampedTransform:
+    """odom_from_child of a nav_msgs/Odometry; the child is `base_frame` where the message names none."""
     pose = message.pose.pose
     child = message.child_frame_id or base_frame
-    return Link(odom_frame, child, stamp_of(message.header), pose.position, pose.orientation)
+    return StampedTransform(odom_frame, child, stamp_of(message.header), pose.position, pose.orientation)
 
 
-def looks_at_the_sky(base_from_optical: Transform) -> bool:
-    """Whether a camera's z axis points up so steeply that its frame can be no optical one (REP-103)."""
+def looks_upwards(base_from_optical: Transform) -> bool:
+    """Whether a camera's z axis points up so steeply that its frame cannot be an optical frame (REP-103)."""
     return bool(base_from_optical.rotation[2, 2] > _UPWARDS)

@@ -1,4 +1,4 @@
-"""Rigid transforms and a time-indexed transform tree that needs no ROS.
+"""Rigid transforms.
 
 Names read `a_from_b`: the transform that takes coordinates in frame b to coordinates in frame a. Axes follow REP-103
 (x forward, y left, z up; camera optical frames x right, y down, z forward) and frame names REP-105.
@@ -7,15 +7,21 @@ Names read `a_from_b`: the transform that takes coordinates in frame b to coordi
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from seg_perception.errors import GeometryError
 
+MAX_DISTANCE = 1e9
+"""m; far beyond map coordinates on Earth (1e7 m), and a grid around it still counts its cells exactly."""
+
+MAX_MOUNT_DISTANCE = 100.0
+"""m; no camera is mounted further from base_link."""
+
+_MAX_MOUNT_ANGLE = 6.2832  # rad, one turn; degrees mistaken for radians are mostly larger
 _ORTHONORMAL_TOLERANCE = 1e-6
 # How far from 1 a quaternion's length may lie: the value of tf2 (QUATERNION_NORMALIZATION_TOLERANCE, buffer_core.cpp).
 _QUATERNION_TOLERANCE = 1e-2
@@ -24,7 +30,7 @@ _SMALL_ANGLE = 1e-6
 
 
 def _is_rotation(a: float, b: float, c: float, d: float, e: float, f: float, g: float, h: float, i: float) -> bool:
-    """Whether the rows are orthonormal and right-handed. Each frame asks some ten times, so not by numpy."""
+    """Whether the rows are orthonormal and right-handed. Plain arithmetic, as numpy is slow on so few numbers."""
     lengths = (a * a + b * b + c * c - 1, d * d + e * e + f * f - 1, g * g + h * h + i * i - 1)
     products = (a * d + b * e + c * f, a * g + b * h + c * i, d * g + e * h + f * i)
     determinant = a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
@@ -40,7 +46,14 @@ class Transform:
         translation: float64 [3], metres; read-only.
 
     Raises:
-        GeometryError: a number is not finite, a shape is wrong, or the rotation is not a rotation.
+        GeometryError: a number is not finite, a shape is wrong, the translation is too long, or the rotation is not a
+            rotation.
+
+    Examples:
+        >>> odom_from_base = sp.Transform.from_xyz_rpy(2.0, 1.0, 0.0, 0.0, 0.0, 0.0)
+        >>> base_from_lidar = sp.Transform.from_xyz_rpy(0.5, 0.0, 1.2, 0.0, 0.0, 0.0)
+        >>> (odom_from_base @ base_from_lidar).translation.tolist()
+        [2.5, 1.0, 1.2]
     """
 
     rotation: NDArray[np.float64]
@@ -51,6 +64,8 @@ class Transform:
         translation = np.array(self.translation, dtype=np.float64)
         if translation.shape != (3,) or not all(map(math.isfinite, translation.tolist())):
             raise GeometryError(f"a translation must be three finite numbers in metres, not {translation.tolist()}.")
+        if max(map(abs, translation.tolist())) > MAX_DISTANCE:
+            raise GeometryError(f"a translation must lie within ±{MAX_DISTANCE:g} m, not {translation.tolist()}.")
         if rotation.shape != (3, 3) or not _is_rotation(*rotation.ravel().tolist()):
             raise GeometryError(f"a rotation must be an orthonormal 3x3 matrix, not {rotation.tolist()}.")
         for name, array in (("rotation", rotation), ("translation", translation)):
@@ -78,11 +93,12 @@ class Transform:
         """From metres [3] and a quaternion (x, y, z, w), which is normalised.
 
         Raises:
-            GeometryError: its length is not 1; an all-zero one is from a message that nobody filled in.
+            GeometryError: its length is not 1; an all-zero one comes from a message that was not filled in.
         """
         q = np.asarray(quaternion, dtype=np.float64)
-        length = float(np.linalg.norm(q))
-        if q.shape != (4,) or not abs(length - 1.0) <= _QUATERNION_TOLERANCE:
+        is_small = q.shape == (4,) and all(abs(value) < 2 for value in q.tolist())  # so that the sum cannot overflow
+        length = float(np.linalg.norm(q)) if is_small else math.inf
+        if not abs(length - 1.0) <= _QUATERNION_TOLERANCE:
             raise GeometryError(f"a rotation must be a quaternion (x, y, z, w) of length 1, not {q.tolist()}.")
         x, y, z, w = q / length
         rotation = [
@@ -137,10 +153,23 @@ BODY_FROM_OPTICAL = OPTICAL_FROM_BODY.inverse()
 
 
 def mount_to_base_from_optical(x: float, y: float, z: float, roll: float, pitch: float, yaw: float) -> Transform:
-    """base_from_optical of a camera whose body (x forward, y left, z up) has this pose in base_link.
+    """Extrinsics base_from_optical of a camera whose body (x forward, y left, z up) has this pose in base_link.
 
     Metres and radians; a positive pitch looks down.
+
+    Raises:
+        GeometryError: a number is not finite, or no camera can be mounted so.
     """
+    if any(abs(distance) > MAX_MOUNT_DISTANCE for distance in (x, y, z)):
+        raise GeometryError(
+            f"a camera must be mounted within {MAX_MOUNT_DISTANCE:g} m of base_link, not at ({x:g}, {y:g}, {z:g}); "
+            "give metres."
+        )
+    if any(abs(angle) > _MAX_MOUNT_ANGLE for angle in (roll, pitch, yaw)):
+        raise GeometryError(
+            f"roll, pitch and yaw of a camera must lie within one turn, not ({roll:g}, {pitch:g}, {yaw:g}); "
+            "give radians."
+        )
     return Transform.from_xyz_rpy(x, y, z, roll, pitch, yaw) @ BODY_FROM_OPTICAL
 
 
@@ -169,135 +198,3 @@ def interpolate(start: Transform, end: Transform, fraction: float) -> Transform:
     else:
         q = (math.sin((1 - fraction) * angle) * q0 + math.sin(fraction * angle) * q1) / math.sin(angle)
     return Transform.from_quaternion(translation, q)
-
-
-@dataclass
-class _Edge:
-    """One parent-child link: either fixed, or samples in the order of their stamps."""
-
-    parent: str
-    fixed: Transform | None = None
-    stamps: list[int] = field(default_factory=list)
-    transforms: list[Transform] = field(default_factory=list)
-
-
-class TransformBuffer:
-    """The transform tree of a recording, looked up at any stamp between its samples; never beyond them.
-
-    Samples may arrive in any order; of two with the same stamp the first is kept, as tf2 does. A fixed transform
-    outranks samples of the same link, whichever came first. A leading '/' in frame names (ROS 1) is dropped.
-
-    Args:
-        keep_ns: samples of a link that lie further than this before its newest are dropped; None keeps all of them.
-    """
-
-    def __init__(self, keep_ns: int | None = None) -> None:
-        self._keep_ns = keep_ns
-        self._edges: dict[str, _Edge] = {}
-
-    def add_static(self, parent: str, child: str, parent_from_child: Transform) -> None:
-        """Add a transform that holds at all times; a later one for the same link replaces it.
-
-        Raises:
-            GeometryError: an empty name, a child with two parents, or a loop.
-        """
-        edge = self._edge(parent, child)
-        edge.fixed = parent_from_child
-        edge.stamps, edge.transforms = [], []
-
-    def add(self, parent: str, child: str, stamp_ns: int, parent_from_child: Transform) -> None:
-        """Add a sample at a stamp in nanoseconds; raises as `add_static` does."""
-        edge = self._edge(parent, child)
-        if edge.fixed is not None:
-            return
-        index = bisect_left(edge.stamps, stamp_ns)
-        if index < len(edge.stamps) and edge.stamps[index] == stamp_ns:
-            return
-        edge.stamps.insert(index, stamp_ns)
-        edge.transforms.insert(index, parent_from_child)
-        if self._keep_ns is not None:
-            forgotten = bisect_left(edge.stamps, edge.stamps[-1] - self._keep_ns)
-            del edge.stamps[:forgotten], edge.transforms[:forgotten]
-
-    def frames(self) -> set[str]:
-        """The names of all frames, parents and children."""
-        return set(self._edges) | {edge.parent for edge in self._edges.values()}
-
-    def lookup(self, target: str, source: str, stamp_ns: int) -> Transform:
-        """`target_from_source` at a stamp, interpolated between the neighbouring samples of every link on the way.
-
-        Raises:
-            GeometryError: a frame is unknown, the two are not connected, or a link has no samples on both sides of
-                the stamp; the message names the frames, the stamp and the span that is there.
-        """
-        target, source = _plain(target), _plain(source)
-        for frame in (target, source):
-            if frame not in self.frames():
-                known = ", ".join(sorted(self.frames())) or "none"
-                raise GeometryError(f"there is no frame '{frame}' among the transforms; known frames: {known}.")
-        target_line, source_line = self._ancestry(target), self._ancestry(source)
-        meeting = next((frame for frame in source_line if frame in target_line), None)
-        if meeting is None:
-            raise GeometryError(
-                f"no transforms connect '{source}' to '{target}': the tree of the one ends at '{source_line[-1]}', "
-                f"that of the other at '{target_line[-1]}'; record or add the transform that links the two."
-            )
-        meeting_from_target = self._climb(target_line[: target_line.index(meeting)], stamp_ns)
-        meeting_from_source = self._climb(source_line[: source_line.index(meeting)], stamp_ns)
-        return meeting_from_target.inverse() @ meeting_from_source
-
-    def _edge(self, parent: str, child: str) -> _Edge:
-        parent, child = _plain(parent), _plain(child)
-        edge = self._edges.get(child)
-        if edge is None:
-            if child in self._ancestry(parent):
-                raise GeometryError(f"the transform from '{child}' to '{parent}' closes a loop; remove one link of it.")
-            edge = self._edges[child] = _Edge(parent)
-        elif edge.parent != parent:
-            raise GeometryError(
-                f"frame '{child}' is published with two parents, '{edge.parent}' and '{parent}'; "
-                "keep one of the two publishers."
-            )
-        return edge
-
-    def _ancestry(self, frame: str) -> list[str]:
-        """The frame, its parent, and so on up to the root."""
-        line = [frame]
-        while (edge := self._edges.get(line[-1])) is not None:
-            line.append(edge.parent)
-        return line
-
-    def _climb(self, line: list[str], stamp_ns: int) -> Transform:
-        """From the first frame of the line to the parent of its last one."""
-        total = Transform.identity()
-        for child in line:
-            total = self._sample(child, stamp_ns) @ total
-        return total
-
-    def _sample(self, child: str, stamp_ns: int) -> Transform:
-        edge = self._edges[child]
-        if edge.fixed is not None:
-            return edge.fixed
-        after = bisect_left(edge.stamps, stamp_ns)
-        if after < len(edge.stamps) and edge.stamps[after] == stamp_ns:
-            return edge.transforms[after]
-        if after in (0, len(edge.stamps)):
-            raise GeometryError(
-                f"the transform from '{child}' to '{edge.parent}' is not known at {_seconds(stamp_ns)}: its "
-                f"{len(edge.stamps)} samples span {_seconds(edge.stamps[0])} to {_seconds(edge.stamps[-1])}; "
-                "use images within that span or record the transforms for longer."
-            )
-        before_ns, after_ns = edge.stamps[after - 1], edge.stamps[after]
-        fraction = (stamp_ns - before_ns) / (after_ns - before_ns)
-        return interpolate(edge.transforms[after - 1], edge.transforms[after], fraction)
-
-
-def _plain(frame: str) -> str:
-    name = frame.lstrip("/")
-    if not name:
-        raise GeometryError("a transform has an empty frame name; fill in its header.frame_id and child_frame_id.")
-    return name
-
-
-def _seconds(stamp_ns: int) -> str:
-    return f"{stamp_ns // 10**9}.{stamp_ns % 10**9:09d} s"

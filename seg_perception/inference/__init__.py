@@ -1,1 +1,1 @@
-"""Running the network: one fused ONNX graph, and engines that run it."""
+"""Inference: one fused ONNX graph, and the engines that run it."""

@@ -1,4 +1,4 @@
-"""What runs a network: the Engine protocol."""
+"""The `Engine` protocol: runs a network on a batch of images."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from seg_perception.model.card import ModelCard
 
 
 @dataclass(frozen=True, eq=False)
-class Pictures:
-    """What only people look at; h and w as in `EngineOutput`.
+class VisualizationMaps:
+    """Images for people: overlays and reports. h and w as in `EngineOutput`.
 
     Attributes:
         confidence: uint8 [N, h, w], 255 times the probability of the most probable class.
@@ -29,51 +29,51 @@ class Pictures:
 
 @dataclass(frozen=True, eq=False)
 class EngineOutput:
-    """What an engine says of N images; h and w are the network's input size, or its logits' ("native").
+    """Results for N images. h and w are the network's input size, or that of its logits (resolution "native").
 
     Attributes:
         labels: uint8 [N, h, w], the Bayes decision.
-        cell_probabilities: float32 [N, G, K], class probabilities at the ground samples.
-        make_pictures: called when somebody looks at one for the first time.
-        logits: float32 [N, K, h/s, w/s], calibrated, at the network's own resolution; None unless opened with them.
+        sample_probabilities: float32 [N, G, K], class probabilities at the sample points.
+        render_maps: renders the visualization maps; called on first access, at most once.
+        logits: float32 [N, K, h/s, w/s], calibrated, at the network's own resolution; None unless `GraphSpec.logits`.
     """
 
     labels: NDArray[np.uint8]
-    cell_probabilities: NDArray[np.float32]
-    make_pictures: Callable[[], Pictures]
+    sample_probabilities: NDArray[np.float32]
+    render_maps: Callable[[], VisualizationMaps]
     logits: NDArray[np.float32] | None = None
 
     @cached_property
-    def _pictures(self) -> Pictures:
-        return self.make_pictures()
+    def _maps(self) -> VisualizationMaps:
+        return self.render_maps()
 
     @property
     def confidence(self) -> NDArray[np.uint8]:
-        """See `Pictures`."""
-        return self._pictures.confidence
+        """See `VisualizationMaps`."""
+        return self._maps.confidence
 
     @property
     def expected_cost(self) -> NDArray[np.uint8]:
-        """See `Pictures`."""
-        return self._pictures.expected_cost
+        """See `VisualizationMaps`."""
+        return self._maps.expected_cost
 
-    def of(self, number: int) -> EngineOutput:
-        """The same of one image alone: views, with N = 1.
+    def select(self, index: int) -> EngineOutput:
+        """The results of one image of the batch, with N = 1; arrays are views.
 
         Args:
-            number: of the image, from 0.
+            index: of the image, from 0.
         """
-        one = slice(number, number + 1)
+        one = slice(index, index + 1)
 
-        def pictures() -> Pictures:
-            return Pictures(self.confidence[one], self.expected_cost[one])
+        def render_maps() -> VisualizationMaps:
+            return VisualizationMaps(self.confidence[one], self.expected_cost[one])
 
         logits = None if self.logits is None else self.logits[one]
-        return EngineOutput(self.labels[one], self.cell_probabilities[one], pictures, logits)
+        return EngineOutput(self.labels[one], self.sample_probabilities[one], render_maps, logits)
 
 
 class Engine(Protocol):
-    """A network, ready to run."""
+    """A network that is loaded and ready to run."""
 
     @property
     def card(self) -> ModelCard:
@@ -81,31 +81,33 @@ class Engine(Protocol):
 
     @property
     def spec(self) -> GraphSpec:
-        """The shapes and options it was opened with."""
+        """The shapes and options the engine was opened with."""
 
-    def run(self, images: NDArray[np.uint8], costs: NDArray[np.float32], cells: NDArray[np.float32]) -> EngineOutput:
+    def run(
+        self, images: NDArray[np.uint8], costs: NDArray[np.float32], sample_points: NDArray[np.float32]
+    ) -> EngineOutput:
         """Run the network on one batch.
 
         Args:
-            images: uint8 [N, H, W, 3] at the network's size, channels in `spec.image_order`. N is `spec.batch`, or up
-                to that for an engine of `open_for_several`.
-            costs: float32 [K + 1, K], the decision rows of the cost matrix, then its traverse row.
-            cells: float32 [N, G, 2], finite image coordinates (x, y) of the ground samples: pixel centre u of the
-                network-sized image lies at x = (2u + 1) / W - 1. Beyond the image the nearest edge pixel answers;
-                what lies there is for the caller to mask.
+            images: uint8 [N, H, W, 3] at the network's size, channels in `spec.image_order`. N is `spec.batch`; an
+                engine of `open_batched_engine` also takes fewer.
+            costs: float32 [K + 1, K], the K decision rows of the cost matrix, then its traverse row.
+            sample_points: float32 [N, G, 2], image coordinates (x, y) at which class probabilities are wanted, finite.
+                Pixel centre u of the network-sized image lies at x = (2u + 1) / W - 1. Points beyond the image get the
+                probabilities of the nearest edge pixel; the caller masks them.
 
         Raises:
-            ModelError: an input has the wrong shape or type, or the network gave numbers that are not finite.
+            ModelError: an input has the wrong shape or type, or the network's output is not finite.
         """
 
     def time_network(self, runs: int = 1) -> list[float]:
-        """Time the network by itself: what a frame would cost without decision, costs and ground samples.
+        """Time the network alone: without decision, expected cost and sample points.
 
-        The graph timed is the one that is run, cut off after the network (image and normalisation included), on the
-        same backend with the same settings. Called between runs, it shares their load and clock.
+        The timed graph is the one that `run` uses, cut off after the network (image and normalisation included), on the
+        same backend with the same settings. Called between runs, it sees the same load and clock frequency.
 
         Args:
-            runs: how often.
+            runs: number of runs.
 
         Returns:
             Milliseconds of each run.
@@ -115,14 +117,14 @@ class Engine(Protocol):
         """One line for logs and reports: network, size, backend."""
 
     def close(self) -> None:
-        """Free what the engine holds; it cannot run afterwards."""
+        """Free all resources; the engine cannot run afterwards."""
 
 
-class OpenedNetwork:
-    """What every engine knows of its network."""
+class EngineBase:
+    """Common base of the engines: keeps model card and spec."""
 
     def __init__(self, card: ModelCard, spec: GraphSpec) -> None:
-        """Keep what the engine was opened with."""
+        """Keep card and spec."""
         self._card = card
         self._spec = spec
 
@@ -133,5 +135,5 @@ class OpenedNetwork:
 
     @property
     def spec(self) -> GraphSpec:
-        """The shapes and options it was opened with."""
+        """The shapes and options the engine was opened with."""
         return self._spec

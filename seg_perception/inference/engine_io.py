@@ -1,4 +1,4 @@
-"""What goes into an engine and what comes out, checked in one place for every backend."""
+"""Checks of the inputs and outputs of an engine, shared by all backends."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_perception.errors import ModelError
-from seg_perception.inference.engine import EngineOutput, Pictures
+from seg_perception.inference.engine import EngineOutput, VisualizationMaps
 from seg_perception.inference.onnx.graph import GraphSpec
 from seg_perception.model.card import ModelCard
 
 
-def inputs_of(
-    card: ModelCard, spec: GraphSpec, images: NDArray[Any], costs: NDArray[Any], cells: NDArray[Any]
+def graph_inputs(
+    card: ModelCard, spec: GraphSpec, images: NDArray[Any], costs: NDArray[Any], sample_points: NDArray[Any]
 ) -> dict[str, NDArray[Any]]:
-    """The inputs of the fused graph by name, after checking them as `Engine.run` promises.
+    """Check the inputs of `Engine.run`, and name them as the fused graph does.
 
     Raises:
         ModelError: an input has the wrong shape or type, or is not finite.
@@ -25,28 +25,28 @@ def inputs_of(
     classes = len(card.classes)
     _expect("images", images, np.uint8, (spec.batch, card.height, card.width, 3))
     _expect("costs", costs, np.float32, (classes + 1, classes))
-    _expect("cells", cells, np.float32, (spec.batch, spec.cells, 2))
-    if not (np.isfinite(cells).all() and np.isfinite(costs).all()):
-        raise ModelError("cells and costs must be finite numbers; mask what cannot be projected.")
-    return {"image": images, "costs": costs, "cells": cells}
+    _expect("sample_points", sample_points, np.float32, (spec.batch, spec.sample_points, 2))
+    if not (np.isfinite(sample_points).all() and np.isfinite(costs).all()):
+        raise ModelError("sample_points and costs must be finite numbers; mask what cannot be projected.")
+    return {"image": images, "costs": costs, "sample_points": sample_points}
 
 
-def output_of(card: ModelCard, outputs: Mapping[str, NDArray[Any]]) -> EngineOutput:
-    """The outputs of the fused graph as an `EngineOutput`.
+def engine_output(card: ModelCard, outputs: Mapping[str, NDArray[Any]]) -> EngineOutput:
+    """Check the outputs of the fused graph, and return them as an `EngineOutput`.
 
     Raises:
-        ModelError: the network gave numbers that are not finite.
+        ModelError: the network's output is not finite.
     """
-    check_finite(card, outputs["score_size"])
-    pictures = Pictures(outputs["confidence"], outputs["expected_cost"])
-    return EngineOutput(outputs["labels"], outputs["cell_probabilities"], lambda: pictures, outputs.get("logits"))
+    check_finite(card, outputs["score_norm"])
+    maps = VisualizationMaps(outputs["confidence"], outputs["expected_cost"])
+    return EngineOutput(outputs["labels"], outputs["sample_probabilities"], lambda: maps, outputs.get("logits"))
 
 
 def check_finite(card: ModelCard, numbers: NDArray[np.float32]) -> None:
-    """Accept what a network gave only if all of it is finite.
+    """Check that all numbers of a network's output are finite.
 
     Raises:
-        ModelError: it is not.
+        ModelError: some are not.
     """
     if not np.isfinite(numbers).all():
         raise ModelError(f"the network '{card.name}' gave numbers that are not finite for this image.")

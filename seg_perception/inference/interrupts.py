@@ -1,4 +1,4 @@
-"""Ctrl-C during long work of a C library that calls back into Python."""
+"""Handling of Ctrl-C during long calls of a C library that calls back into Python."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def interrupts_noted() -> Iterator[Callable[[], bool]]:
-    """Note Ctrl-C instead of raising it, and give a function that tells whether it came.
+def deferred_interrupts() -> Iterator[Callable[[], bool]]:
+    """Record Ctrl-C instead of raising KeyboardInterrupt; yields a function that returns whether it was pressed.
 
-    Python raises KeyboardInterrupt in whatever of its code runs next. In a callback that is between two frames of the C
-    library, which swallows the exception or ends the process. Programs with a handler of their own, and threads other
-    than the main one, are left alone: nothing is raised in them.
+    Python raises KeyboardInterrupt in the Python code that runs next. In a callback of a C library, the library then
+    swallows the exception or the process ends. Nothing changes in programs that have a handler of their own, nor
+    outside the main thread: no KeyboardInterrupt is raised there.
     """
-    noted = threading.Event()
+    pressed = threading.Event()
     is_main = threading.current_thread() is threading.main_thread()
     if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield noted.is_set
+        yield pressed.is_set
         return
-    signal.signal(signal.SIGINT, lambda number, frame: noted.set())
+    signal.signal(signal.SIGINT, lambda number, frame: pressed.set())
     try:
-        yield noted.is_set
+        yield pressed.is_set
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)

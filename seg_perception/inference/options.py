@@ -1,4 +1,4 @@
-"""What a user may choose of how a network is run; light to import, for command lines and parameters."""
+"""Options of inference. This module imports nothing heavy: command lines and ROS parameters need it."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from typing import Literal
 
 Backend = Literal["auto", "tensorrt", "tensorrt_rtx", "onnx_cuda", "onnx_cpu"]
 BACKENDS: tuple[Backend, ...] = ("auto", "tensorrt", "tensorrt_rtx", "onnx_cuda", "onnx_cpu")
-"""In the order in which "auto" tries them."""
+"""All backends; "auto" tries the others in this order."""

@@ -1,4 +1,4 @@
-"""From a model file to graphs that are known to run: the checks that only a run can make."""
+"""From a model file to graphs that run: read the network, run it once, check its output, build the fused graph."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from seg_perception.errors import ModelError
 from seg_perception.inference.onnx.graph import GraphSpec, fused_graph, network_graph
 from seg_perception.inference.onnx.model_import import read_network
-from seg_perception.inference.onnx.output_layout import in_standard_form, score_form, score_kind
+from seg_perception.inference.onnx.output_layout import classify_scores, detect_layout, to_standard_layout
 from seg_perception.inference.onnx.session import open_session
 from seg_perception.inference.tensorrt.plan import SUFFIX
 from seg_perception.model.card import ModelCard, Precision
 
-_SIGN = {"logits": "they are no probabilities that sum to 1", "probabilities": "from 0 to 1, they sum to 1"}
+_EVIDENCE = {"logits": "they are no probabilities that sum to 1", "probabilities": "from 0 to 1, they sum to 1"}
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class PreparedGraphs:
     """The graphs an engine needs.
 
     Attributes:
-        fused: image, costs and cells to decisions (see `graph`).
-        network: the network with its normalisation only, to be timed by itself.
+        fused: from image, costs and sample points to decisions (see `onnx.graph`).
+        network: normalisation and network only; engines time it alone.
         stride: input pixels per output pixel of the network.
     """
 
@@ -37,10 +37,10 @@ class PreparedGraphs:
 
 
 def load_card(model: Path, card: Path | None) -> ModelCard:
-    """Read the model card of `model` and check that it is its card.
+    """Read the model card of `model`, and check its sha256 against the file.
 
     Args:
-        model: the ONNX file, or a plan, whose manifest says of which ONNX file it is.
+        model: the ONNX file, or a plan. A plan is checked later: its manifest names its ONNX file.
         card: the card; by default the model's name with the suffix .yaml.
 
     Raises:
@@ -60,55 +60,55 @@ def load_card(model: Path, card: Path | None) -> ModelCard:
     return loaded
 
 
-def prepare(model: Path, card: ModelCard, spec: GraphSpec, precision: Precision = "fp32") -> PreparedGraphs:
-    """Read the network, run it once on noise, check what comes out, and build the fused graph.
+def prepare_graphs(model: Path, card: ModelCard, spec: GraphSpec, precision: Precision = "fp32") -> PreparedGraphs:
+    """Read the network, run it once on noise, check its output, and build the fused graph.
 
     Args:
         model: the ONNX file.
         card: its model card.
         spec: shapes and options of the fused graph.
-        precision: whose calibration the fused graph applies.
+        precision: selects the calibration that the fused graph applies.
 
     Raises:
         ModelError: the network cannot be used as the card describes it.
     """
     network, scores = _first_run(model, card, spec)
-    form = score_form(model, network, scores, card, spec.batch)
-    kind = score_kind(model, network, scores, form)
+    layout = detect_layout(model, network, scores, card, spec.batch)
+    kind = classify_scores(model, network, scores, layout)
     if kind != card.output:
         raise ModelError(
-            f"{model}: gives {kind} ({_SIGN[kind]}), but the model card says {card.output}; set 'output: {kind}' in "
-            "the card."
+            f"{model}: gives {kind} ({_EVIDENCE[kind]}), but the model card says {card.output}; set 'output: {kind}' "
+            "in the card."
         )
-    stride = in_standard_form(network, form, card, spec.batch)
+    stride = to_standard_layout(network, layout, card, spec.batch)
     return PreparedGraphs(
         fused_graph(network, card, spec, stride, precision), network_graph(network, card, spec), stride
     )
 
 
-def output_kind(model: Path, card: ModelCard) -> Literal["logits", "probabilities"]:
-    """What a network gives, whatever its card's `output` says.
+def detect_output_kind(model: Path, card: ModelCard) -> Literal["logits", "probabilities"]:
+    """Find out whether a network outputs logits or probabilities; the card's `output` is not used.
 
     Args:
         model: the ONNX file.
-        card: what is known of it so far.
+        card: its model card so far.
 
     Raises:
         ModelError: the network cannot be used with the card's classes and size.
     """
-    spec = GraphSpec(cells=1)
+    spec = GraphSpec(sample_points=1)
     network, scores = _first_run(model, card, spec)
-    return score_kind(model, network, scores, score_form(model, network, scores, card, spec.batch))
+    return classify_scores(model, network, scores, detect_layout(model, network, scores, card, spec.batch))
 
 
 def noise_image(card: ModelCard, spec: GraphSpec) -> NDArray[np.uint8]:
-    """The same noise every time, uint8 [N, H, W, 3]: an image that needs no file."""
+    """Reproducible noise, uint8 [N, H, W, 3], for test runs and timing."""
     shape = (spec.batch, card.height, card.width, 3)
     return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
 
 def _first_run(model: Path, card: ModelCard, spec: GraphSpec) -> tuple[onnx.ModelProto, NDArray[Any]]:
-    """The network, and what it gives for noise."""
+    """Read the network and run it once on noise; returns the network and its output."""
     network = read_network(model, card, spec.batch)
     try:
         scores = open_session(network_graph(network, card, spec)).run(None, {"image": noise_image(card, spec)})[0]

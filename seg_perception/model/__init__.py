@@ -1,1 +1,1 @@
-"""What a network means and how far to believe it: the model card and the calibration of its logits."""
+"""Model card and logit calibration: what a network's outputs mean, and how reliable its probabilities are."""

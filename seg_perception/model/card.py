@@ -1,7 +1,7 @@
-"""The model card: what a network's outputs mean, how it wants its images, and how well it was measured.
+"""The model card: what a network's outputs mean, which images it takes, and how accurate it was measured to be.
 
-A card lies beside its ONNX file (`urban.onnx`, `urban.yaml`) and names it by sha256, so that class names, normalisation
-and calibration can never be read from the card of another network.
+A card lies next to its ONNX file (`urban.onnx`, `urban.yaml`) and names it by sha256. So class names, normalisation and
+calibration are never read from the card of another network.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ import yaml
 from numpy.typing import NDArray
 
 from seg_perception.errors import ConfigError, ModelError
-from seg_perception.model.logit_calibration import LogitScaling, read_scaling, read_temperature
+from seg_perception.model.logit_calibration import LogitCalibration, read_calibration, read_temperature
 from seg_perception.settings.yaml_file import Section, load_yaml
+from seg_perception.utils.small_files import open_regular_file
 
 Precision = Literal["fp32", "fp16", "int8"]
-"""In what a network computes; "fp32" is the file as it is, which may hold integers of its own."""
+"""Number format in which a network computes; "fp32" is the file as it is, which may be quantised itself."""
 
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
@@ -31,11 +32,12 @@ MAX_CLASSES = 254
 """Label images are uint8, and 255 means "no label"."""
 
 _MAX_SIDE = 8192
+_MIN_STD = 1e-3  # of images scaled to 0..1; less than a quarter of one grey level
 
 
 @dataclass(frozen=True, eq=False)
 class ModelCard:
-    """What a network is and what its numbers mean.
+    """A network and the meaning of its outputs.
 
     Attributes:
         name: short name for reports.
@@ -47,13 +49,13 @@ class ModelCard:
         mean: per input channel (in `channel_order`), of the image scaled to 0..1.
         std: per input channel, likewise; the network sees (image / 255 - mean) / std.
         output: "logits", or "probabilities" when the network ends in a softmax.
-        calibration: what is done to the logits before the softmax, by the precision the network computes in; fp32 is
-            always there.
+        calibration: of the logits before the softmax, by the precision in which the network computes; fp32 is always
+            present.
         sha256: `model_sha256` of the ONNX file, 64 hexadecimal digits.
         training_data: what the network was trained on.
-        licence: licence of the weights and of what they were trained on.
-        measured: figures of merit, free in form (mIoU, IoU per class, ECE before and after calibration).
-        output_name: which value of the network's graph `output` is; None for its only output.
+        licence: licence of the weights and of their training data.
+        measured: metrics, free in form (mIoU, IoU per class, ECE before and after calibration).
+        output_name: name of the value in the network's graph that holds the scores; None for the only output.
     """
 
     name: str
@@ -65,7 +67,7 @@ class ModelCard:
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     output: Literal["logits", "probabilities"]
-    calibration: Mapping[Precision, LogitScaling]
+    calibration: Mapping[Precision, LogitCalibration]
     sha256: str
     training_data: str
     licence: str
@@ -74,13 +76,13 @@ class ModelCard:
 
     @classmethod
     def load(cls, path: Path | str) -> ModelCard:
-        """Read a card; `verify` then tells whether a model file is the one it describes.
+        """Read a card; `verify` checks it against a model file.
 
         Args:
             path: the YAML file.
 
         Raises:
-            ConfigError: the file is missing, or anything in it is wrong; the sentence names file and key.
+            ConfigError: the file is missing or has a mistake; the message names file and key.
         """
         section = load_yaml(path)
         image = section.section("input")
@@ -125,7 +127,7 @@ class ModelCard:
             },
             "output": self.output,
             **({} if self.output_name is None else {"output_name": self.output_name}),
-            "calibration": {precision: scaling.content() for precision, scaling in self.calibration.items()},
+            "calibration": {name: calibration.as_mapping() for name, calibration in self.calibration.items()},
             "sha256": self.sha256,
             "training_data": self.training_data,
             "licence": self.licence,
@@ -134,26 +136,26 @@ class ModelCard:
         text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
         Path(path).write_text(text, encoding="utf-8")
 
-    def scaling(self, precision: Precision) -> LogitScaling:
-        """The calibration for a precision; that of fp32, the nearest known, where it was not calibrated itself."""
+    def calibration_for(self, precision: Precision) -> LogitCalibration:
+        """The calibration for a precision; that of fp32 if this precision was not calibrated itself."""
         return self.calibration.get(precision, self.calibration["fp32"])
 
     def verify(self, model: Path) -> None:
-        """Check that `model` is the very file that this card describes.
+        """Check that `model` is the file that this card describes.
 
         Raises:
-            ModelError: it cannot be read, or its sha256 is another one.
+            ModelError: it cannot be read, or its sha256 differs.
         """
         actual = model_sha256(model)
         if actual != self.sha256:
             raise ModelError(
                 f"{model}: its sha256 is {actual}, but the model card '{self.name}' describes {self.sha256}; re-create "
-                "the card for this file, or, if you know that the rest of the card holds for it, put its sha256 there."
+                "the card for this file, or put its sha256 there if the rest of the card is right for it."
             )
 
 
 def file_sha256(path: Path) -> str:
-    """The sha256 of a file as 64 hexadecimal digits.
+    """Hash a file: sha256 as 64 hexadecimal digits.
 
     Raises:
         ModelError: the file is missing or cannot be read.
@@ -162,10 +164,10 @@ def file_sha256(path: Path) -> str:
 
 
 def model_sha256(path: Path) -> str:
-    """The sha256 of an ONNX file together with the files in which it keeps its weights: all that a card vouches for.
+    """Hash an ONNX file together with its external weight files.
 
-    It is what `cat net.onnx net.onnx.data | sha256sum` prints (weights in the order of their names), and that of the
-    one file where it holds its weights itself.
+    The hash is what `cat net.onnx net.onnx.data | sha256sum` prints (weight files in the order of their names). Without
+    external weights it is the hash of the one file.
 
     Raises:
         ModelError: one of the files is missing or cannot be read.
@@ -175,14 +177,15 @@ def model_sha256(path: Path) -> str:
 
 def _weight_files(path: Path) -> list[Path]:
     try:
+        open_regular_file(path).close()  # onnx would wait for a pipe
         network = onnx.load(path, load_external_data=False)
-    except Exception:  # no model at all: that is for its reader to say
+    except Exception:  # not a model: `read_network` reports that
         return []
     entries = [entry for tensor in network.graph.initializer for entry in tensor.external_data]
     files = [path.parent / name for name in sorted({entry.value for entry in entries if entry.key == "location"})]
     for file in files:
         if not file.is_file():
-            raise ModelError(f"{path}: keeps its weights in {file.name}, which is not beside it; copy both files.")
+            raise ModelError(f"{path}: keeps its weights in {file.name}, which is not next to it; copy both files.")
     return files
 
 
@@ -190,7 +193,7 @@ def _sha256_of(paths: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for path in paths:
         try:
-            with path.open("rb") as file:
+            with open_regular_file(path) as file:
                 while block := file.read(1 << 20):
                     digest.update(block)
         except FileNotFoundError:
@@ -229,15 +232,17 @@ def _classes(section: Section) -> tuple[tuple[str, ...], NDArray[np.uint8]]:
     return tuple(names), array
 
 
-def _calibration(section: Section, classes: int) -> dict[Precision, LogitScaling]:
-    """The key `calibration`, or `temperature` alone, which stands for one temperature in every precision."""
+def _calibration(section: Section, classes: int) -> dict[Precision, LogitCalibration]:
+    """Read the key `calibration`, or `temperature` alone, which is one temperature for every precision."""
     if "temperature" in section:
         if "calibration" in section:
-            raise section.error("temperature", "stands beside 'calibration', which holds the temperatures; remove it.")
-        return {"fp32": LogitScaling(read_temperature(section))}
+            raise section.error(
+                "temperature", "is given next to 'calibration', which holds the temperatures; remove it."
+            )
+        return {"fp32": LogitCalibration(read_temperature(section))}
     entries = section.section("calibration")
-    known: list[Precision] = [name for name in PRECISIONS if name in entries or name == "fp32"]
-    calibration = {name: read_scaling(entries.section(name), classes) for name in known}
+    names: list[Precision] = [name for name in PRECISIONS if name in entries or name == "fp32"]
+    calibration = {name: read_calibration(entries.section(name), classes) for name in names}
     entries.finish()
     return calibration
 
@@ -247,10 +252,12 @@ def _unit_scaled(section: Section, key: str, above_zero: bool = False) -> tuple[
     for value in values:
         if not 0 <= value <= 1:
             raise section.error(
-                key, f"holds {value:g}, but is for the image scaled to 0..1; divide by 255 what is meant for 0..255."
+                key, f"holds {value:g}, but is for images scaled to 0..1; divide by 255 if it is meant for 0..255."
             )
         if above_zero and value <= 0:
             raise section.error(key, f"is {value:g}, but must be greater than 0.")
+        if above_zero and value < _MIN_STD:
+            raise section.error(key, f"is {value:g}, but must be at least {_MIN_STD:g}.")
     return values[0], values[1], values[2]
 
 

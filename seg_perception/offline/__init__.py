@@ -1,1 +1,1 @@
-"""Recordings cut into stretches, spread over the workers of a cluster, and put together again."""
+"""Replay: recordings through the pipeline, on this machine or in segments on the workers of a Ray cluster."""

@@ -1,4 +1,4 @@
-"""Where a replay stood, so that an interrupted one goes on and ends with the same bytes as one that was not."""
+"""Checkpoints of a replay: an interrupted run resumes, and ends with the same bytes as an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Checkpoint:
     """The state of a replay between two images.
 
     Attributes:
-        fingerprint: of input, configuration and versions; a checkpoint only fits where it is the same.
-        position: what `ResultWriter.flush` returned.
-        items: images of the recording that are done, dropped ones included.
-        arrays: the state of the map, name to array.
-        values: everything else, as JSON keeps it: counters, timings.
+        fingerprint: of input, configuration and versions; a run resumes only from a checkpoint with the same one.
+        position: return value of `ResultWriter.flush`.
+        items: number of images done, including dropped ones.
+        arrays: state of the map, name to array.
+        values: all other state as JSON: counters, timings.
     """
 
     fingerprint: str
@@ -39,7 +39,7 @@ class Checkpoint:
     values: Mapping[str, Any]
 
     def save(self, path: Path) -> None:
-        """Write to a file in one step: whenever the process ends, the old or the new checkpoint is there, whole.
+        """Write to a file in one step: whenever the process ends, the old or the new checkpoint is complete.
 
         Raises:
             RecordingError: the file cannot be written.
@@ -63,7 +63,7 @@ class Checkpoint:
 
     @classmethod
     def load(cls, path: Path, fingerprint: str) -> Checkpoint:
-        """Read a checkpoint that must belong to this input and configuration.
+        """Read a checkpoint of this input and configuration.
 
         Raises:
             RecordingError: there is none, it is damaged, or it belongs to another input or configuration.
@@ -86,7 +86,7 @@ class Checkpoint:
 
 
 def items_done(path: Path) -> int:
-    """How many images are done by a checkpoint, whichever run it is of; 0 where there is none yet."""
+    """How many images are done at a checkpoint of any run; 0 if there is none yet."""
     try:
         with np.load(path, allow_pickle=False) as content:
             return int(json.loads(content[_HEADER].tobytes())["items"])
@@ -97,12 +97,12 @@ def items_done(path: Path) -> int:
 def fingerprint(files: Iterable[Path], settings: Mapping[str, Any]) -> str:
     """A SHA-256 that changes with the input and the settings.
 
-    Of each file it takes the name, the size and the first and last 64 KiB: reading a long recording to its end would
-    take longer than many a replay.
+    It covers name, size and the first and last 64 KiB of each file: reading all of a long recording would take too
+    long.
 
     Args:
         files: the input, in order.
-        settings: whatever else the result depends on, as JSON keeps it.
+        settings: all else that the result depends on, as JSON.
     """
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     for path in files:

@@ -1,4 +1,4 @@
-"""What a worker does: one stretch of a recording, or why not."""
+"""The job of a worker: replay one segment of a recording."""
 
 from __future__ import annotations
 
@@ -11,52 +11,51 @@ import cv2
 
 from seg_perception.errors import SegPerceptionError
 from seg_perception.offline.checkpoint import Checkpoint
-from seg_perception.offline.replay import replay_stretch
+from seg_perception.offline.replay import replay_segment
 from seg_perception.offline.request import ReplayRequest
-from seg_perception.offline.run_result import Outcome
-from seg_perception.offline.segment import Stretch
-from seg_perception.recordings.readers.open_recording import is_there
+from seg_perception.offline.run_result import RunResult
+from seg_perception.offline.segment import Segment
+from seg_perception.recordings.readers.open_recording import recording_exists
 
 
 @dataclass(frozen=True)
 class Job:
-    """A stretch to replay.
+    """A segment to replay.
 
     Attributes:
-        request: `out` is a folder for this stretch alone; `started` counts for nothing.
-        stretch: which images.
-        given: checkpoint of the stretch before, whose map this one starts from in place of a warm-up, and its
-            fingerprint.
-        began: time.time() when the program began.
+        request: `out` is the folder of this segment; `started` is ignored.
+        segment: the images.
+        initial_map: checkpoint of the previous segment, and its fingerprint: its map replaces the warm-up.
+        began: time.time() at the start of the program.
     """
 
     request: ReplayRequest
-    stretch: Stretch
-    given: tuple[Path, str] | None
+    segment: Segment
+    initial_map: tuple[Path, str] | None
     began: float
 
 
 @dataclass(frozen=True)
-class Done:
-    """What came of a job.
+class JobResult:
+    """The result of a job.
 
     Attributes:
-        host: the machine that did it.
-        outcome: None where it failed.
+        host: name of the worker's machine.
+        result: None if the job failed.
         problem: one sentence why it failed.
     """
 
     host: str
-    outcome: Outcome | None
+    result: RunResult | None
     problem: str = ""
 
 
-def work(job: Job) -> Done:
-    """Do a job, or go on with it where a worker before was interrupted; done twice, it gives the same."""
+def run_job(job: Job) -> JobResult:
+    """Run a job, or resume it from the checkpoint of an interrupted worker; a repeated job gives the same result."""
     host, request = socket.gethostname(), job.request
     for path in (request.source, str(request.model), str(request.matrix), str(request.out.parent)):
-        if not is_there(path):
-            return Done(
+        if not recording_exists(path):
+            return JobResult(
                 host, None, f"{path}: the worker on {host} does not see it; put it where all machines of the cluster "
                 "see it under the same path, such as a network share."
             )  # fmt: skip
@@ -64,7 +63,7 @@ def work(job: Job) -> Done:
         cv2.setNumThreads(request.threads)
     request = replace(request, resume=request.checkpoint.exists(), started=time.monotonic() - (time.time() - job.began))
     try:
-        given = None if job.given is None else Checkpoint.load(*job.given).arrays
-        return Done(host, replay_stretch(request, job.stretch, lambda done, total: None, given))
+        initial_map = None if job.initial_map is None else Checkpoint.load(*job.initial_map).arrays
+        return JobResult(host, replay_segment(request, job.segment, lambda done, total: None, initial_map))
     except SegPerceptionError as error:
-        return Done(host, None, f"{error}")
+        return JobResult(host, None, f"{error}")

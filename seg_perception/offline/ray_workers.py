@@ -11,45 +11,50 @@ from typing import Any, Generic, TypeVar
 from seg_perception.errors import DeviceError
 
 LOCAL = "local"
-"""Address that stands for a cluster of this machine's own cores, which ends with the program."""
+"""Address of a cluster on the cores of this machine, which ends with the program."""
 
 _RETRIES = 3
-"""How often a job is begun again whose worker died."""
+"""How often a job is retried whose worker died."""
 
 _STORE_BYTES = 100 * 2**20
-"""Jobs and what they return are small; Ray would set a third of the memory aside."""
+"""Jobs and their results are small; by default Ray reserves a third of the memory."""
 
 _Job = TypeVar("_Job")
-_Done = TypeVar("_Done")
+_Result = TypeVar("_Result")
 
 
-class RayWorkers(Generic[_Job, _Done]):
-    """A context manager that connects to a cluster, and ends what it started there.
+class RayWorkers(Generic[_Job, _Result]):
+    """Runs jobs on a Ray cluster; a context manager that disconnects and ends its jobs.
 
     Attributes:
-        count: how many jobs run at a time.
+        count: how many jobs run at the same time.
     """
 
     def __init__(
-        self, address: str, work: Callable[[_Job], _Done], threads: int = 1, gpu: bool = False, cores: int | None = None
+        self,
+        address: str,
+        run_job: Callable[[_Job], _Result],
+        threads: int = 1,
+        gpu: bool = False,
+        cores: int | None = None,
     ) -> None:
         """Connect.
 
         Args:
-            address: of the cluster, as ray.init takes it, or LOCAL.
-            work: does one job; a function of a module that the workers can import.
-            threads: CPU cores that a job takes.
-            gpu: whether it takes a GPU, too.
-            cores: how many of this machine's a LOCAL cluster has; None for all.
+            address: of the cluster, as for ray.init, or LOCAL.
+            run_job: runs one job; a function of a module that the workers can import.
+            threads: CPU cores per job.
+            gpu: whether a job needs a GPU.
+            cores: cores of a LOCAL cluster; None for all.
 
         Raises:
-            DeviceError: Ray is not installed, the cluster does not answer, or none of its machines is large enough.
+            DeviceError: Ray is not installed, the cluster does not answer, or no machine has enough cores or a GPU.
         """
-        # Nothing is reported to anybody, nothing is opened that a browser could look at.
+        # No usage reports, no dashboard.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        # Ray's workers stand back behind everything else, ten times slower on a machine with other work; these are to
-        # have what a replay without Ray has.
+        # By default Ray's workers run at the lowest priority, ten times slower on a busy machine; these get the
+        # priority of a replay without Ray.
         os.environ.setdefault("RAY_worker_niceness", "0")
         try:
             self._ray: Any = importlib.import_module("ray")
@@ -75,25 +80,25 @@ class RayWorkers(Generic[_Job, _Done]):
                 f"--ray {address}: no machine of the cluster has {each} {kind}{'s' * (each > 1)} for a worker; "
                 "give fewer --threads, another --backend, or add machines."
             )
-        self._work: Any = self._ray.remote(num_cpus=threads, num_gpus=int(gpu), max_retries=_RETRIES)(work)
+        self._work: Any = self._ray.remote(num_cpus=threads, num_gpus=int(gpu), max_retries=_RETRIES)(run_job)
         self._running: dict[Any, int] = {}
 
     def submit(self, number: int, job: _Job) -> None:
-        """Hand a job to the next worker that is free; `wait` tells what came of it under its number."""
+        """Queue a job for the next free worker; `wait` returns its result under its number."""
         self._running[self._work.remote(job)] = number
 
-    def wait(self, seconds: float) -> tuple[int, _Done | None] | None:
-        """The next job that is finished.
+    def wait(self, seconds: float) -> tuple[int, _Result | None] | None:
+        """Wait for the next finished job.
 
         Args:
-            seconds: how long to wait.
+            seconds: longest time to wait.
 
         Returns:
-            Its number, and what `work` returned: None where its worker died again and again. Or None, when the time is
-            over.
+            Its number and what `run_job` returned, or None for that if its worker died on every attempt. None if no
+            job finished in time.
 
         Raises:
-            DeviceError: `work` cannot be imported there, or failed in a way that it does not foresee.
+            DeviceError: a worker cannot import `run_job`, or the job raised an unexpected error.
         """
         ready, _ = self._ray.wait(list(self._running), timeout=seconds)
         if not ready:
@@ -104,16 +109,16 @@ class RayWorkers(Generic[_Job, _Done]):
         except self._ray.exceptions.RayTaskError as error:
             raise DeviceError(
                 f"--ray: a worker failed ({error.cause!r}); install the same seg_perception on every machine of the "
-                "cluster, and go on with --resume."
+                "cluster, and resume with --resume."
             ) from None
         except self._ray.exceptions.RayError:
             return number, None
 
     def close(self) -> None:
-        """Leave the cluster; what still runs for us there is ended."""
+        """Disconnect from the cluster; jobs that still run there end."""
         self._ray.shutdown()
 
-    def __enter__(self) -> RayWorkers[_Job, _Done]:
+    def __enter__(self) -> RayWorkers[_Job, _Result]:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,4 +1,4 @@
-"""A recording through the pipeline: result.mcap and summary.json, resumable after any interruption."""
+"""Replay a recording: result.mcap and summary.json, resumable after any interruption."""
 
 from __future__ import annotations
 
@@ -11,102 +11,101 @@ from numpy.typing import NDArray
 
 from seg_perception.errors import RecordingError
 from seg_perception.inference.backends import open_engine
-from seg_perception.inference.tensorrt.open import Watch
+from seg_perception.inference.progress import ProgressReporter
 from seg_perception.offline.request import ReplayRequest
-from seg_perception.offline.run_result import Outcome, summary_of
-from seg_perception.offline.segment import WHOLE, Stretch, StretchRun
+from seg_perception.offline.run_result import RunResult, summary_of
+from seg_perception.offline.segment import WHOLE, Segment, SegmentRun
 from seg_perception.pipeline.pipeline import graph_spec
 from seg_perception.recordings.readers.open_recording import open_recording
 from seg_perception.risk.cost_matrix import CostMatrix
 
 
 def replay(
-    request: ReplayRequest, progress: Callable[[int, int | None], None], watch: Watch | None = None
+    request: ReplayRequest, progress: Callable[[int, int | None], None], reporter: ProgressReporter | None = None
 ) -> dict[str, Any]:
     """Run a recording through the pipeline.
 
     The same input and configuration give the same costmaps to the byte, interrupted and resumed or not.
 
     Args:
-        request: what to do.
-        progress: called with images done and in all (None where unknown).
-        watch: told what runs the network, and what of opening it takes time.
+        request: what to replay.
+        progress: called with the number of images done and the total (None if unknown).
+        reporter: reports what runs the network, and slow steps of opening it.
 
     Returns:
         The content of summary.json; `seg_perception.report.write_report` describes its keys.
 
     Raises:
         SegPerceptionError: input, model, matrix or output folder cannot be used, or no image gave a result.
-        KeyboardInterrupt: interrupted; what is done is on disk and `resume` goes on.
+        KeyboardInterrupt: interrupted; the result so far is on disk, and `resume` continues.
     """
-    check_out(request)
-    outcome = replay_stretch(request, WHOLE, progress, watch=watch)
-    return finish(request, outcome)
+    check_output_folder(request)
+    return finish(request, replay_segment(request, WHOLE, progress, reporter=reporter))
 
 
-def replay_stretch(
+def replay_segment(
     request: ReplayRequest,
-    stretch: Stretch,
+    segment: Segment,
     progress: Callable[[int, int | None], None],
-    given: Mapping[str, NDArray[Any]] | None = None,
-    watch: Watch | None = None,
-) -> Outcome:
-    """Run images of a recording through the pipeline into the request's result and checkpoint.
+    initial_map: Mapping[str, NDArray[Any]] | None = None,
+    reporter: ProgressReporter | None = None,
+) -> RunResult:
+    """Run a segment of a recording through the pipeline, into the result and the checkpoint of the request.
 
     Args:
-        request: what to do.
-        stretch: with which images.
-        progress: called with images done and in all (None where unknown).
-        given: what the map holds before the first image, in place of a warm-up.
-        watch: told what runs the network, and what of opening it takes time.
+        request: what to replay.
+        segment: the images.
+        progress: called with the number of images done and the total (None if unknown).
+        initial_map: the map before the first image, as `Pipeline.to_arrays` gives it; it replaces the warm-up.
+        reporter: reports what runs the network, and slow steps of opening it.
 
     Raises:
         SegPerceptionError: input, model, matrix or output folder cannot be used.
-        KeyboardInterrupt: interrupted; what is done is on disk and `resume` goes on.
+        KeyboardInterrupt: interrupted; the result so far is on disk, and `resume` continues.
     """
     spec = graph_spec(request.settings, image_order="bgr", logits=True)
-    engine = open_engine(request.model, spec, None, request.threads, request.backend, request.precision, watch)
+    engine = open_engine(request.model, spec, None, request.threads, request.backend, request.precision, reporter)
     try:
         matrix = CostMatrix.load(request.matrix, engine.card.classes)
         options = replace(request.options, wanted_size=(engine.card.width, engine.card.height))
         with open_recording(request.source, options) as recording:
-            return StretchRun(request, recording, engine, matrix, stretch).go(progress, given)
+            return SegmentRun(request, recording, engine, matrix, segment).run(progress, initial_map)
     finally:
         engine.close()
 
 
-def finish(request: ReplayRequest, outcome: Outcome, **more: Any) -> dict[str, Any]:
-    """Write summary.json beside a complete result, and remove the checkpoint.
+def finish(request: ReplayRequest, result: RunResult, **more: Any) -> dict[str, Any]:
+    """Write summary.json next to a complete result, and remove the checkpoint.
 
     Args:
-        request: what was done.
-        outcome: what came of it.
-        more: what to tell beside it.
+        request: what was replayed.
+        result: of the run.
+        more: additional keys of summary.json.
 
     Returns:
         The content of summary.json.
 
     Raises:
-        RecordingError: no image gave a result; then there is no result either.
+        RecordingError: no image gave a result; the result file is removed.
     """
-    tally = outcome.tally
-    if tally.frames == 0:
-        # A result without a frame is of no use and would stand in the way of the next attempt.
+    statistics = result.statistics
+    if statistics.frames == 0:
+        # A result without a frame is of no use, and would block the next attempt.
         for path in (request.result, request.checkpoint):
             path.unlink(missing_ok=True)
-        why = f"the first was dropped because: {outcome.first_drop}" if tally.items else "it holds none"
-        raise RecordingError(f"{request.source}: none of its {tally.items} images gave a result; {why}")
-    summary = {**summary_of(request, outcome), **more}
+        why = f"the first was dropped because: {result.first_drop}" if statistics.items else "it holds none"
+        raise RecordingError(f"{request.source}: none of its {statistics.items} images gave a result; {why}")
+    summary = {**summary_of(request, result), **more}
     request.summary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     request.checkpoint.unlink(missing_ok=True)
     return summary
 
 
-def check_out(request: ReplayRequest) -> None:
-    """See whether a replay may begin, or go on, in its folder.
+def check_output_folder(request: ReplayRequest) -> None:
+    """Check that a replay can start, or resume, in its output folder.
 
     Raises:
-        RecordingError: there are results, or nothing to go on with.
+        RecordingError: the folder holds results, or nothing to resume.
     """
     if request.resume:
         if not request.checkpoint.exists():

@@ -1,4 +1,4 @@
-"""What a replay is asked to do."""
+"""The request for a replay: input, output and settings."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from seg_perception.settings.pipeline import PipelineSettings
 
 @dataclass(frozen=True)
 class ReplayRequest:
-    """What to replay, with what, to where.
+    """What to replay, with which settings, and where to write it.
 
     Attributes:
         source: a recording of any kind, as `open_recording` takes it.
-        out: folder for result.mcap, summary.json and report.html; made if missing.
-        model: ONNX file, its card beside it.
+        out: folder for result.mcap, summary.json and report.html; created if it does not exist.
+        model: ONNX file; its card is next to it.
         matrix: cost matrix YAML.
-        settings: ground and grid.
+        settings: of the pipeline.
         options: how to read the recording.
         threads: CPU threads of the engine; None for one per core.
-        backend: what runs the network.
-        precision: what TensorRT computes it in.
-        resume: go on with an interrupted run in `out`.
+        backend: that runs the network.
+        precision: of TensorRT.
+        resume: continue an interrupted run in `out`.
         command: the command line, for the report.
-        started: time.monotonic() when the program began, for the time to the first result.
+        started: time.monotonic() at the start of the program, for the time to the first result.
     """
 
     source: str
@@ -50,20 +50,20 @@ class ReplayRequest:
 
     @property
     def summary(self) -> Path:
-        """Figures of the run."""
+        """Statistics of the run."""
         return self.out / "summary.json"
 
     @property
     def report(self) -> Path:
-        """The page."""
+        """The report page."""
         return self.out / "report.html"
 
     @property
     def checkpoint(self) -> Path:
-        """State of an unfinished run; removed at its end."""
+        """State of an unfinished run; removed at the end."""
         return self.out / "checkpoint.npz"
 
     @property
     def parts(self) -> Path:
-        """Stretches of an unfinished run on several workers; removed at its end."""
+        """Segments of an unfinished distributed run; removed at the end."""
         return self.out / "parts"

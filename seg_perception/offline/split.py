@@ -1,4 +1,4 @@
-"""Where to cut recordings so that many workers finish together, and how much of what came before each must see."""
+"""Cut recordings into segments of equal work, each with a warm-up over the images before it."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seg_perception.offline.segment import WHOLE, Stretch
+from seg_perception.offline.segment import WHOLE, Segment
 from seg_perception.settings.grid import GridSettings
 
-_LEAST_STRETCH = 2
-"""A stretch is at least so many times as long as its warm-up: cut finer, workers mostly repeat each other's work."""
+_MIN_SEGMENT = 2
+"""Least length of a segment in warm-ups: with shorter ones, workers would mostly repeat each other's work."""
 
 
 @dataclass(frozen=True)
-class Length:
-    """How long a recording is.
+class RecordingLength:
+    """The length of a recording.
 
     Attributes:
-        images: how many; None where that is not known.
-        warm_up: how many of them a map must have seen to be what it would be after all before; inf for all of them.
+        images: number of images; None if unknown.
+        warm_up: number of images after which a map no longer depends on earlier ones; inf if it always does.
     """
 
     images: int | None
     warm_up: float
 
 
-def memory_s(settings: GridSettings, classes: int) -> float:
-    """After how long a map that is shown the same no longer depends on what it held, most likely to the last bit.
+def warm_up_s(settings: GridSettings, classes: int) -> float:
+    """The time after which two maps that get the same images are equal, most likely to the last bit.
 
-    Each half-life takes one bit from what two maps differ by, so after as many as a float32 has bits only last bits
-    differ. Two such counts meet as soon as rounding takes them to the same number, half of them in every half-life; so
-    log2 of how many counts there are, and a few more, leave one that differs in about one of thirty maps. What is no
-    longer shown does not meet, but fades, and is cut off below `grid.FORGOTTEN`, or is left behind by the robot.
+    Each half-life of the evidence halves the difference of two maps. After as many half-lives as a float32 has bits of
+    precision, only last bits differ. In each further half-life rounding makes half of these counts equal. So log2 of
+    the number of counts, and a few half-lives more, leave a difference in about one of thirty maps. Evidence of cells
+    that are no longer observed decays until it is set to zero, or leaves the grid with the robot.
 
     Args:
         settings: of the map.
@@ -48,31 +48,31 @@ def memory_s(settings: GridSettings, classes: int) -> float:
     return half_lives * max(settings.half_life, *(seconds for _, seconds in settings.half_lives), 0.0)
 
 
-def split(lengths: Sequence[Length], workers: int) -> list[list[Stretch]]:
-    """Cut recordings into stretches, as few as keep all workers busy.
+def split(lengths: Sequence[RecordingLength], workers: int) -> list[list[Segment]]:
+    """Cut recordings into as few segments as keep all workers busy.
 
     Args:
         lengths: of the recordings.
-        workers: how many there are.
+        workers: number of workers.
 
     Returns:
-        For each recording its stretches, in order, all about as much work including their warm-up.
+        The segments of each recording, in order; all are about equal work including their warm-up.
     """
     share = math.ceil(sum(length.images or 0 for length in lengths) / workers)
     return [_cut(length, share) for length in lengths]
 
 
-def _cut(length: Length, share: int) -> list[Stretch]:
+def _cut(length: RecordingLength, share: int) -> list[Segment]:
     images, warm_up = length.images, length.warm_up
     if not images or not math.isfinite(warm_up):
         return [WHOLE]
     count = math.ceil(images / share)
     if warm_up:
-        count = min(count, math.floor((images + warm_up) / ((_LEAST_STRETCH + 1) * warm_up)))
+        count = min(count, math.floor((images + warm_up) / ((_MIN_SEGMENT + 1) * warm_up)))
     if count < 2:
         return [WHOLE]
-    # The first needs no warm-up and takes as many images more.
-    work = (images + (count - 1) * warm_up) / count
-    firsts = [0, *(round(work + number * (work - warm_up)) for number in range(count - 1))]
+    # The first segment needs no warm-up, so it gets more images.
+    run_job = (images + (count - 1) * warm_up) / count
+    firsts = [0, *(round(run_job + number * (run_job - warm_up)) for number in range(count - 1))]
     ends = [*firsts[1:], None]
-    return [Stretch(first, end, max(0, first - math.ceil(warm_up))) for first, end in zip(firsts, ends, strict=True)]
+    return [Segment(first, end, max(0, first - math.ceil(warm_up))) for first, end in zip(firsts, ends, strict=True)]

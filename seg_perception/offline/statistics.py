@@ -1,6 +1,6 @@
-"""What a run leaves in summary.json: times, cells, digests, projections, versions.
+"""Statistics of a replay for summary.json: times, cells, digests, projections, versions.
 
-Everything counted here adds up: the counts of the stretches of a recording make those of the whole.
+All of them add up: the sum over the segments of a recording is that of the whole recording.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 import seg_perception
-from seg_perception.pipeline.pipeline import Result
-from seg_perception.utils.durations import Durations
+from seg_perception.pipeline.result import Result
+from seg_perception.utils.duration_histogram import DurationHistogram
 
 _LIBRARIES = ("numpy", "onnxruntime", "rosbags")
 _DIGEST_BITS = 256
 
 
 @dataclass
-class CostmapTally:
-    """Counts cells, and digests every costmap with its stamp.
+class CostmapStatistics:
+    """Counts cells, and computes a digest of all costmaps with their stamps.
 
     Attributes:
-        cells: "all", "known", "free" and "lethal", summed over costmaps.
-        total: of the SHA-256 of each stamp and costmap, modulo 2^256. A sum, unlike a digest of all bytes in a row, can
-            be kept in a checkpoint and put together from stretches.
+        cells: number of cells "all", "known", "free" and "lethal", summed over costmaps.
+        total: sum of the SHA-256 of each stamp and costmap, modulo 2^256. Unlike a digest of all bytes in a row, a sum
+            can be stored in a checkpoint, and added up over segments.
     """
 
     cells: Counter[str] = field(default_factory=Counter)
@@ -49,21 +49,21 @@ class CostmapTally:
 
     @property
     def digest(self) -> str:
-        """The total in hexadecimal: equal for two runs that gave the same costmaps at the same stamps."""
+        """The total in hexadecimal; two runs with the same costmaps at the same stamps have the same digest."""
         return f"{self.total:0{_DIGEST_BITS // 4}x}"
 
     def shares(self) -> dict[str, float]:
-        """The share of all cells that was known, free and lethal."""
+        """The shares of all cells that are known, free and lethal."""
         return {f"{name} share": self.cells[name] / max(self.cells["all"], 1) for name in ("known", "free", "lethal")}
 
 
 @dataclass
-class ProjectionTally:
-    """Counts how frames were projected.
+class ProjectionStatistics:
+    """Counts the projections of the frames.
 
     Attributes:
-        used: by projection.
-        refused: why better ones were not used, by reason.
+        used: number of frames by projection.
+        refused: how often a better projection was not used, by reason.
     """
 
     used: Counter[str] = field(default_factory=Counter)
@@ -75,38 +75,40 @@ class ProjectionTally:
         self.refused.update(result.refused)
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Both, as JSON keeps them."""
+        """Both as JSON."""
         return {"used": dict(self.used), "refused": dict(self.refused)}
 
 
 @dataclass
-class RunTally:
-    """Everything that is counted while a recording is replayed.
+class RunStatistics:
+    """All statistics of a replay.
 
     Attributes:
-        items: images done, dropped ones included.
-        frames: those of them that gave a result.
-        dropped: the others, by reason.
-        durations: by name of the work.
+        items: number of images, including dropped ones.
+        frames: number of images with a result.
+        dropped: number of dropped images by reason.
+        projections: of the frames.
+        costmaps: of the frames.
+        durations: by name of the stage.
     """
 
     items: int = 0
     frames: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
-    projections: ProjectionTally = field(default_factory=ProjectionTally)
-    costmaps: CostmapTally = field(default_factory=CostmapTally)
-    durations: dict[str, Durations] = field(default_factory=dict)
+    projections: ProjectionStatistics = field(default_factory=ProjectionStatistics)
+    costmaps: CostmapStatistics = field(default_factory=CostmapStatistics)
+    durations: dict[str, DurationHistogram] = field(default_factory=dict)
 
     def time(self, name: str, milliseconds: float) -> None:
-        """Count one duration."""
-        self.durations.setdefault(name, Durations()).add(milliseconds)
+        """Add one duration."""
+        self.durations.setdefault(name, DurationHistogram()).add(milliseconds)
 
-    def duration(self, name: str) -> Durations:
-        """Of a name; empty where nothing was timed under it."""
-        return self.durations.get(name, Durations())
+    def duration(self, name: str) -> DurationHistogram:
+        """The durations of a stage; empty if there are none."""
+        return self.durations.get(name, DurationHistogram())
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, as JSON keeps it."""
+        """All statistics as JSON."""
         return {
             "items": self.items,
             "frames": self.frames,
@@ -118,36 +120,36 @@ class RunTally:
         }
 
     @classmethod
-    def of(cls, content: Mapping[str, Any]) -> RunTally:
+    def of(cls, content: Mapping[str, Any]) -> RunStatistics:
         """The inverse of `to_json`."""
         return cls(
             content["items"],
             content["frames"],
             Counter(content["dropped"]),
-            ProjectionTally(Counter(content["projections"]["used"]), Counter(content["projections"]["refused"])),
-            CostmapTally(Counter(content["cells"]), content["costmaps"]),
-            {name: Durations(dict(counts)) for name, counts in content["durations"].items()},
+            ProjectionStatistics(Counter(content["projections"]["used"]), Counter(content["projections"]["refused"])),
+            CostmapStatistics(Counter(content["cells"]), content["costmaps"]),
+            {name: DurationHistogram(dict(counts)) for name, counts in content["durations"].items()},
         )
 
     @classmethod
-    def sum(cls, tallies: Iterable[RunTally]) -> RunTally:
-        """That of a recording, from those of its stretches."""
+    def sum(cls, parts: Iterable[RunStatistics]) -> RunStatistics:
+        """The statistics of a recording from those of its segments."""
         whole = cls()
-        for tally in tallies:
-            whole.items += tally.items
-            whole.frames += tally.frames
-            whole.dropped.update(tally.dropped)
-            whole.projections.used.update(tally.projections.used)
-            whole.projections.refused.update(tally.projections.refused)
-            whole.costmaps.cells.update(tally.costmaps.cells)
-            whole.costmaps.total = (whole.costmaps.total + tally.costmaps.total) % 2**_DIGEST_BITS
-            for name, durations in tally.durations.items():
-                whole.durations.setdefault(name, Durations()).counts.update(durations.counts)
+        for statistics in parts:
+            whole.items += statistics.items
+            whole.frames += statistics.frames
+            whole.dropped.update(statistics.dropped)
+            whole.projections.used.update(statistics.projections.used)
+            whole.projections.refused.update(statistics.projections.refused)
+            whole.costmaps.cells.update(statistics.costmaps.cells)
+            whole.costmaps.total = (whole.costmaps.total + statistics.costmaps.total) % 2**_DIGEST_BITS
+            for name, durations in statistics.durations.items():
+                whole.durations.setdefault(name, DurationHistogram()).counts.update(durations.counts)
         return whole
 
 
 def versions() -> Mapping[str, str]:
-    """Name → version of what the result depends on."""
+    """Name → version of the libraries that the result depends on."""
     return {
         "seg_perception": seg_perception.__version__,
         "python": platform.python_version(),

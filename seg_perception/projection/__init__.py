@@ -1,1 +1,1 @@
-"""From what the network says about image points to evidence about cells: by flat ground, by depth or by points."""
+"""From class probabilities at image points to evidence about grid cells: by flat ground, depth or point clouds."""

@@ -1,4 +1,4 @@
-"""Which projection a frame gets, and why not a better one."""
+"""Selects the projection of a frame, and says why a better one was not possible."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from seg_perception.errors import ProjectionError
 from seg_perception.geometry.camera import Camera
 from seg_perception.geometry.transforms import Transform
-from seg_perception.projection.extrinsic_calibration.online_calibration import Horizon
-from seg_perception.projection.flat_ground.projection import PlaneLook
-from seg_perception.projection.ground_projection import Look
+from seg_perception.projection.extrinsic_calibration.online_calibration import AttitudeCorrection
+from seg_perception.projection.flat_ground.projection import FlatGroundProjection
+from seg_perception.projection.ground_projection import GroundProjection
 from seg_perception.projection.range.cloud_points import cloud_points
 from seg_perception.projection.range.depth_points import depth_points
 from seg_perception.projection.range.measured_points import MeasuredPoints
-from seg_perception.projection.range.projection import MeasuredLook
-from seg_perception.projection.range.terrain import Kind, read_surface
+from seg_perception.projection.range.projection import RangeProjection
+from seg_perception.projection.range.terrain import TerrainKind, classify_terrain
 from seg_perception.sensor_data.frame import Frame
 from seg_perception.settings.pipeline import PipelineSettings
 from seg_perception.settings.projection import Projection
@@ -33,41 +33,43 @@ _SHAPE_TOLERANCE = 0.02
 
 
 @dataclass(frozen=True)
-class Chosen:
+class SelectedProjection:
     """How a frame is projected.
 
     Attributes:
-        look: the projection.
-        projection: its name.
-        refused: why those that "auto" would rather have taken were not; a few fixed texts, for counting.
+        projection: maps its pixels to the ground.
+        name: of the projection: "points", "depth" or "plane".
+        refused: why projections that "auto" prefers were not possible; a few fixed texts, for counting.
     """
 
-    look: Look
-    projection: Projection
+    projection: GroundProjection
+    name: Projection
     refused: tuple[str, ...]
 
 
 class _RefusedError(Exception):
-    """A measurement that this frame cannot be projected with; its text is the reason."""
+    """A frame cannot be projected with a measurement; the text is the reason."""
 
 
-def choose(frame: Frame, camera: Camera, settings: PipelineSettings, horizon: Horizon | None = None) -> Chosen:
-    """Take the projection that is asked for, or the best one there is.
+def select_projection(
+    frame: Frame, camera: Camera, settings: PipelineSettings, correction: AttitudeCorrection | None = None
+) -> SelectedProjection:
+    """Select the projection that `projection.mode` names, or the best possible one.
 
-    "auto" takes points, else depth, else flat ground. Points that show no ground, as those of a LiDAR with one level
-    beam, give way to depth that does. Neither gives way to flat ground once it has come in time: a sensor that sees no
-    ground may look into a hole.
+    "auto" prefers points, then depth, then flat ground. If the points show no ground, as those of a LiDAR with a single
+    level beam, depth that shows ground is used instead. Measurements that came in time are never replaced by flat
+    ground: a sensor that sees no ground may look into a hole.
 
     Args:
         frame: with or without depth and points.
         camera: of the image that the network gets.
         settings: ground and projection.
-        horizon: what is known of the camera's attitude. Flat ground stands and falls with it; where ground is measured,
-            the mount counts as it was told.
+        correction: of the camera's attitude by online calibration. Only flat ground uses it; measured ground uses the
+            nominal extrinsics.
 
     Raises:
-        ProjectionError: the one projection that was asked for is not possible.
-        GeometryError: flat ground it is to be, and none is in view.
+        ProjectionError: the projection that `projection.mode` names is not possible.
+        GeometryError: flat ground is selected, and the camera sees none.
     """
     footprint_from_odom = frame.odom_from_footprint.inverse()
     footprint_from_optical = footprint_from_odom @ frame.odom_from_base @ frame.base_from_optical
@@ -76,7 +78,7 @@ def choose(frame: Frame, camera: Camera, settings: PipelineSettings, horizon: Ho
         "points": lambda: _points(frame, camera, footprint_from_odom, footprint_from_optical, settings),
         "depth": lambda: _depth(frame, footprint_from_odom, footprint_from_optical, settings),
     }
-    groundless: list[Chosen] = []
+    groundless: list[SelectedProjection] = []
     for name, measure in measures.items():
         if mode not in ("auto", name):
             continue
@@ -85,18 +87,19 @@ def choose(frame: Frame, camera: Camera, settings: PipelineSettings, horizon: Ho
         except _RefusedError as error:
             refused.append(str(error))
             continue
-        surface = read_surface(measured, 1 / float(camera.matrix[1, 1]), settings.ground, settings.projection)
-        look = MeasuredLook.at(measured, surface, settings.ground.max_samples)
-        if (surface.kind == Kind.GROUND).any():
-            return Chosen(look, name, tuple(refused))
+        terrain = classify_terrain(measured, 1 / float(camera.matrix[1, 1]), settings.ground, settings.projection)
+        projection = RangeProjection.at(measured, terrain, settings.ground.max_samples)
+        if (terrain.kind == TerrainKind.GROUND).any():
+            return SelectedProjection(projection, name, tuple(refused))
         refused.append(POINTS_NO_GROUND if name == "points" else DEPTH_NO_GROUND)
-        groundless.append(Chosen(look, name, tuple(refused)))
+        groundless.append(SelectedProjection(projection, name, tuple(refused)))
     if groundless:
         return replace(groundless[0], refused=tuple(refused))
     if mode in ("auto", "plane"):
-        if horizon is not None:
-            footprint_from_optical = footprint_from_optical @ horizon.told_from_true
-        return Chosen(PlaneLook.at(camera, footprint_from_optical, settings.ground), "plane", tuple(refused))
+        if correction is not None:
+            footprint_from_optical = footprint_from_optical @ correction.nominal_from_actual
+        flat_ground = FlatGroundProjection.at(camera, footprint_from_optical, settings.ground)
+        return SelectedProjection(flat_ground, "plane", tuple(refused))
     raise ProjectionError(refused[0], mode)
 
 

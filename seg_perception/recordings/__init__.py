@@ -1,1 +1,1 @@
-"""Recorded data in, recorded results out: rosbag2, ROS 1 bags, videos and image folders, all without ROS."""
+"""Recordings in, result bags out: rosbag2, ROS 1 bags, videos and image files, all without a ROS installation."""

@@ -1,4 +1,4 @@
-"""One web page that shows where the time goes: goals, frames against their network, peers, a GPU, and what grows."""
+"""The web page of the speed benchmark: targets, latency, baselines, ROS 2, grid, GPU, scaling and soak test."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def write_bench_page(summary: Mapping[str, Any], out: Path) -> None:
     """Write a self-contained HTML page: no network, no other files.
 
     Args:
-        summary: from `bench.bench.run_bench`, with the `command` added.
-        out: the page; an existing one is replaced, and only once the new one is complete.
+        summary: from `benchmark.run.run_bench`, with the `command` added.
+        out: the page; an existing one is replaced once the new one is complete.
 
     Raises:
         RecordingError: `out` cannot be written.

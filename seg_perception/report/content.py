@@ -1,4 +1,4 @@
-"""From a result to the content of its page: pictures of some frames, curves over many, counts over all."""
+"""The content of the drive page: images of some frames, curves over many, counts over all."""
 
 from __future__ import annotations
 
@@ -9,43 +9,45 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from seg_perception.recordings.readers.open_recording import recording_name
 from seg_perception.recordings.result_bag.result_frame import LabelInfo, ResultFrame
 from seg_perception.report.embed import embed_frame
 from seg_perception.utils.visualization import CONFIDENCE_COLOURS, COST_COLOURS
 
-# A curve with more points than a screen has columns only makes the page heavy.
+# A curve with more points than a screen has columns only makes the page larger.
 _MAX_CURVE_POINTS = 2000
 _MAX_PAIRS = 8
-# Room behind and beside what is known, for the trail and for the eye, as a share of the view.
+# Margin around the known cells, as a share of the view.
 _VIEW_MARGIN = 0.12
 
 
 def collect(
     read: Callable[[], Iterable[ResultFrame]], info: LabelInfo, summary: Mapping[str, Any], max_frames: int
 ) -> dict[str, Any]:
-    """Everything the page shows, ready for JSON.
+    """All content of the page, ready for JSON.
 
     Args:
-        read: gives the frames of the drive from its start; called twice, so that only one frame is held at a time.
-        info: what the label values mean.
+        read: gives the frames of the drive from its start; called twice, so that one frame at a time is in memory.
+        info: meaning of the labels.
         summary: see `write_report`.
-        max_frames: how many frames get pictures.
+        max_frames: number of frames with images.
 
     Returns:
-        summary; classes; costColours and confidenceColours (256 RGB triples each); curves (lists of equal length,
-        one value per frame); pairs (where the decision differs from the most probable class, in shares of all
-        pixels); view (the part of the costmap worth showing, robot axes, m) and frames (pictures as data URLs).
+        title; summary; classes; costColours and confidenceColours (256 RGB triples each); curves (lists of equal
+        length, one value per frame); pairs (where the decision differs from the most probable class, in shares of all
+        pixels); view (the part of the costmap to show, robot axes, m) and frames (images as data URLs).
     """
     curves, pairs = _measure(read(), len(info.classes))
     total = len(curves["index"])
-    pictured = set(evenly(total, max_frames))
+    embedded = set(evenly(total, max_frames))
     frames, reach = [], []
     for index, frame in enumerate(read()):
-        if index in pictured:
+        if index in embedded:
             frames.append({"index": index, **embed_frame(frame)})
             reach.append(_reach(frame))
     points = evenly(total, _MAX_CURVE_POINTS)
     return {
+        "title": _title(summary),
         "summary": _json_ready(summary),
         "classes": [
             {"name": name, "colour": colour.tolist(), "cost": cost}
@@ -62,15 +64,21 @@ def collect(
     }
 
 
+def _title(summary: Mapping[str, Any]) -> str:
+    """The name of the recording, which is also that of its output folder."""
+    path = summary.get("input", {}).get("path")
+    return recording_name(str(path)) if path else "Drive"
+
+
 def evenly(total: int, limit: int) -> list[int]:
-    """At most `limit` of the indices 0..total-1, evenly spread, the first and the last among them."""
+    """At most `limit` of the indices 0..total-1, evenly distributed, with the first and the last."""
     if total <= limit:
         return list(range(total))
     return [int(index) for index in np.linspace(0, total - 1, limit).round()]
 
 
 def _measure(frames: Iterable[ResultFrame], classes: int) -> tuple[dict[str, list[Any]], list[dict[str, Any]]]:
-    """One value per frame for each curve, and how often which class was decided in place of the most probable one."""
+    """One value per frame for each curve, and how often which class replaced the most probable one."""
     curves: dict[str, list[Any]] = {"index": [], "seconds": [], "differ": [], "x": [], "y": [], "latency": []}
     decided = np.zeros((classes, classes), dtype=np.int64)  # row: most probable, column: Bayes decision
     start_ns = 0
@@ -89,21 +97,21 @@ def _measure(frames: Iterable[ResultFrame], classes: int) -> tuple[dict[str, lis
     largest = np.argsort(-differing, axis=None, kind="stable")[:_MAX_PAIRS]
     pairs = [
         {
-            "probable": int(cell // classes),
-            "decided": int(cell % classes),
-            "share": differing.flat[cell] / decided.sum(),
+            "probable": int(pair // classes),
+            "decided": int(pair % classes),
+            "share": differing.flat[pair] / decided.sum(),
         }
-        for cell in largest
-        if differing.flat[cell] > 0
+        for pair in largest
+        if differing.flat[pair] > 0
     ]
     return curves, pairs
 
 
 def _count_pairs(frame: ResultFrame, classes: int) -> NDArray[np.int64]:
-    """int64 [K, K]: pixels per (most probable class, Bayes decision); pixels without a label count nowhere."""
+    """int64 [K, K]: pixels per (most probable class, Bayes decision); pixels without a label are not counted."""
     labelled = (frame.labels < classes) & (frame.most_probable < classes)
-    cells = frame.most_probable[labelled].astype(np.int64) * classes + frame.labels[labelled]
-    return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
+    pairs = frame.most_probable[labelled].astype(np.int64) * classes + frame.labels[labelled]
+    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 
 
 def _off_diagonal(counts: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -122,7 +130,7 @@ def _reach(frame: ResultFrame) -> NDArray[np.float64]:
 
 
 def _view(reach: list[NDArray[np.float64]]) -> dict[str, list[float]]:
-    """What the costmap panel shows: all that was ever known around the robot, and a margin."""
+    """The view of the costmap panel: all cells that were ever known, and a margin."""
     extremes = np.stack(reach) if reach else np.zeros((1, 2, 2))
     least, greatest = extremes[:, 0].min(axis=0), extremes[:, 1].max(axis=0)
     margin = _VIEW_MARGIN * max(float((greatest - least).max()), 1.0)
@@ -131,7 +139,7 @@ def _view(reach: list[NDArray[np.float64]]) -> dict[str, list[float]]:
 
 
 def _json_ready(value: Any) -> Any:
-    """The same with None in place of numbers that JSON cannot hold: a percentile of nothing is NaN."""
+    """The same with None in place of NaN and infinity, which JSON cannot hold."""
     if isinstance(value, Mapping):
         return {str(key): _json_ready(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,4 +1,4 @@
-"""Pictures as data URLs: small, and exact where the page reads values out of them."""
+"""Images as data URLs: small, and lossless where the page reads their values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from seg_perception.errors import RecordingError
 from seg_perception.recordings.result_bag.result_frame import ResultFrame
 
-# Pictures wider than this are thinned to every second (third, ...) pixel.
+# Wider images are reduced to every second (third, ...) pixel.
 _MAX_WIDTH = 640
 _CAMERA_QUALITY = 75
 # OpenCV's WebP encoder is lossless from 101 on (imgcodecs, IMWRITE_WEBP_QUALITY).
@@ -20,10 +20,10 @@ _LOSSLESS = 101
 
 
 def embed_frame(frame: ResultFrame) -> dict[str, Any]:
-    """What the page needs to show one frame.
+    """The images and poses of one frame for the page.
 
-    Labels and costmap keep their values exactly. Confidence and cost, whose noise hardly compresses, are thinned to
-    every second pixel: a third of the page's size would be theirs otherwise.
+    Labels and costmap keep their values exactly. Confidence and cost are reduced to every second pixel: their noise
+    hardly compresses, and they would take a third of the page.
 
     Returns:
         camera, labels, mostProbable, confidence, cost, costmap: data URLs, the last five greyscale with the value as
@@ -31,7 +31,7 @@ def embed_frame(frame: ResultFrame) -> dict[str, Any]:
         costmap in odom, m) and pose ([x, y, yaw] of the robot in odom, m and rad).
 
     Raises:
-        RecordingError: the camera image is no JPEG.
+        RecordingError: the camera image is not a JPEG.
     """
     x, y, _ = frame.odom_from_base.translation.tolist()
     return {
@@ -50,12 +50,14 @@ def embed_frame(frame: ResultFrame) -> dict[str, Any]:
 def _camera(frame: ResultFrame) -> str:
     image = cv2.imdecode(np.frombuffer(frame.camera_jpeg, dtype=np.uint8), cv2.IMREAD_COLOR)
     if image is None:
-        raise RecordingError(f"the camera image at {frame.stamp_ns} ns in the result is no JPEG; run the replay again.")
+        raise RecordingError(
+            f"the camera image at {frame.stamp_ns} ns in the result is not a JPEG; run the replay again."
+        )
     return photo(np.asarray(image, dtype=np.uint8))
 
 
 def photo(image_bgr: NDArray[np.uint8]) -> str:
-    """uint8 [H, W, 3], BGR, as a data URL to look at: lossy, and no wider than a page shows."""
+    """uint8 [H, W, 3], BGR, as a data URL for viewing: lossy, and no wider than a page shows."""
     height, width = image_bgr.shape[:2]
     if width > _MAX_WIDTH:
         size = (_MAX_WIDTH, round(height * _MAX_WIDTH / width))
@@ -69,7 +71,7 @@ def exact(values: NDArray[np.uint8]) -> str:
 
 
 def thin(values: NDArray[np.uint8], times: int = 1) -> NDArray[np.uint8]:
-    """Every n-th pixel of [H, W, ...], so that it is no wider than a page shows, and then every `times`-th."""
+    """Every n-th pixel of [H, W, ...], so that it is no wider than a page shows; then every `times`-th of these."""
     step = times * -(-values.shape[1] // _MAX_WIDTH)
     return values[::step, ::step]
 

@@ -1,4 +1,4 @@
-"""The page around the content: template, style and script from `assets/`, the content as one block of JSON."""
+"""Render a page: template, style and scripts from `assets/`, the content as one block of JSON."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from seg_perception.errors import RecordingError
 
 @dataclass(frozen=True)
 class Template:
-    """Files in `assets/` that make a page.
+    """The files in `assets/` of a page.
 
     Attributes:
         title: of the page.
-        html: what stands within `frame.html`.
-        styles: later ones outrank earlier ones.
-        scripts: in the order in which they need each other.
+        html: body of the page, within `frame.html`.
+        styles: in order; later ones override earlier ones.
+        scripts: in order; later ones use earlier ones.
     """
 
     title: str
@@ -34,7 +34,7 @@ DRIVE = Template(
     "Drive report",
     "drive.html",
     ("page.css",),
-    ("elements.js", "common.js", "pictures.js", "costmap.js", "charts.js", "tables.js", "player.js"),
+    ("elements.js", "common.js", "maps.js", "costmap.js", "charts.js", "tables.js", "player.js"),
 )
 EVALUATION = Template("Evaluation", "evaluation.html", ("page.css", "evaluation.css"), ("elements.js", "evaluation.js"))
 BENCH = Template("Bench", "bench.html", ("page.css", "bench.css"), ("elements.js", "bench.js"))
@@ -43,12 +43,12 @@ BENCH = Template("Bench", "bench.html", ("page.css", "bench.css"), ("elements.js
 def render(content: Mapping[str, Any], template: Template = DRIVE) -> str:
     """The HTML page.
 
-    Text reaches the page only as JSON that the script puts into text nodes, so nothing in it can become markup;
-    "<" is escaped because "</script" would otherwise end the block.
+    The page gets all text as JSON, and the scripts put it into text nodes, so it cannot become markup. "<" is escaped,
+    because "</script" would end the block.
 
     Args:
-        content: what the template's scripts read, for `DRIVE` from `report.content.collect`; only finite numbers.
-        template: which page.
+        content: for the scripts of the template, for `DRIVE` from `report.content.collect`; all numbers are finite.
+        template: of the page.
     """
     data = json.dumps(content, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     page = _asset("frame.html").replace("{{main}}", _asset(template.html))
@@ -59,7 +59,7 @@ def render(content: Mapping[str, Any], template: Template = DRIVE) -> str:
 
 
 def write_page(page: str, out: Path) -> None:
-    """Write a page; an existing one is replaced, and only once the new one is complete.
+    """Write a page; an existing one is replaced once the new one is complete.
 
     Raises:
         RecordingError: `out` cannot be written.
@@ -69,7 +69,9 @@ def write_page(page: str, out: Path) -> None:
         unfinished.write_text(page, encoding="utf-8")
         os.replace(unfinished, out)
     except OSError as error:
-        raise RecordingError(f"{out}: cannot be written ({error}); choose a folder with room and permission.") from None
+        raise RecordingError(
+            f"{out}: cannot be written ({error}); choose a folder with space and write permission."
+        ) from None
 
 
 def _asset(name: str) -> str:

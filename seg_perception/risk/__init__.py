@@ -1,1 +1,1 @@
-"""What a decision costs when the world is only known up to probabilities: cost matrices and measures of risk."""
+"""Decisions under uncertainty: cost matrices, measures of risk and the speed rule."""

@@ -1,7 +1,7 @@
 """Measures over class probabilities: Bayes risk and decision, expected cost, conditional value at risk, entropy.
 
-All functions take probabilities [..., K] that sum to 1 over the last axis, keep their dtype and work on any number of
-leading axes at once (pixels, ground samples, grid cells).
+All functions take probabilities [..., K] that sum to 1 over the last axis. They keep the dtype and accept any number of
+leading axes (pixels, ground samples, grid cells).
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ def expected_cost(probabilities: FloatArray, costs: FloatArray) -> FloatArray:
     Returns:
         [...], in the unit of the costs.
     """
-    # Class by class and not by BLAS: a product this thin gains nothing from its threads, and on a busy machine they
-    # wait for each other, which was seen to take 30 ms instead of 0.3.
+    # Class by class and not by BLAS: a product this small gains nothing from its threads, and on a busy machine they
+    # wait for each other (measured: 30 ms instead of 0.3).
     total = np.zeros(probabilities.shape[:-1], dtype=probabilities.dtype)
     for k in np.flatnonzero(costs):
         total += probabilities[..., k] * probabilities.dtype.type(costs[k])
@@ -65,13 +65,13 @@ def expected_cost(probabilities: FloatArray, costs: FloatArray) -> FloatArray:
 
 
 def entropy(probabilities: FloatArray) -> FloatArray:
-    """Shannon entropy, in nats: minus the sum over c of p(c|x) ln p(c|x); a class without mass has no part in it.
+    """Shannon entropy, in nats: minus the sum over c of p(c|x) ln p(c|x); a class without mass contributes 0.
 
     Args:
         probabilities: [..., K], p(c|x).
 
     Returns:
-        [...], 0 where one class has all the mass, ln K where all have the same.
+        [...], 0 where one class has all the mass, ln K for a uniform distribution.
     """
     total = np.zeros(probabilities.shape[:-1], dtype=probabilities.dtype)
     for k in range(probabilities.shape[-1]):  # class by class, as above
@@ -84,8 +84,8 @@ def cvar(probabilities: FloatArray, costs: FloatArray, alpha: float) -> FloatArr
     """Conditional value at risk: the mean cost of the worst (1 - alpha) of the probability mass, exactly.
 
     Written with S(x) = P(cost > x), CVaR is the integral of min(S(x) / (1 - alpha), 1) over x >= 0. S is a staircase
-    that steps at the classes' costs, so one walk over the classes from the dearest down adds up the integral; only the
-    classes are sorted, never the cells.
+    with steps at the costs of the classes. So one scan over the classes, in order of decreasing cost, adds up the
+    integral. Only the classes are sorted, never the cells.
 
     Source: Rockafellar & Uryasev, Conditional value-at-risk for general loss distributions, Journal of Banking &
     Finance 26 (2002), proposition 8 (scenario models), integrated by parts.
@@ -107,12 +107,12 @@ def cvar(probabilities: FloatArray, costs: FloatArray, alpha: float) -> FloatArr
     if alpha == 0.0:
         return expected_cost(probabilities, costs)
     tail = 1.0 - alpha
-    dearest_first = np.argsort(-costs, kind="stable")
+    by_decreasing_cost = np.argsort(-costs, kind="stable")
     risk = np.full(probabilities.shape[:-1], costs.min(), dtype=probabilities.dtype)
     survival = np.zeros_like(risk)
-    for dearer, cheaper in pairwise(dearest_first):
-        survival += probabilities[..., dearer]
-        step = (float(costs[dearer]) - float(costs[cheaper])) / tail
+    for higher, lower in pairwise(by_decreasing_cost):
+        survival += probabilities[..., higher]
+        step = (float(costs[higher]) - float(costs[lower])) / tail
         if step > 0.0:
             risk += np.minimum(survival, tail) * probabilities.dtype.type(step)
     return risk

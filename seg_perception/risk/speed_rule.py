@@ -1,4 +1,4 @@
-"""How fast the robot may go over what: shares of its full speed by class, read from the cost matrix's file."""
+"""The speed rule: how fast the robot may drive over each class, read from the file of the cost matrix."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from seg_perception.settings.yaml_file import Section, did_you_mean
 
 SLOWEST = 0.01
-"""The least share: nav2 takes a limit of 0 for no limit at all (nav2_costmap_2d/costmap_filters/filter_values.hpp)."""
+"""The smallest share: nav2 takes a limit of 0 for no limit (nav2_costmap_2d/costmap_filters/filter_values.hpp)."""
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,10 @@ class SpeedRule:
     """Speeds as shares of the robot's full speed, within SLOWEST to 1.
 
     Attributes:
-        slower: (class index, share) of each class that is not driven over, or past, at full speed.
-        unknown: where nothing is known, and everywhere while results are missing.
+        slower: (class index, share) of each class that is driven over, or past, at less than full speed.
+        unknown: on unknown cells, and everywhere while results are missing.
         alpha: in [0, 1): a cell's speed is the mean over the slowest 1 - alpha of its probability.
-        reach: how far around what stands its speed holds, m.
+        reach: distance around an obstacle up to which its speed holds, m.
     """
 
     slower: tuple[tuple[int, float], ...] = ()
@@ -39,18 +39,18 @@ class SpeedRule:
 
 
 FULL_SPEED = SpeedRule()
-"""Of a cost matrix that says nothing about speed: all that is known is driven over at full speed."""
+"""The rule of a cost matrix without a section `speed`: full speed on all known cells."""
 
 
 def read_speed(top: Section, names: Sequence[str]) -> SpeedRule:
-    """The optional section `speed` of a cost matrix; what it leaves out has SpeedRule's default.
+    """The optional section `speed` of a cost matrix; missing keys have the defaults of SpeedRule.
 
     Args:
         top: the file.
         names: the model's class names in the model's order.
 
     Raises:
-        ConfigError: a share is out of range, or a class is none of the model's.
+        ConfigError: a share is out of range, or a class is not one of the model.
     """
     if "speed" not in top:
         return FULL_SPEED

@@ -1,1 +1,1 @@
-"""The ROS 2 node and what else speaks ROS. The only place that imports rclpy."""
+"""The ROS 2 node and the ROS 2 tools. Only this package imports rclpy."""

@@ -1,4 +1,4 @@
-"""An engine that is opened again when it breaks."""
+"""Supervises an engine: opens it again when it fails."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_perception.errors import ModelError, SegPerceptionError
-from seg_perception.inference.engine import Engine, EngineOutput, OpenedNetwork
+from seg_perception.inference.engine import Engine, EngineBase, EngineOutput
 from seg_perception.model.card import ModelCard
 
-_FIRST_WAIT = 0.5  # s
-_LONGEST_WAIT = 30.0  # s
-_BAD_ANSWERS = 10  # in a row, which no image explains any more
-_LONGEST_REASON = 300  # characters; some libraries tell their whole stack
+_FIRST_BACKOFF = 0.5  # s
+_MAX_BACKOFF = 30.0  # s
+_MAX_BAD_OUTPUTS = 10  # in a row; so many are not explained by single images
+_MAX_REASON = 300  # characters; some libraries report their whole stack
 
 
 class EngineFailedError(ModelError):
-    """The engine itself is broken, not just its answer for one image; it will be opened again."""
+    """The engine itself has failed, not just its output for one image; the supervisor opens it again."""
 
 
 @dataclass(frozen=True)
 class EngineState:
-    """How an engine is doing.
+    """State of a supervised engine.
 
     Attributes:
-        failures: in a row, without a good answer in between; 0 as long as all is well.
-        reason: of the latest of them.
-        retry_at: not opened again before this, time.monotonic(); None once it is open.
+        failures: number of failures in a row, without a good output in between; 0 if the engine works.
+        reason: of the latest failure.
+        retry_at: earliest time of the next attempt to open it, time.monotonic(); None if it is open.
     """
 
     failures: int = 0
@@ -40,36 +40,40 @@ class EngineState:
 
     @property
     def given_up(self) -> bool:
-        """Whether it has failed so often that it is no longer expected to come back, though still tried."""
-        return wait_after(self.failures) == _LONGEST_WAIT
+        """Whether it has failed so often that it is not expected to recover. The supervisor keeps trying."""
+        return backoff(self.failures) == _MAX_BACKOFF
 
     def sentence(self, now: float) -> str:
-        """What is wrong and what happens next, in one sentence; for states with failures.
+        """One sentence on the failure and the next attempt; only for states with failures.
 
         Args:
             now: time.monotonic().
         """
         times = "" if self.failures == 1 else f" {self.failures} times in a row"
-        then = "open again" if self.retry_at is None else f"opened again in {max(self.retry_at - now, 0.0):.1f} s"
-        return f"the engine failed{times} ({self.reason}); it is {then}."
+        then = (
+            "is open again"
+            if self.retry_at is None
+            else f"will be opened again in {max(self.retry_at - now, 0.0):.1f} s"
+        )
+        return f"the engine failed{times} ({self.reason}); it {then}."
 
 
-WELL = EngineState()
+WORKING = EngineState()
 
 
-def wait_after(failures: int) -> float:
-    """How long to wait before opening again, s, after so many failures in a row: 0.5, 1, 2, 4, 8, 16, 30, 30 ..."""
-    return min(_FIRST_WAIT * 2.0 ** (min(failures, 100) - 1), _LONGEST_WAIT) if failures else 0.0
+def backoff(failures: int) -> float:
+    """Wait before the next attempt to open, s, after a number of failures in a row: 0.5, 1, 2, 4, 8, 16, 30, 30 ..."""
+    return min(_FIRST_BACKOFF * 2.0 ** (min(failures, 100) - 1), _MAX_BACKOFF) if failures else 0.0
 
 
-class EngineKeeper(OpenedNetwork):
-    """An `Engine` that keeps another: closes it when it breaks, and opens it anew after a wait that doubles.
+class EngineSupervisor(EngineBase):
+    """An `Engine` that wraps another one: closes it when it fails, and opens it again with exponential backoff.
 
-    One thread runs it; `state` may be read from any.
+    One thread runs it; any thread may read `state`.
     """
 
     def __init__(self, open_engine: Callable[[], Engine], clock: Callable[[], float] = time.monotonic) -> None:
-        """Open the engine for the first time; what `open_engine` raises, this raises.
+        """Open the engine for the first time; exceptions of `open_engine` are passed on.
 
         Args:
             open_engine: opens it, with the same network each time.
@@ -81,35 +85,37 @@ class EngineKeeper(OpenedNetwork):
         super().__init__(engine.card, engine.spec)
         self._engine: Engine | None = engine
         self._description = engine.describe()
-        self._state = WELL
-        self._bad_answers = 0
+        self._state = WORKING
+        self._bad_outputs = 0
         self._closed = False
 
     @property
     def state(self) -> EngineState:
-        """How it is doing."""
+        """State of the engine."""
         return self._state
 
-    def run(self, images: NDArray[np.uint8], costs: NDArray[np.float32], cells: NDArray[np.float32]) -> EngineOutput:
+    def run(
+        self, images: NDArray[np.uint8], costs: NDArray[np.float32], sample_points: NDArray[np.float32]
+    ) -> EngineOutput:
         """Run the network on one batch; see `Engine.run`. Blocks for no longer than opening and running take.
 
         Raises:
-            EngineFailedError: the engine broke, or is broken and its time has not come yet.
-            ModelError: of this one batch.
+            EngineFailedError: the engine failed, or has failed before and must not be opened again yet.
+            ModelError: there is no valid output for this one batch.
         """
         engine = self._engine or self._reopened()
         try:
-            output = engine.run(images, costs, cells)
+            output = engine.run(images, costs, sample_points)
         except ModelError as error:
-            # By its contract this is about one batch. But a device gone bad may give nothing finite ever again.
-            self._bad_answers += 1
-            if self._bad_answers < _BAD_ANSWERS:
+            # By the engine's contract this concerns one batch. But a broken device may never give finite numbers again.
+            self._bad_outputs += 1
+            if self._bad_outputs < _MAX_BAD_OUTPUTS:
                 raise
             raise self._failed(error) from error
-        except Exception as error:  # whatever a runtime library may throw
+        except Exception as error:  # a runtime library may raise anything
             raise self._failed(error) from error
-        self._bad_answers = 0
-        self._state = WELL
+        self._bad_outputs = 0
+        self._state = WORKING
         return output
 
     def time_network(self, runs: int = 1) -> list[float]:
@@ -121,7 +127,7 @@ class EngineKeeper(OpenedNetwork):
         return self._description
 
     def close(self) -> None:
-        """Free what the engine holds, and open it no more."""
+        """Close the engine, and never open it again."""
         self._closed = True
         if self._engine is not None:
             self._engine.close()
@@ -150,16 +156,16 @@ class EngineKeeper(OpenedNetwork):
         return engine
 
     def _failed(self, error: Exception) -> EngineFailedError:
-        """Close, and take down why; returns what to raise."""
+        """Close the engine and store the reason; returns the exception to raise."""
         reason = str(error) if isinstance(error, SegPerceptionError) else f"{type(error).__name__}: {error}"
-        reason = " ".join(reason.split())[:_LONGEST_REASON].rstrip(".")
+        reason = " ".join(reason.split())[:_MAX_REASON].rstrip(".")
         if self._engine is not None:
-            with contextlib.suppress(Exception):  # it is broken: closing it may well fail, too
+            with contextlib.suppress(Exception):  # closing a broken engine may fail, too
                 self._engine.close()
             self._engine = None
-        self._bad_answers = 0
+        self._bad_outputs = 0
         failures, now = self._state.failures + 1, self._clock()
-        self._state = EngineState(failures, reason, now + wait_after(failures))
+        self._state = EngineState(failures, reason, now + backoff(failures))
         return EngineFailedError(self._state.sentence(now))
 
     def _is_closed(self) -> ModelError:

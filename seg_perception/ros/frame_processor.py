@@ -1,4 +1,4 @@
-"""What happens to image messages, from their mailboxes to the topics; runs in the worker's thread."""
+"""From image messages to published results; runs in the worker's thread."""
 
 from __future__ import annotations
 
@@ -12,227 +12,234 @@ import numpy as np
 
 from seg_perception.errors import GeometryError, ModelError, ProjectionError
 from seg_perception.geometry.stamped_transform import stamp_of
-from seg_perception.pipeline.pipeline import Prepared, Result
+from seg_perception.pipeline.prepared_frame import PreparedFrame
+from seg_perception.pipeline.result import Result
 from seg_perception.risk.cost_matrix import CostMatrix
 from seg_perception.ros.diagnostics.stamps import stamp_problem
 from seg_perception.ros.engine_supervisor import EngineFailedError
-from seg_perception.ros.inputs.frame_input import Arrival, DroppedError, FrameInput, Laps
-from seg_perception.ros.inputs.range_input import Ranging
+from seg_perception.ros.inputs.frame_input import DroppedError, FrameInput, ReceivedImage, StageTimer
+from seg_perception.ros.inputs.range_input import RangeMeasurements
 from seg_perception.ros.parameters.node_settings import NodeSettings
-from seg_perception.ros.resources import Loaded, LoadedCamera
+from seg_perception.ros.resources import CameraResources, NodeResources
 from seg_perception.sensor_data.frame import Frame
 
-_SET_BACK_NS = 10**9  # images that step back by more than this, and are not too old, come from a time set back
-_FASTEST = 60.0  # m/s; an odometry that moves faster has been reset, or is that of another robot
+_SET_BACK_NS = 10**9  # stamps that go back by more than this, and are not too old, mean that the clock was set back
+_MAX_SPEED = 60.0  # m/s; odometry that moves faster was reset, or comes from another robot
 _ODOMETRY_NOISE = 1.0  # m
 
 
 @dataclass(eq=False)
-class _Watched:
-    """One camera, and what it gave last."""
+class CameraState:
+    """One camera and its latest result."""
 
-    camera: LoadedCamera
+    resources: CameraResources
     input: FrameInput
-    stamp_ns: int = 0
-    result: Result | None = None
+    last_stamp_ns: int = 0
+    last_result: Result | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class _Begun:
-    """An image that is ready for the network."""
+class PendingFrame:
+    """A frame that is ready for the network."""
 
-    watched: _Watched
-    arrival: Arrival
-    laps: Laps
-    ranging: Ranging
-    prepared: Prepared
+    camera: CameraState
+    image: ReceivedImage
+    timer: StageTimer
+    measurements: RangeMeasurements
+    prepared: PreparedFrame
 
 
-class Perceiver:
-    """Turns arrivals into published results; every one that gives none is counted with its reason."""
+class FrameProcessor:
+    """Turns received images into published results. It counts each image without a result, by its reason."""
 
     def __init__(
-        self, loaded: Loaded, inputs: dict[str, FrameInput], now_ns: Callable[[], int], say: Callable[[str], None]
+        self,
+        resources: NodeResources,
+        inputs: dict[str, FrameInput],
+        now_ns: Callable[[], int],
+        warn: Callable[[str], None],
     ) -> None:
-        """Bring the parts together.
+        """Create it.
 
         Args:
-            loaded: pipeline, which only the worker's thread may use from here on, publishers, and health.
+            resources: pipeline, publishers and statistics. From here on only the worker's thread may use the pipeline.
             inputs: of each camera.
-            now_ns: the node's clock.
-            say: logs a warning.
+            now_ns: the node's clock, nanoseconds.
+            warn: logs a warning.
         """
-        self._pipeline = loaded.pipeline
-        self._settings = loaded.settings
-        self._costmap = loaded.costmap
-        self._watched = {name: _Watched(camera, inputs[name]) for name, camera in loaded.cameras.items()}
+        self._pipeline = resources.pipeline
+        self._settings = resources.settings
+        self._costmap = resources.costmap
+        self._cameras = {name: CameraState(camera, inputs[name]) for name, camera in resources.cameras.items()}
         self._now_ns = now_ns
-        self._say = say
-        self._orders = threading.Lock()
-        self._next: tuple[CostMatrix, NodeSettings] | None = None
+        self._warn = warn
+        self._lock = threading.Lock()
+        self._next_settings: tuple[CostMatrix, NodeSettings] | None = None
         self._reset_reason = ""
         self._newest: Frame | None = None
 
     def use(self, matrix: CostMatrix, settings: NodeSettings) -> None:
-        """From the next frame on, work with these; callable from any thread."""
-        with self._orders:
-            self._next = matrix, settings
+        """Use this matrix and these settings from the next frame on; callable from any thread."""
+        with self._lock:
+            self._next_settings = matrix, settings
 
     def reset(self, reason: str) -> None:
-        """Before the next frame, forget all that was seen; callable from any thread."""
-        with self._orders:
+        """Empty the grid before the next frame; callable from any thread."""
+        with self._lock:
             self._reset_reason = reason
 
-    def may_begin(self, name: str, arrival: Arrival) -> bool:
+    def is_ready(self, name: str, image: ReceivedImage) -> bool:
         """Whether an image need not wait any longer for calibration and poses; raises nothing.
 
-        The only camera holds up nobody, and waits while it is worked on.
+        With a single camera the image waits while it is processed, because no other camera is delayed.
         """
-        with self._orders:
-            _, settings = self._next or (None, self._settings)
-        if len(self._watched) == 1 or time.monotonic() - arrival.received >= settings.transform_timeout:
+        with self._lock:
+            _, settings = self._next_settings or (None, self._settings)
+        if len(self._cameras) == 1 or time.monotonic() - image.received >= settings.transform_timeout:
             return True
         try:
-            return self._watched[name].input.is_placed(arrival)
-        except Exception:  # whatever it is, working on it meets it again, and counts it
+            return self._cameras[name].input.is_ready(image)
+        except Exception:  # processing the image raises it again, and counts it
             return True
 
-    def process(self, arrivals: Sequence[tuple[str, Arrival]]) -> None:
-        """Work on images of several cameras with the same network together; raises nothing.
+    def process(self, images: Sequence[tuple[str, ReceivedImage]]) -> None:
+        """Process images of several cameras that share a network in one batch; raises nothing.
 
         Args:
-            arrivals: (camera, image) of each.
+            images: (camera, image) of each.
         """
-        begun: list[_Begun] = []
-        for name, arrival in arrivals:
-            watched = self._watched[name]
-            with self._counting(watched):
-                self._follow_orders()
-                begun.append(self._begin(watched, arrival))
-        if not begun:
+        pending: list[PendingFrame] = []
+        for name, image in images:
+            camera = self._cameras[name]
+            with self._counting_drops(camera):
+                self._apply_changes()
+                pending.append(self._prepare(camera, image))
+        if not pending:
             return
         results: list[Result] = []
-        with self._counting(*(each.watched for each in begun)):
-            results = self._run(begun)
-        for each, result in zip(begun, results, strict=False):
-            with self._counting(each.watched):
-                self._publish(each, result)
+        with self._counting_drops(*(frame.camera for frame in pending)):
+            results = self._run(pending)
+        for frame, result in zip(pending, results, strict=False):
+            with self._counting_drops(frame.camera):
+                self._publish(frame, result)
 
     @contextmanager
-    def _counting(self, *watched: _Watched) -> Iterator[None]:
-        """Count what is lost within, with its reason."""
+    def _counting_drops(self, *cameras: CameraState) -> Iterator[None]:
+        """Count the images that an exception drops, by the reason."""
         try:
             yield
         except DroppedError as drop:
-            for each in watched:
-                each.camera.health.dropped(drop.reason, drop.detail)
-        except Exception as error:  # whatever it is, the next image has its chance
-            for each in watched:
-                each.camera.health.dropped("unexpected error", f"{type(error).__name__}: {error}")
-            self._say(f"one image was lost to an unexpected error: {type(error).__name__}: {error}")
+            for camera in cameras:
+                camera.resources.statistics.dropped(drop.reason, drop.detail)
+        except Exception as error:  # of any kind: the node must process the next image
+            for camera in cameras:
+                camera.resources.statistics.dropped("unexpected error", f"{type(error).__name__}: {error}")
+            self._warn(f"an image was dropped because of an unexpected error: {type(error).__name__}: {error}")
 
-    def _follow_orders(self) -> None:
-        with self._orders:
-            change, self._next = self._next, None
+    def _apply_changes(self) -> None:
+        with self._lock:
+            change, self._next_settings = self._next_settings, None
             reason, self._reset_reason = self._reset_reason, ""
         if change is not None:
             matrix, self._settings = change
-            self._pipeline.use(matrix, self._settings.pipeline)
+            self._pipeline.reconfigure(matrix, self._settings.pipeline)
         if reason:
-            self._forget(reason)
+            self._reset(reason)
 
-    def _forget(self, reason: str) -> None:
-        self._say(f"{reason}: the grid starts anew.")
-        self._pipeline.forget()
+    def _reset(self, reason: str) -> None:
+        self._warn(f"{reason}: the grid is emptied.")
+        self._pipeline.reset()
         self._newest = None
-        for watched in self._watched.values():
-            watched.stamp_ns = 0
+        for camera in self._cameras.values():
+            camera.last_stamp_ns = 0
 
-    def _begin(self, watched: _Watched, arrival: Arrival) -> _Begun:
-        laps = Laps(arrival)
-        self._check_stamp(watched, stamp_of(arrival.message.header))
-        # Of several cameras, images have waited before they could begin.
-        timeout = self._settings.transform_timeout if len(self._watched) == 1 else 0.0
-        frame, ranging = watched.input.frame_of(arrival, laps, self._settings, timeout)
+    def _prepare(self, camera: CameraState, image: ReceivedImage) -> PendingFrame:
+        timer = StageTimer(image)
+        self._check_stamp(camera, stamp_of(image.message.header))
+        # With several cameras, the image has already waited in the scheduler.
+        timeout = self._settings.transform_timeout if len(self._cameras) == 1 else 0.0
+        frame, measurements = camera.input.frame_of(image, timer, self._settings, timeout)
         self._check_motion(frame)
         try:
-            prepared = self._pipeline.prepare(frame, watched.camera.engine)
+            prepared = self._pipeline.prepare(frame, camera.resources.engine)
         except ProjectionError as error:
-            refusal = ranging.explain(error.reason)
+            refusal = measurements.explain(error.reason)
             raise DroppedError(refusal.reason, refusal.detail) from None
         except GeometryError as error:
             raise DroppedError("no ground in view", str(error)) from None
-        return _Begun(watched, arrival, laps, ranging, prepared)
+        return PendingFrame(camera, image, timer, measurements, prepared)
 
-    def _check_stamp(self, watched: _Watched, stamp_ns: int) -> None:
+    def _check_stamp(self, camera: CameraState, stamp_ns: int) -> None:
         problem = stamp_problem(stamp_ns, self._now_ns(), self._settings.max_image_age, self._settings.max_image_lead)
         if problem is not None:
             raise DroppedError(*problem)
-        back = (watched.stamp_ns - stamp_ns) / 1e9
+        back = (camera.last_stamp_ns - stamp_ns) / 1e9
         if back * 1e9 > _SET_BACK_NS:
-            self._forget(f"image stamps went back by {back:.3g} s")
+            self._reset(f"image stamps went back by {back:.3g} s")
         elif back >= 0:
-            raise DroppedError("out of order", f"its stamp lies {back:.3g} s before the last one's.")
+            raise DroppedError("out of order", f"its stamp is {back:.3g} s before that of the previous image.")
         newest = self._newest
         if newest is not None and stamp_ns < newest.stamp_ns and not self._pipeline.grid.is_late(stamp_ns):
             raise DroppedError(
                 "far behind another camera",
-                f"its stamp lies {(newest.stamp_ns - stamp_ns) / 1e9:.3g} s before that of the latest image of "
-                f"'{newest.frame_id}'; let the cameras have the same clock, or this one less delay.",
+                f"its stamp is {(newest.stamp_ns - stamp_ns) / 1e9:.3g} s before that of the latest image of "
+                f"'{newest.frame_id}'; synchronise the clocks of the cameras, or reduce the delay of this one.",
             )
 
     def _check_motion(self, frame: Frame) -> None:
-        """A grid in odom is good only as long as odom is one and the same place."""
+        """Empty the grid if the robot jumped in odom, because its cells are then in the wrong place."""
         if self._newest is None:
             return
         moved = float(np.linalg.norm(frame.odom_from_base.translation - self._newest.odom_from_base.translation))
-        if moved > _ODOMETRY_NOISE + _FASTEST * abs(frame.stamp_ns - self._newest.stamp_ns) / 1e9:
-            self._forget(f"the robot jumped {moved:.3g} m in odom")
+        if moved > _ODOMETRY_NOISE + _MAX_SPEED * abs(frame.stamp_ns - self._newest.stamp_ns) / 1e9:
+            self._reset(f"the robot jumped {moved:.3g} m in odom")
 
-    def _run(self, begun: Sequence[_Begun]) -> list[Result]:
-        prepared = [each.prepared for each in begun]
-        healths = [watched.camera.health for watched in self._watched.values()]
-        for health in healths:  # whoever waits for the network waits for this run
-            health.engine_began(time.monotonic())
+    def _run(self, pending: Sequence[PendingFrame]) -> list[Result]:
+        prepared = [frame.prepared for frame in pending]
+        all_statistics = [camera.resources.statistics for camera in self._cameras.values()]
+        for statistics in all_statistics:  # every camera waits for this run
+            statistics.engine_started(time.monotonic())
         try:
-            results = self._pipeline.finish(prepared, self._blind(begun), self._settings.stale_after)
+            results = self._pipeline.finish(prepared, self._stale_results(pending), self._settings.stale_after)
         except EngineFailedError as error:
             raise DroppedError("engine failed", str(error)) from None
         except ModelError as error:
-            raise DroppedError("no answer of the network", str(error)) from None
+            raise DroppedError("no output of the network", str(error)) from None
         finally:
-            for health in healths:
-                health.engine_ended(time.monotonic())
-        for each, result in zip(begun, results, strict=True):
-            each.watched.stamp_ns, each.watched.result = result.frame.stamp_ns, result
+            for statistics in all_statistics:
+                statistics.engine_finished(time.monotonic())
+        for frame, result in zip(pending, results, strict=True):
+            frame.camera.last_stamp_ns, frame.camera.last_result = result.frame.stamp_ns, result
             if self._newest is None or result.frame.stamp_ns > self._newest.stamp_ns:
                 self._newest = result.frame
         return results
 
-    def _blind(self, begun: Sequence[_Begun]) -> list[Result]:
-        """The latest results of the cameras that have given none for too long."""
-        now, at_work = time.monotonic(), [each.watched for each in begun]
+    def _stale_results(self, pending: Sequence[PendingFrame]) -> list[Result]:
+        """The last results of the stale cameras: those without a new result for `stale_after`."""
+        now, active = time.monotonic(), [frame.camera for frame in pending]
         return [
-            watched.result
-            for watched in self._watched.values()
-            if watched.result is not None
-            and watched not in at_work
-            and watched.camera.health.silent(now) >= self._settings.stale_after
+            camera.last_result
+            for camera in self._cameras.values()
+            if camera.last_result is not None
+            and camera not in active
+            and camera.resources.statistics.seconds_without_result(now) >= self._settings.stale_after
         ]
 
-    def _publish(self, begun: _Begun, result: Result) -> None:
-        camera, arrival, laps, stamp_ns = begun.watched.camera, begun.arrival, begun.laps, result.frame.stamp_ns
-        laps.add(result.timings_ms)
-        if time.monotonic() - arrival.received > self._settings.stale_after:
+    def _publish(self, pending: PendingFrame, result: Result) -> None:
+        camera, image, timer = pending.camera.resources, pending.image, pending.timer
+        stamp_ns = result.frame.stamp_ns
+        timer.add(result.timings_ms)
+        if time.monotonic() - image.received > self._settings.stale_after:
             raise DroppedError(
                 "took too long", f"an image took more than stale_after, {self._settings.stale_after:g} s."
             )
         self._costmap.publish(result, self._settings, camera.settings.name)
         size = result.frame.camera.width, result.frame.camera.height
-        camera.outputs.publish(arrival.message.header, size, result, self._settings)
-        laps.lap("publish")
-        milliseconds = laps.until(self._now_ns(), stamp_ns)
-        refusals = [begun.ranging.explain(reason) for reason in result.refused]
-        camera.health.projected(result.projection, refusals, result.horizon.in_words() if result.horizon else "")
-        camera.health.result(time.monotonic(), milliseconds)
+        camera.outputs.publish(image.message.header, size, result, self._settings)
+        timer.end_stage("publish")
+        milliseconds = timer.finish(self._now_ns(), stamp_ns)
+        refusals = [pending.measurements.explain(reason) for reason in result.refused]
+        correction = result.attitude_correction
+        camera.statistics.projected(result.projection, refusals, correction.describe() if correction else "")
+        camera.statistics.result(time.monotonic(), milliseconds)
         camera.outputs.publish_latency(stamp_ns, milliseconds)

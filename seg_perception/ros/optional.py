@@ -1,4 +1,4 @@
-"""ROS packages that a robot's installation has and others may lack."""
+"""ROS packages that may be missing from an installation."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from types import ModuleType
 
 
 def optional(name: str) -> ModuleType | None:
-    """The module of this name, or None where it is not installed.
+    """Import the module of this name; None if it is not installed.
 
-    A package that is there but cannot be loaded, because its libraries belong to another ROS distribution, counts as
-    not installed: everything that needs it has another way, or says in one line what it misses.
+    A package that cannot be loaded, because its libraries belong to another ROS distribution, counts as not installed.
+    The caller then uses an alternative, or names the missing package in an error.
     """
     try:
         return importlib.import_module(name)

@@ -1,4 +1,4 @@
-"""What the node holds from configure to cleanup."""
+"""The node's resources, held from configure to cleanup: networks, cost matrix, pipeline and publishers."""
 
 from __future__ import annotations
 
@@ -9,80 +9,84 @@ from typing import Any
 
 from seg_perception.errors import ConfigError
 from seg_perception.inference.backends import open_engine
-from seg_perception.inference.batched_engine import open_for_several
+from seg_perception.inference.batched_engine import open_batched_engine
 from seg_perception.inference.engine import Engine
 from seg_perception.inference.onnx.graph import GraphSpec
-from seg_perception.inference.tensorrt.open import Watch
+from seg_perception.inference.progress import ProgressReporter
 from seg_perception.pipeline.pipeline import Pipeline, graph_spec
 from seg_perception.risk.cost_matrix import CostMatrix
-from seg_perception.ros.diagnostics.statistics import Health
-from seg_perception.ros.engine_supervisor import EngineKeeper
-from seg_perception.ros.inputs.poses import choose_source
+from seg_perception.ros.diagnostics.statistics import CameraStatistics
+from seg_perception.ros.engine_supervisor import EngineSupervisor
+from seg_perception.ros.inputs.poses import select_pose_source
 from seg_perception.ros.outputs.costmap_output import CostmapOutput
-from seg_perception.ros.outputs.image_outputs import Outputs
+from seg_perception.ros.outputs.image_outputs import ImageOutputs
 from seg_perception.ros.parameters.node_settings import CameraSettings, NodeSettings, load_matrix
-from seg_perception.ros.scheduler import Mailboxes, Sender
+from seg_perception.ros.scheduler import LatestScheduler, ScheduledSource
 
-OpenNetwork = Callable[[NodeSettings, Watch], Engine]
+OpenNetwork = Callable[[NodeSettings, ProgressReporter], Engine]
 
 
-def open_network(settings: NodeSettings, watch: Watch) -> Engine:
-    """The engine that the settings ask for, ready for the images of all their cameras."""
+def open_network(settings: NodeSettings, reporter: ProgressReporter) -> Engine:
+    """Open the engine that the settings select, for the images of all their cameras."""
 
     def open_for(spec: GraphSpec) -> Engine:
         return open_engine(
-            settings.model, spec, settings.card, settings.threads, settings.backend, settings.precision, watch
+            settings.model, spec, settings.card, settings.threads, settings.backend, settings.precision, reporter
         )
 
-    return open_for_several(open_for, graph_spec(settings.pipeline, logits=True), len(settings.cameras), watch.say)
+    return open_batched_engine(
+        open_for, graph_spec(settings.pipeline, logits=True), len(settings.cameras), reporter.log
+    )
 
 
 @dataclass(frozen=True)
-class LoadedCamera:
-    """What is loaded for one camera.
+class CameraResources:
+    """Resources of one camera.
 
     Attributes:
         settings: of the camera.
-        engine: its network, which others may share.
-        health: counts.
-        outputs: publishes everything about its images.
+        engine: its network; cameras may share it.
+        statistics: counts its images and results.
+        outputs: publishes the results that belong to its images.
     """
 
     settings: CameraSettings
-    engine: EngineKeeper
-    health: Health
-    outputs: Outputs
+    engine: EngineSupervisor
+    statistics: CameraStatistics
+    outputs: ImageOutputs
 
 
-class Loaded:
+class NodeResources:
     """Networks, matrix, grid and publishers.
 
     Attributes:
-        settings: those that hold now.
-        matrix: the one that holds now.
+        settings: the current ones.
+        matrix: the current cost matrix.
         cameras: by name, in the order of the settings.
-        pipeline: with the grid; while the node is active, for its worker only.
+        pipeline: with the grid; while the node is active, only its worker may use it.
         costmap: publishes costmaps.
     """
 
-    def __init__(self, node: Any, settings: NodeSettings, open_network: OpenNetwork, watch: Watch) -> None:
+    def __init__(
+        self, node: Any, settings: NodeSettings, open_network: OpenNetwork, reporter: ProgressReporter
+    ) -> None:
         """Load everything.
 
         Args:
             node: the node, for publishers.
             settings: from its parameters.
-            open_network: opens the engine of settings.
-            watch: told what of it takes time.
+            open_network: opens an engine for settings.
+            reporter: reports the progress of builds that take long.
 
         Raises:
-            SegPerceptionError: model, card or matrix cannot be used, or poses cannot be had the way the settings say;
-                nothing is left open.
+            SegPerceptionError: model, card or matrix cannot be used, or something that `pose_source` needs is missing.
+                No engine stays open then.
         """
-        choose_source(settings)
+        select_pose_source(settings)
         self.settings = settings
-        self._engines: list[EngineKeeper] = []
+        self._engines: list[EngineSupervisor] = []
         try:
-            by_camera = self._open(settings, open_network, watch)
+            by_camera = self._open(settings, open_network, reporter)
             self.matrix = load_matrix(settings, self.classes)
         except BaseException:
             self._close_engines()
@@ -90,26 +94,29 @@ class Loaded:
         self.pipeline = Pipeline(self._engines[0], self.matrix, settings.pipeline)
         self.costmap = CostmapOutput(node, self.pipeline)
         self.cameras = {
-            camera.name: LoadedCamera(
-                camera, by_camera[camera.name], Health(), Outputs(node, by_camera[camera.name].card, camera.prefix)
+            camera.name: CameraResources(
+                camera,
+                by_camera[camera.name],
+                CameraStatistics(),
+                ImageOutputs(node, by_camera[camera.name].card, camera.prefix),
             )
             for camera in settings.cameras
         }
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Of all networks alike."""
+        """The classes, which are the same for all networks."""
         return self._engines[0].card.classes
 
-    def mailboxes(self) -> Mailboxes[Any]:
-        """One for each camera; those may be worked on together whose network takes several images in one run."""
-        return Mailboxes(
-            Sender(name, camera.settings.weight, id(camera.engine) if camera.engine.spec.batch > 1 else None)
+    def scheduler(self) -> LatestScheduler[Any]:
+        """A scheduler of all cameras; cameras that share a batched network form a group."""
+        return LatestScheduler(
+            ScheduledSource(name, camera.settings.weight, id(camera.engine) if camera.engine.spec.batch > 1 else None)
             for name, camera in self.cameras.items()
         )
 
     def use(self, settings: NodeSettings, matrix: CostMatrix) -> None:
-        """Let other settings and their matrix hold; whoever works with them takes them from here."""
+        """Replace the settings and the cost matrix."""
         self.settings, self.matrix = settings, matrix
 
     def close(self) -> None:
@@ -119,15 +126,17 @@ class Loaded:
         for camera in self.cameras.values():
             camera.outputs.destroy()
 
-    def _open(self, settings: NodeSettings, open_network: OpenNetwork, watch: Watch) -> dict[str, EngineKeeper]:
+    def _open(
+        self, settings: NodeSettings, open_network: OpenNetwork, reporter: ProgressReporter
+    ) -> dict[str, EngineSupervisor]:
         """Open each network once; returns camera → engine."""
-        sharing: dict[tuple[object, ...], list[CameraSettings]] = {}
+        by_network: dict[tuple[object, ...], list[CameraSettings]] = {}
         for camera in settings.cameras:
-            sharing.setdefault((camera.model, camera.card), []).append(camera)
+            by_network.setdefault((camera.model, camera.card), []).append(camera)
         by_camera = {}
-        for cameras in sharing.values():
-            own = replace(settings, model=cameras[0].model, card=cameras[0].card, cameras=tuple(cameras))
-            engine = EngineKeeper(partial(open_network, own, watch))
+        for cameras in by_network.values():
+            network_settings = replace(settings, model=cameras[0].model, card=cameras[0].card, cameras=tuple(cameras))
+            engine = EngineSupervisor(partial(open_network, network_settings, reporter))
             self._engines.append(engine)
             if engine.card.classes != self.classes:
                 raise ConfigError(

@@ -1,4 +1,4 @@
-"""Who is worked on next when several cameras wait: a fair choice, and knows no rclpy."""
+"""A fair scheduler that keeps the latest item of each source. It imports nothing of rclpy."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _Item = TypeVar("_Item")
 
 
 @dataclass(frozen=True)
-class Sender:
-    """Somebody who hands over items.
+class ScheduledSource:
+    """A source of items, such as a camera.
 
     Attributes:
-        name: of its mailbox.
-        weight: its share of the work, against those of the others who wait.
-        group: senders of one group may be worked on together; None for by itself.
+        name: of the source.
+        weight: its share of the work relative to the other waiting sources.
+        group: sources of one group may be processed in one batch; None for alone.
     """
 
     name: str
@@ -25,16 +25,18 @@ class Sender:
 
 
 @dataclass(eq=False)
-class _Mailbox(Generic[_Item]):
-    sender: Sender
-    turn: float = 0.0  # when it is next, in virtual time
-    item: _Item | None = None
-    held: _Item | None = None  # an older one, which could not begin when it was asked for
+class _Slot(Generic[_Item]):
+    """The waiting items of one source: the latest, and an older one that was not ready at its turn."""
 
-    def next(self, may_begin: Callable[[str, _Item], bool]) -> _Item | None:
-        """The newest item that may begin; one that may not is held, so that newer ones cannot replace it for ever."""
+    source: ScheduledSource
+    turn: float = 0.0  # virtual time of its next turn
+    item: _Item | None = None
+    held: _Item | None = None
+
+    def next(self, is_ready: Callable[[str, _Item], bool]) -> _Item | None:
+        """The latest item that is ready. An item that is not ready is held, so that newer ones never replace it."""
         for item in (self.item, self.held):
-            if item is not None and may_begin(self.sender.name, item):
+            if item is not None and is_ready(self.source.name, item):
                 return item
         if self.held is None:
             self.held, self.item = self.item, None
@@ -47,83 +49,83 @@ class _Mailbox(Generic[_Item]):
         return self.item is not None or self.held is not None
 
 
-class Mailboxes(Generic[_Item]):
-    """A mailbox for one item, the newest, per sender, emptied in turns that follow the weights.
+class LatestScheduler(Generic[_Item]):
+    """Keeps the latest item of each source and serves the sources in turns that follow their weights.
 
-    An item that may not begin yet keeps its place while the others have their turns, and a newer one waits behind it.
+    An item that is not ready is held while the other sources have their turns. A newer item waits behind it.
 
     The turns are those of start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996) with items of one size: each
-    item taken moves its sender's next turn by 1 / weight, and the earliest turn is next. A mailbox that was empty joins
-    at the turn that is being served now, so who sends little costs the others nothing and saves up no credit; likewise
-    one whose item may not begin. While one waits that may, any other is served at most 2 + (its weight / the waiting
-    one's) times, rounded up.
+    item taken moves its source's next turn by 1 / weight, and the earliest turn is next. A source that had no item
+    joins at the turn that is being served, so a slow source costs the others nothing and accumulates no credit. The
+    same holds for a source whose item is not ready. While a source waits with a ready item, any other source is served
+    at most 2 + ceil(its weight / the waiting one's weight) times.
 
-    It is used under the lock of whoever owns it.
+    The scheduler has no lock of its own; its owner must hold one.
     """
 
-    def __init__(self, senders: Iterable[Sender]) -> None:
-        """Make an empty mailbox for each of the senders; among equals the first is served first."""
-        self._boxes: dict[str, _Mailbox[_Item]] = {sender.name: _Mailbox(sender) for sender in senders}
+    def __init__(self, sources: Iterable[ScheduledSource]) -> None:
+        """Create an empty slot for each source; on equal turns the first source is served first."""
+        self._slots: dict[str, _Slot[_Item]] = {source.name: _Slot(source) for source in sources}
         self._now = 0.0
 
     def put(self, name: str, item: _Item) -> bool:
-        """Hand over an item; True if it took the place of one that nobody had taken."""
-        box = self._boxes[name]
-        replaced = box.item is not None
-        if not box:
-            box.turn = max(box.turn, self._now)
-        box.item = item
+        """Store the latest item of a source; True if it replaced one that was never taken."""
+        slot = self._slots[name]
+        replaced = slot.item is not None
+        if not slot:
+            slot.turn = max(slot.turn, self._now)
+        slot.item = item
         return replaced
 
     def take(
         self,
-        may_begin: Callable[[str, _Item], bool] = lambda name, item: True,
+        is_ready: Callable[[str, _Item], bool] = lambda name, item: True,
         on_replaced: Callable[[str], None] = lambda name: None,
     ) -> list[tuple[str, _Item]]:
-        """Whose turn it is, with those of its group who may come along; empty if nobody may begin.
+        """Take the item of the source whose turn it is, and those of its group that may join the batch.
 
-        Those come along whose own turn would be over no later than the first one's next: so a group shares each run as
-        its weights say, and not evenly.
+        A source joins the batch if its own turn comes no later than the first one's next turn. So a group shares each
+        batch by its weights, and not evenly.
 
         Args:
-            may_begin: tells of a name and its item whether that has all it needs.
-            on_replaced: told the name of each whose older item a newer one takes the place of only now.
+            is_ready: whether an item of a source has everything that its processing needs.
+            on_replaced: called with the name of each source whose held item is dropped for a newer one.
 
         Returns:
-            (name, item) of each, the first one first.
+            (name, item) of each, the first one first; empty if no item is ready.
         """
-        waiting = [box for box in self._boxes.values() if box]
-        chosen = {box: item for box in waiting if (item := box.next(may_begin)) is not None}
-        if not chosen:
+        waiting = [slot for slot in self._slots.values() if slot]
+        ready = {slot: item for slot in waiting if (item := slot.next(is_ready)) is not None}
+        if not ready:
             return []
-        first = min(chosen, key=lambda box: box.turn)
+        first = min(ready, key=lambda slot: slot.turn)
         self._now = first.turn
-        for box in waiting:
-            if box not in chosen:
-                box.turn = max(box.turn, self._now)
-        end = first.turn + 1 / first.sender.weight
-        together = [first]
-        if first.sender.group is not None:
-            others = (box for box in chosen if box is not first and box.sender.group == first.sender.group)
-            together += [box for box in others if box.turn <= end]
+        for slot in waiting:
+            if slot not in ready:
+                slot.turn = max(slot.turn, self._now)
+        end = first.turn + 1 / first.source.weight
+        batch = [first]
+        if first.source.group is not None:
+            others = (slot for slot in ready if slot is not first and slot.source.group == first.source.group)
+            batch += [slot for slot in others if slot.turn <= end]
         taken = []
-        for box in together:
-            item = chosen[box]
-            taken.append((box.sender.name, item))
-            box.turn += 1 / box.sender.weight
-            if item is box.held:
-                box.held = None
+        for slot in batch:
+            item = ready[slot]
+            taken.append((slot.source.name, item))
+            slot.turn += 1 / slot.source.weight
+            if item is slot.held:
+                slot.held = None
                 continue
-            if box.held is not None:
-                on_replaced(box.sender.name)
-            box.clear()
+            if slot.held is not None:
+                on_replaced(slot.source.name)
+            slot.clear()
         return taken
 
     def clear(self) -> None:
-        """Throw away all items."""
-        for box in self._boxes.values():
-            box.clear()
+        """Drop all items."""
+        for slot in self._slots.values():
+            slot.clear()
 
     def __bool__(self) -> bool:
-        """Whether anybody waits."""
-        return any(self._boxes.values())
+        """Whether any source has an item."""
+        return any(self._slots.values())

@@ -1,4 +1,4 @@
-"""What the node holds while it is active: subscriptions, the worker's thread, the watchdog."""
+"""The node while it is active: subscriptions, the worker's thread and the watchdog."""
 
 from __future__ import annotations
 
@@ -10,140 +10,143 @@ from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
 
 from seg_perception.errors import ConfigError
-from seg_perception.ros.diagnostics.status import Cause, stale_cause
-from seg_perception.ros.frame_processor import Perceiver
-from seg_perception.ros.inputs.camera_input import CameraState
-from seg_perception.ros.inputs.frame_input import Arrival, FrameInput
+from seg_perception.ros.diagnostics.camera_input_state import CameraInputState
+from seg_perception.ros.diagnostics.status import StaleCause, stale_cause
+from seg_perception.ros.frame_processor import FrameProcessor
+from seg_perception.ros.inputs.frame_input import FrameInput, ReceivedImage
 from seg_perception.ros.inputs.poses import open_poses
-from seg_perception.ros.resources import Loaded
+from seg_perception.ros.resources import NodeResources
 from seg_perception.ros.worker import Worker
 
-_WATCH_PERIOD = 0.1  # s; how much later than `stale_after` the costmap is taken back at most
-_BLANK_PERIOD = 1.0  # s; a blank costmap is repeated, for a bridge that may lose one
+_WATCH_PERIOD = 0.1  # s; the costmap is retracted at most this much later than `stale_after`
+_RETRACTION_PERIOD = 1.0  # s; a retraction is repeated, because a bridge may lose one
 _STOP_TIMEOUT = 0.5  # s for the frame in progress
 _ANY_STEP_BACK = Duration(nanoseconds=-1)
 
 
-class Running:
-    """From the first subscription to the last costmap.
+class ActiveSession:
+    """Everything between activate and deactivate, from the first subscription to the last costmap.
 
-    The executor's thread only takes messages in and looks after the clock; images are worked on, and results
-    published, in the worker's thread. The watchdog runs on the steady clock: it bites when ROS time stands still, too.
+    The executor's thread receives messages and watches the clock. The worker's thread processes images and publishes
+    results. The watchdog runs on the steady clock, so it also works when ROS time stands still.
     """
 
-    def __init__(self, node: Any, loaded: Loaded) -> None:
+    def __init__(self, node: Any, resources: NodeResources) -> None:
         """Subscribe and start.
 
         Raises:
-            ConfigError: poses or images cannot be had the way the parameters say.
+            ConfigError: a QoS parameter has none of its values, or the source of poses lacks something.
         """
         self._node = node
-        self._loaded = loaded
+        self._resources = resources
         self._log = node.get_logger()
-        self._causes: dict[str, Cause | None] = dict.fromkeys(loaded.cameras)
-        self._blanked = 0.0
-        settings = loaded.settings
-        # What was seen before the node was put to rest may be gone, and costs may have changed meanwhile.
-        loaded.pipeline.use(loaded.matrix, settings.pipeline)
-        loaded.pipeline.forget()
+        self._causes: dict[str, StaleCause | None] = dict.fromkeys(resources.cameras)
+        self._retracted_at = 0.0
+        settings = resources.settings
+        # Since the last activation the surroundings, the costs and the settings may have changed.
+        resources.pipeline.reconfigure(resources.matrix, settings.pipeline)
+        resources.pipeline.reset()
         self._poses = open_poses(node, settings)
         self._inputs: dict[str, FrameInput] = {}
         try:
-            for name, camera in loaded.cameras.items():
+            for name, camera in resources.cameras.items():
                 take = partial(self._take, name)
-                self._inputs[name] = FrameInput(node, camera, settings, self._poses, take, self._log.warning)
+                size = camera.engine.card.width, camera.engine.card.height
+                self._inputs[name] = FrameInput(
+                    node, camera.settings, size, settings, self._poses, take, self._log.warning
+                )
         except ConfigError:
             self._close_inputs()
             self._poses.close()
             raise
-        self._perceiver = Perceiver(loaded, self._inputs, self._now_ns, self._log.warning)
+        self._processor = FrameProcessor(resources, self._inputs, self._now_ns, self._log.warning)
         self._worker = Worker(
-            self._perceiver.process, loaded.mailboxes(), "perception", self._perceiver.may_begin, self._replaced
+            self._processor.process, resources.scheduler(), "perception", self._processor.is_ready, self._replaced
         )
-        self._announce()
-        loaded.costmap.announce(settings)
-        for camera in loaded.cameras.values():
-            camera.health.activated(time.monotonic())
+        self._publish_label_info()
+        resources.costmap.publish_filter_info(settings)
+        for camera in resources.cameras.values():
+            camera.statistics.activated(time.monotonic())
         self._watchdog = node.create_timer(_WATCH_PERIOD, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._jumps = node.get_clock().create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=_ANY_STEP_BACK, on_clock_change=True),
             post_callback=self._clock_jumped,
         )
 
-    def camera_state(self, camera: str) -> CameraState:
-        """What is known about a camera's topics."""
+    def camera_state(self, camera: str) -> CameraInputState:
+        """The state of a camera's subscriptions."""
         return self._inputs[camera].state()
 
     def poses(self, camera: str) -> str:
-        """Where the poses of a camera come from, in words."""
-        return self._poses.describe(self._loaded.cameras[camera].settings.mount)
+        """The source of a camera's poses, in words."""
+        return self._poses.describe(self._resources.cameras[camera].settings.mount)
 
-    def follow(self) -> None:
-        """Work on with what has changed in the settings."""
-        self._perceiver.use(self._loaded.matrix, self._loaded.settings)
-        self._announce()
+    def apply_settings(self) -> None:
+        """Use the changed settings and matrix of the resources."""
+        self._processor.use(self._resources.matrix, self._resources.settings)
+        self._publish_label_info()
 
     def stop(self) -> None:
-        """Take in nothing more, finish the frame in progress, and take the last costmap back."""
+        """Unsubscribe, finish the frame in progress, and retract the last costmap."""
         self._jumps.unregister()
         self._node.destroy_timer(self._watchdog)
         for camera in self._inputs.values():
             camera.close_images()
         if not self._worker.stop(_STOP_TIMEOUT):
-            self._log.error("the engine has not answered in time; it is left behind.")
+            self._log.error("the engine did not finish in time; its thread is abandoned.")
         for camera in self._inputs.values():
-            camera.close_ranging()
+            camera.close_ranges()
         self._poses.close()
-        for loaded in self._loaded.cameras.values():
-            loaded.health.deactivated()
-        if self._loaded.costmap.blank(self._loaded.settings):
-            self._loaded.costmap.flush()
+        for camera_resources in self._resources.cameras.values():
+            camera_resources.statistics.deactivated()
+        if self._resources.costmap.retract(self._resources.settings):
+            self._resources.costmap.flush()
 
-    def _announce(self) -> None:
-        for camera in self._loaded.cameras.values():
-            camera.outputs.announce(self._loaded.matrix, self._now_ns())
+    def _publish_label_info(self) -> None:
+        for camera in self._resources.cameras.values():
+            camera.outputs.publish_label_info(self._resources.matrix, self._now_ns())
 
     def _close_inputs(self) -> None:
         for camera in self._inputs.values():
             camera.close_images()
-            camera.close_ranging()
+            camera.close_ranges()
 
     def _take(self, camera: str, message: Any, received: float) -> None:
-        health = self._loaded.cameras[camera].health
-        health.received(received)
-        if self._worker.offer(camera, Arrival(message, received, self._now_ns())):
+        statistics = self._resources.cameras[camera].statistics
+        statistics.received(received)
+        if self._worker.offer(camera, ReceivedImage(message, received, self._now_ns())):
             self._replaced(camera)
 
     def _replaced(self, camera: str) -> None:
-        self._loaded.cameras[camera].health.replaced()
+        self._resources.cameras[camera].statistics.replaced()
 
     def _watch(self) -> None:
-        now, settings = time.monotonic(), self._loaded.settings
-        causes: dict[str, Cause | None] = {}
+        now, settings = time.monotonic(), self._resources.settings
+        causes: dict[str, StaleCause | None] = {}
         for name, camera in self._inputs.items():
             camera.check(now)
-            figures = self._loaded.cameras[name].health.figures(now)
-            causes[name] = stale_cause(figures, camera.state(), settings.stale_after)
+            snapshot = self._resources.cameras[name].statistics.snapshot(now)
+            causes[name] = stale_cause(snapshot, camera.state(), settings.stale_after)
         is_stale, was_stale = (all(each.values()) for each in (causes, self._causes))
-        if is_stale and (not was_stale or now - self._blanked >= _BLANK_PERIOD):
-            self._loaded.costmap.blank(settings)
-            self._blanked = now
+        if is_stale and (not was_stale or now - self._retracted_at >= _RETRACTION_PERIOD):
+            self._resources.costmap.retract(settings)
+            self._retracted_at = now
         for name, cause in causes.items():
             if cause != self._causes[name]:
-                self._tell(name, cause, is_stale)
+                self._log_change(name, cause, is_stale)
         self._causes = causes
 
-    def _tell(self, camera: str, cause: Cause | None, is_stale: bool) -> None:
-        """Log that a camera gives results again, or why it gives none."""
-        who = f"camera '{camera}': " if camera else ""
+    def _log_change(self, camera: str, cause: StaleCause | None, is_stale: bool) -> None:
+        """Log that a camera delivers results again, or why it does not."""
+        prefix = f"camera '{camera}': " if camera else ""
         if cause is None:
-            self._log.info(f"{who}results are coming again.")
-        elif not self._loaded.cameras[camera].health.figures(time.monotonic()).results:
-            self._log.warning(f"{who}no costmap yet: {cause}")
+            self._log.info(f"{prefix}results arrive again.")
+        elif not self._resources.cameras[camera].statistics.snapshot(time.monotonic()).results:
+            self._log.warning(f"{prefix}no costmap yet: {cause}")
         elif is_stale:
-            self._log.error(f"{who}the costmap is taken back: {cause}")
+            self._log.error(f"{prefix}the costmap is retracted: {cause}")
         else:
-            self._log.error(f"{who}what only it could see is taken back: {cause}")
+            self._log.error(f"{prefix}the cells that only this camera sees are retracted: {cause}")
 
     def _clock_jumped(self, jump: Any) -> None:
         self._worker.clear()
@@ -151,8 +154,8 @@ class Running:
         for camera in self._inputs.values():
             camera.reset()
         seconds = jump.delta.nanoseconds / 1e9
-        how = f"was set by {seconds:+.3g} s" if seconds else "was changed for another"
-        self._perceiver.reset(f"the node's clock {how}")
+        how = f"was set by {seconds:+.3g} s" if seconds else "was replaced by another one"
+        self._processor.reset(f"the node's clock {how}")
 
     def _now_ns(self) -> int:
         return int(self._node.get_clock().now().nanoseconds)

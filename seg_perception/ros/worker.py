@@ -1,4 +1,4 @@
-"""One thread that works on the newest items and never on a queue of old ones."""
+"""One thread that processes the latest items and never a queue of old ones."""
 
 from __future__ import annotations
 
@@ -6,81 +6,81 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from seg_perception.ros.scheduler import Mailboxes
+from seg_perception.ros.scheduler import LatestScheduler
 
 _Item = TypeVar("_Item")
 
-_POLL = 0.005  # s, for what an item waits for; as TfPoses does
+_POLL = 0.005  # s between checks whether an item is ready; the same as in TfPoses
 
 
 class Worker(Generic[_Item]):
-    """A thread that empties mailboxes: what is not yet begun when its sender has a newer item is replaced by it."""
+    """A thread that processes scheduled items. A newer item of a source replaces one that has not started."""
 
     def __init__(
         self,
-        work: Callable[[Sequence[tuple[str, _Item]]], None],
-        mailboxes: Mailboxes[_Item],
+        process: Callable[[Sequence[tuple[str, _Item]]], None],
+        scheduler: LatestScheduler[_Item],
         name: str,
-        may_begin: Callable[[str, _Item], bool],
+        is_ready: Callable[[str, _Item], bool],
         on_replaced: Callable[[str], None],
     ) -> None:
         """Start the thread.
 
         Args:
-            work: takes (sender, item) of each that is worked on together; must not raise.
-            mailboxes: the worker's alone from here on.
+            process: called with (source, item) of each item of a batch; must not raise.
+            scheduler: used by the worker alone from here on.
             name: of the thread.
-            may_begin: as for `Mailboxes.take`; must return at once, and not raise.
-            on_replaced: likewise.
+            is_ready: see `LatestScheduler.take`; must return at once and must not raise.
+            on_replaced: see `LatestScheduler.take`; must return at once and must not raise.
         """
-        self._work = work
-        self._mailboxes = mailboxes
-        self._may_begin = may_begin
+        self._process = process
+        self._scheduler = scheduler
+        self._is_ready = is_ready
         self._on_replaced = on_replaced
         self._stopping = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def offer(self, sender: str, item: _Item) -> bool:
-        """Hand over an item; returns at once, True if it took the place of one that was not yet begun."""
+    def offer(self, source: str, item: _Item) -> bool:
+        """Hand over an item; returns at once, True if it replaced one that had not started."""
         with self._changed:
-            replaced = self._mailboxes.put(sender, item)
+            replaced = self._scheduler.put(source, item)
             self._changed.notify()
         return replaced
 
     def clear(self) -> None:
-        """Forget the items that are not yet begun."""
+        """Drop the items that have not started."""
         with self._changed:
-            self._mailboxes.clear()
+            self._scheduler.clear()
 
     def stop(self, timeout: float) -> bool:
-        """Begin nothing more, and wait for what is in progress.
+        """Start no more items, and wait for those in progress.
 
         Args:
-            timeout: longest wait, s. Work that does not end by then is left behind in its (daemon) thread.
+            timeout: longest wait, s. Work that does not end by then is abandoned in its (daemon) thread.
 
         Returns:
             Whether the thread has ended.
         """
         with self._changed:
             self._stopping = True
-            self._mailboxes.clear()
+            self._scheduler.clear()
             self._changed.notify()
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
     def _run(self) -> None:
         while items := self._next():
-            self._work(items)
+            self._process(items)
 
     def _next(self) -> list[tuple[str, _Item]]:
-        """What is worked on next, waited for; empty at the end."""
+        """Wait for the next batch; empty once the worker stops."""
         with self._changed:
             while True:
-                self._changed.wait_for(lambda: self._stopping or self._mailboxes)
+                self._changed.wait_for(lambda: self._stopping or self._scheduler)
                 if self._stopping:
                     return []
-                if items := self._mailboxes.take(self._may_begin, self._on_replaced):
+                if items := self._scheduler.take(self._is_ready, self._on_replaced):
                     return items
                 self._changed.wait(_POLL)

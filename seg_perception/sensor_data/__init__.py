@@ -1,1 +1,1 @@
-"""Sensor data as plain arrays: images, depth, point clouds, and the frame that joins them."""
+"""Sensor data as plain arrays: images, depth, point clouds, and the frame that combines them."""

@@ -1,4 +1,4 @@
-"""The one thing that every door hands to the pipeline: an image, when it was taken, from where, how deep."""
+"""The input of the pipeline: an image with its time, pose and camera, and the depth or points next to it in time."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from seg_perception.geometry.transforms import Transform, footprint_of
 
 @dataclass(frozen=True, eq=False)
 class DepthImage:
-    """How far away what a camera sees is, pixel by pixel.
+    """A depth image, aligned with the image of a camera.
 
     Attributes:
         stamp_ns: time it was measured, nanoseconds.
-        metres: float32 [H, W], z in the optical frame; 0, negative or not finite where nothing was measured. Aligned
-            with the camera's image, whose size may be another.
+        metres: float32 [H, W], z in the optical frame; 0, negative or not finite where nothing was measured. The
+            camera's image may have another size.
         odom_from_optical: pose of the camera at that time.
     """
 
@@ -31,7 +31,7 @@ class DepthImage:
 
 @dataclass(frozen=True, eq=False)
 class PointCloud:
-    """Points that a LiDAR or a stereo camera measured.
+    """A point cloud of a LiDAR or a stereo camera.
 
     Attributes:
         stamp_ns: time they were measured, nanoseconds.
@@ -46,7 +46,7 @@ class PointCloud:
 
 @dataclass(frozen=True)
 class Frame:
-    """One camera image with its geometry, all at the image's own stamp, and what was measured about that time.
+    """One camera image with its pose and camera at the stamp of the image, and the depth or points next to it in time.
 
     Attributes:
         stamp_ns: time of exposure, nanoseconds.
@@ -54,10 +54,21 @@ class Frame:
         channel_order: "rgb" or "bgr".
         camera: intrinsics for this image's size.
         odom_from_base: pose of the robot (base_link, REP-105) in odom.
-        base_from_optical: pose of the camera's optical frame (REP-103) on the robot.
-        frame_id: name of the optical frame, kept for what is published.
+        base_from_optical: extrinsics, pose of the camera's optical frame (REP-103) in base_link.
+        frame_id: name of the optical frame, for the published messages.
         depth: the depth image next to it in time, if there is one.
         points: the point cloud next to it in time, if there is one.
+
+    Examples:
+        >>> frame = sp.Frame(
+        ...     stamp_ns=0,
+        ...     image=np.zeros((480, 640, 3), np.uint8),
+        ...     channel_order="rgb",
+        ...     camera=camera,
+        ...     odom_from_base=sp.Transform.identity(),
+        ...     base_from_optical=base_from_optical,
+        ...     frame_id="camera",
+        ... )
     """
 
     stamp_ns: int

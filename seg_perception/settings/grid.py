@@ -1,69 +1,108 @@
-"""Size and memory of the grid, as a person sets them."""
+"""Size and evidence decay of the grid, as a user sets them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from seg_perception.errors import ConfigError
+from seg_perception.settings.field import check_settings, setting
 
-MOST_CELLS = 4_000_000
+MAX_CELLS = 4_000_000
 """A grid of this many cells takes 200 MB for 12 classes and cannot be updated at camera rate."""
 
 
 @dataclass(frozen=True)
 class GridSettings:
-    """Size and memory of the grid.
+    """Size and evidence decay of the grid.
 
-    Attributes:
-        width: extent along x of odom, m; rounded to whole cells.
-        height: extent along y of odom, m; rounded to whole cells.
-        resolution: edge of a cell, m. Not finer than the costmap that reads it, or nav2 leaves cells out.
-        half_life: time after which evidence counts half, s. Short forgets what moved, long keeps what left the view.
-        prior_strength: weight of the prior, which holds every class equally likely, in frames. It pulls thinly
-            observed cells towards the mean traversal cost of all classes.
-        min_evidence: frames of evidence below which a cell is unknown.
-        half_lives: half-lives of single classes that have another one, (name, s) each: people leave, pavement stays.
-        clearing: share of the evidence of standing things that one clear look at ground in their place takes
-            away; 0 leaves it to time.
-        max_entropy: doubt about the class above which a cell that is not lethal is unknown: 0 allows certainty alone, 1
-            everything.
-        full_sharpness: variance of the Laplacian from which an image counts fully, less of it less; 0 does not look.
-        full_exposure: share of pixels neither black nor white from which an image counts fully; 0 does not look.
+    A short half-life forgets what moved, a long one keeps what left the field of view. The prior holds every class
+    equally likely: it pulls a cell with little evidence towards the mean traversal cost of all classes.
     """
 
-    width: float = 20.0
-    height: float = 20.0
-    resolution: float = 0.1
-    half_life: float = 2.0
-    prior_strength: float = 0.01
-    min_evidence: float = 0.2
-    half_lives: tuple[tuple[str, float], ...] = ()
-    clearing: float = 0.0
-    max_entropy: float = 1.0
-    full_sharpness: float = 0.0
-    full_exposure: float = 0.0
+    width: float = setting(
+        20.0,
+        "Extent along x of the odom frame, rounded to whole cells.",
+        unit="m",
+        minimum=1.0,
+        maximum=500.0,
+        changeable=False,
+    )
+    height: float = setting(
+        20.0,
+        "Extent along y of the odom frame, rounded to whole cells.",
+        unit="m",
+        minimum=1.0,
+        maximum=500.0,
+        changeable=False,
+    )
+    resolution: float = setting(
+        0.1,
+        "Edge of a cell, and the distance between samples of the ground. Make it no finer than the costmap that reads "
+        "the grid, or nav2 leaves cells out.",
+        unit="m",
+        minimum=0.01,
+        maximum=2.0,
+        changeable=False,
+    )
+    half_life: float = setting(2.0, "Time after which evidence counts half.", unit="s", minimum=0.05, maximum=3600.0)
+    prior_strength: float = setting(
+        0.01,
+        "Weight of the prior, which holds every class equally likely, in frames of evidence.",
+        unit="frames",
+        minimum=1e-6,
+        maximum=10.0,
+    )
+    min_evidence: float = setting(
+        0.2, "Evidence below which a cell is unknown.", unit="frames", minimum=1e-4, maximum=100.0
+    )
+    half_lives: tuple[tuple[str, float], ...] = setting(
+        (),
+        "Half-lives of single classes that have another one, such as Pedestrian: 0.5.",
+        kind="numbers by name",
+        unit="s",
+        minimum=0.05,
+        maximum=3600.0,
+    )
+    clearing: float = setting(
+        0.0,
+        "Share of the evidence of obstacle classes that one clear observation of ground in their cell removes; "
+        "0 leaves it to time.",
+        minimum=0.0,
+        maximum=1.0,
+    )
+    max_entropy: float = setting(
+        1.0,
+        "Uncertainty about the class (normalized entropy) above which a cell that is not lethal is unknown; "
+        "1 allows all.",
+        minimum=0.01,
+        maximum=1.0,
+    )
+    full_sharpness: float = setting(
+        0.0,
+        "Variance of the Laplacian from which an image counts fully; a less sharp image counts less. "
+        "0 turns the check off.",
+        minimum=0.0,
+        maximum=1e6,
+    )
+    full_exposure: float = setting(
+        0.0,
+        "Share of pixels neither black nor white from which an image counts fully; 0 turns the check off.",
+        minimum=0.0, maximum=1.0,
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
-        """Refuse sizes and times that make no grid."""
-        numbers = {field.name: getattr(self, field.name) for field in fields(self)}
-        full_sharpness = numbers.pop("full_sharpness")
-        if not 0.0 <= full_sharpness < math.inf:
-            raise ConfigError(f"grid.full_sharpness is {full_sharpness}; give a finite number from 0.")
-        for name in ("clearing", "full_exposure"):
-            if not 0.0 <= (share := numbers.pop(name)) <= 1.0:
-                raise ConfigError(f"grid.{name} is {share}; give a share from 0 to 1.")
-        numbers.update({f"half_lives.{name}": value for name, value in numbers.pop("half_lives")})
-        for name, value in numbers.items():
-            if not (math.isfinite(value) and value > 0.0):
-                raise ConfigError(f"grid.{name} is {value}; give a finite number above 0.")
-        if self.max_entropy > 1.0:
-            raise ConfigError(f"grid.max_entropy is {self.max_entropy}; give a share up to 1.")
-        if not 1 <= self.rows * self.cols <= MOST_CELLS:
+        """Refuse sizes and times that make no grid.
+
+        Raises:
+            ConfigError: a value is outside its limits, or the grid has no cell or too many.
+        """
+        check_settings(self, "grid")
+        if not 1 <= self.rows * self.cols <= MAX_CELLS:
             raise ConfigError(
                 f"grid.resolution is {self.resolution} m, which cuts {self.width} m x {self.height} m into "
-                f"{self.rows} x {self.cols} cells; choose it so that there are 1 to {MOST_CELLS} cells."
+                f"{self.rows} x {self.cols} cells; choose it so that there are 1 to {MAX_CELLS} cells."
             )
 
     @property
@@ -97,6 +136,6 @@ def read_half_lives(entries: Iterable[str], source: str) -> tuple[tuple[str, flo
         if not name or math.isnan(value):
             raise ConfigError(f"{source}: '{entry}' is no half-life; write it as 'CLASS: SECONDS'.")
         if name in half_lives:
-            raise ConfigError(f"{source}: '{name}' is given twice and only one of them can stand.")
+            raise ConfigError(f"{source}: '{name}' is given twice; keep one of the two.")
         half_lives[name] = value
     return tuple(half_lives.items())

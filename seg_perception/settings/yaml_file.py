@@ -1,10 +1,9 @@
-"""Strict reading of YAML files: every mistake becomes one sentence with file, key and mend."""
+"""Strict reading of YAML files: every mistake becomes one sentence with file, key and fix."""
 
 from __future__ import annotations
 
 import difflib
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,46 +11,14 @@ from typing import Any
 import yaml
 
 from seg_perception.errors import ConfigError
+from seg_perception.settings.yaml_loader import StrictLoader
+from seg_perception.utils.short_text import shortened
+from seg_perception.utils.small_files import read_small_text
 
+MAX_YAML_BYTES = 250_000
+"""Limit of a YAML file; the largest that is shipped takes 8 kB."""
 
-class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice, reads 1e3 as a number and says where a scalar is impossible."""
-
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        """As in SafeLoader, which lets a date such as 2026-13-45 escape as a bare ValueError without its line."""
-        try:
-            return super().construct_object(node, deep)
-        except (ValueError, KeyError, AttributeError):
-            kind = node.tag.rpartition(":")[2]
-            raise yaml.MarkedYAMLError(
-                problem=f"'{_shortened(node.value)}' is not a valid {kind} (put it in quotes if it is text)",
-                problem_mark=node.start_mark,
-            ) from None
-
-
-def _construct_unique_mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: set[Any] = set()
-    for key_node, _ in node.value:
-        if key_node.tag == "tag:yaml.org,2002:merge":
-            continue
-        key = loader.construct_object(key_node, deep=True)
-        if not isinstance(key, (str, int, float, bool, type(None))):
-            raise yaml.MarkedYAMLError(problem="a key must be a plain word or number", problem_mark=key_node.start_mark)
-        if key in seen:
-            raise yaml.MarkedYAMLError(
-                problem=f"key '{_shortened(key)}' is given twice and only one of them can stand",
-                problem_mark=key_node.start_mark,
-            )
-        seen.add(key)
-    loader.flatten_mapping(node)
-    return dict(loader.construct_pairs(node, deep=True))
-
-
-_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _construct_unique_mapping)
-# YAML 1.1, which PyYAML follows, takes 1e3 and 2.5e3 for text; nobody who writes them means text.
-_StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"), list("-+.0123456789")
-)
+_MAX_PROBLEM, _MAX_KEY = 150, 120  # characters in a message
 
 
 def load_yaml(path: Path | str) -> Section:
@@ -64,36 +31,40 @@ def load_yaml(path: Path | str) -> Section:
         The top-level Section, from which typed values are taken.
 
     Raises:
-        ConfigError: the file is missing, unreadable, empty, no YAML, no mapping, or gives a key twice.
+        ConfigError: the file is missing, no regular file, unreadable, empty, too large, no YAML, no mapping, or gives
+            a key twice.
     """
     path = Path(path)
+    text = read_small_text(path, "a YAML file", MAX_YAML_BYTES)
+    loader = None
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file; check the path.") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); give a YAML file.") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: is not UTF-8 text; give a YAML file saved as UTF-8.") from None
-    try:
-        data = yaml.load(text, Loader=_StrictLoader)
+        loader = StrictLoader(text)
+        data = loader.get_single_data()
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "an unknown line"
         problem = ", ".join(part for part in (error.context, error.problem) if part)
-        raise ConfigError(f"{path}, {where}: {problem}; correct the YAML there.") from None
+        raise _yaml_error(path, error.problem_mark, problem) from None
     except yaml.reader.ReaderError as error:
         raise ConfigError(
             f"{path}: holds the control character #x{int(error.character):02x} at position {error.position}; "
             "give a plain text file."
         ) from None
+    except (ValueError, OverflowError):  # an escape such as "\UFFFFFFFF", or a version of a thousand digits
+        raise _yaml_error(path, loader.get_mark() if loader else None, "an impossible number or escape") from None
     except RecursionError:
         raise ConfigError(f"{path}: is nested too deeply to be read; flatten it.") from None
+    finally:
+        if loader is not None:
+            loader.dispose()
     if data is None:
         raise ConfigError(f"{path}: is empty; it must hold a YAML mapping.")
     if not isinstance(data, Mapping):
         raise ConfigError(f"{path}: must hold a mapping (key: value) at its top level, not {_kind(data)}.")
     return Section(path, "", data)
+
+
+def _yaml_error(path: Path, mark: yaml.Mark | None, problem: str) -> ConfigError:
+    where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "an unknown line"
+    return ConfigError(f"{path}, {where}: {shortened(problem, _MAX_PROBLEM)}; correct the YAML there.")
 
 
 class Section:
@@ -118,8 +89,8 @@ class Section:
         return iter(self._data)
 
     def error(self, key: str, problem: str) -> ConfigError:
-        """A ConfigError that names this file and the dotted key; `problem` says what is wrong and how to mend it."""
-        dotted = f"{self.name}.{key}" if self.name and key else (key or self.name)
+        """A ConfigError that names this file and the dotted key; `problem` says what is wrong and how to fix it."""
+        dotted = shortened(f"{self.name}.{key}" if self.name and key else (key or self.name), _MAX_KEY)
         return ConfigError(f"{self.path}, key '{dotted}': {problem}" if dotted else f"{self.path}: {problem}")
 
     def value(self, key: str) -> Any:
@@ -137,7 +108,8 @@ class Section:
         options = list(choices) if choices is not None else None
         if options is not None and value not in options:
             raise self.error(
-                key, f"'{value}' is not known{did_you_mean(value, options)}; use one of {', '.join(options)}."
+                key,
+                f"'{shortened(value)}' is not known{did_you_mean(value, options)}; use one of {', '.join(options)}.",
             )
         return value
 
@@ -174,7 +146,7 @@ class Section:
             if not isinstance(value, str) or not value.strip():
                 raise self.error(f"{key}[{index}]", f"must be text, not {_kind(value)}.")
             if value in values[:index]:
-                raise self.error(f"{key}[{index}]", f"'{value}' is listed twice; keep one of the two.")
+                raise self.error(f"{key}[{index}]", f"'{shortened(value)}' is listed twice; keep one of the two.")
         return values
 
     def numbers(self, key: str, length: int | None = None) -> list[float]:
@@ -201,9 +173,9 @@ class Section:
         except OverflowError:  # a whole number too long for a float
             finite = False
         if not finite:
-            raise self.error(key, f"must be a finite number, not {_shortened(value)}.")
+            raise self.error(key, f"must be a finite number, not {shortened(value)}.")
         if not minimum <= value <= maximum:
-            raise self.error(key, f"is {value}, but must lie within {_interval(minimum, maximum)}.")
+            raise self.error(key, f"is {shortened(value)}, but must lie within {_interval(minimum, maximum)}.")
         return float(value)
 
     def finish(self) -> None:
@@ -231,21 +203,15 @@ def _interval(minimum: float, maximum: float) -> str:
     return f"{minimum:g} to {maximum:g}"
 
 
-def _shortened(value: Any) -> str:
-    """The value on one line, short enough to stand in a sentence."""
-    text = " ".join(str(value).split())
-    return text if len(text) <= 40 else f"{text[:37]}..."
-
-
 def _kind(value: Any) -> str:
     if value is None:
         return "nothing"
     if isinstance(value, bool):
         return f"the truth value {str(value).lower()}"
     if isinstance(value, (int, float)):
-        return f"the number {_shortened(value)}"
+        return f"the number {shortened(value)}"
     if isinstance(value, str):
-        return f"the text '{_shortened(value)}'" if value.strip() else "empty text"
+        return f"the text '{shortened(value)}'" if value.strip() else "empty text"
     if isinstance(value, list):
         return "a list"
     if isinstance(value, Mapping):

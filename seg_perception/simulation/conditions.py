@@ -1,4 +1,4 @@
-"""Light, weather and the camera's imperfections, drawn at random for variety or chosen by hand."""
+"""Light, weather and the imperfections of the camera, random or chosen."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Conditions:
-    """Everything that changes the picture but not the ground truth.
+    """Everything that changes the image but not the ground truth.
 
     Attributes:
         sun_azimuth: direction towards the sun in odom, rad from x towards y.
@@ -19,10 +19,10 @@ class Conditions:
         sun: strength of direct light relative to the sky's, 0 (overcast) to about 4 (clear).
         warmth: colour of the light, -1 (blue) to 1 (warm).
         clouds: share of the sky that is covered, 0..1.
-        visibility: distance at which haze has swallowed 63 % of a thing, m.
+        visibility: distance at which haze hides 63 % of an object, m.
         wetness: of the ground, 0..1.
         rain: streaks in the air, 0..1.
-        exposure: brightness of the picture, 1 is normal.
+        exposure: brightness of the image, 1 is normal.
         contrast: of the tone curve, 1 is neutral.
         noise: standard deviation of the pixel noise, 0..1 grey.
         blur: standard deviation of the lens blur, pixels of a 480-wide image.

@@ -1,4 +1,4 @@
-"""A drive along a simulated street: where the robot is, who else moves, and what the camera sees."""
+"""A drive along a simulated street: the robot's poses, the other actors and the camera's images."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from seg_perception.simulation.rendering.render import RenderedView, render
 from seg_perception.simulation.world.people import person
 from seg_perception.simulation.world.solids import Solid, placed
 from seg_perception.simulation.world.street import Street
-from seg_perception.simulation.world.town import furnished, random_street
+from seg_perception.simulation.world.town import build_world, random_street
 from seg_perception.simulation.world.vehicles import cyclist, vehicle
 from seg_perception.simulation.world.world import World
 
 START_NS = 1_700_000_000 * 10**9  # stamp of the first image of every drive
-_TRACK = 125.0  # m of street that a drive may use
+_STREET_LENGTH = 125.0  # m of street that a drive may use
 _LIDAR_OVER_CAMERA = 0.3  # m
 _STEP = 1e-3  # s, for numerical derivatives of the path
 
 
 @dataclass(frozen=True)
 class Robot:
-    """What drives: its place on the street and its manners.
+    """A robot: where it drives on the street, how fast, and how steadily.
 
     Attributes:
         speed: m/s, mean.
@@ -38,7 +38,7 @@ class Robot:
         mount: x, y, z, roll, pitch, yaw of the camera body in base_link (m, rad); base_link is on the ground.
         sway: sideways wandering, m.
         shake: standard deviation of roll and pitch, rad.
-        on_pavement: drives on the left pavement instead of the left lane.
+        on_pavement: whether it drives on the left pavement instead of the left lane.
     """
 
     speed: float
@@ -61,16 +61,16 @@ class Scenario:
 
     Attributes:
         camera: intrinsics.
-        seed: of the world, the weather and everyone's movements.
+        seed: of the world, the weather and the actors' motion.
         duration: s.
         fps: images per second.
         robot: "car" or "pavement".
-        vibration: whether roll and pitch of the base shake (told in odom_from_base, so perception can know it).
+        vibration: whether roll and pitch of the base shake; odom_from_base reports it, so perception can use it.
         conditions: light and weather; None for what the seed draws.
-        crowd: people beside the robot's strip, more than the seed draws.
+        crowd: further people next to the robot's strip, on top of those that the seed draws.
 
     Raises:
-        ConfigError: a value makes no drive.
+        ConfigError: a value is out of range.
     """
 
     camera: Camera
@@ -99,12 +99,12 @@ class Scenario:
 
 
 @dataclass(frozen=True)
-class Mover:
-    """Somebody who moves straight along street coordinates.
+class Actor:
+    """A moving object: a straight line in street coordinates at constant speed.
 
     Attributes:
         kind: "person", "cyclist" or "vehicle".
-        seed: of its looks.
+        seed: of its appearance.
         s: along the street at time 0, m.
         d: across the street at time 0, m.
         speed_s: m/s along the street, negative towards the robot's start.
@@ -140,8 +140,8 @@ class DriveFrame:
         stamp_ns: time of the image, ns.
         odom_from_base: pose of the robot then.
         base_from_optical: pose of the camera on it.
-        world: everything as it stood then (`true_classes` tells the truth of the moment).
-        view: the picture, its labels and depth.
+        world: everything as it was then; its `true_classes` give the ground truth of that moment.
+        view: the image, its labels and depth.
     """
 
     stamp_ns: int
@@ -153,17 +153,17 @@ class DriveFrame:
 
 @dataclass(frozen=True)
 class Drive:
-    """A drive that is about to be rendered; poses and worlds can be asked for at any time of it.
+    """A drive to render. It gives the pose and the world at any time.
 
     Attributes:
-        scenario: what was asked for.
+        scenario: what determines it.
     """
 
     scenario: Scenario
 
     @property
     def robot(self) -> Robot:
-        """What drives."""
+        """The robot that drives."""
         return ROBOTS[self.scenario.robot]
 
     @property
@@ -186,10 +186,10 @@ class Drive:
         return Transform.from_xyz_rpy(x, y, 0.0, roll, pitch, math.atan2(y_next - y, x_next - x))
 
     def world(self, stamp_ns: int) -> World:
-        """Everything that stands, with those who move where they are at a stamp."""
+        """The static world with the actors where they are at a stamp."""
         time = (stamp_ns - START_NS) * 1e-9
-        standing, movers = self._setting
-        return standing.with_solids(part for mover in movers for part in mover.solids(standing.street, time))
+        static_world, actors = self._world_and_actors
+        return static_world.with_solids(part for actor in actors for part in actor.solids(static_world.street, time))
 
     def frames(self, progress: Callable[[int, int], None] | None = None) -> Iterator[DriveFrame]:
         """Render the drive.
@@ -209,65 +209,65 @@ class Drive:
                 progress(number + 1, len(stamps))
 
     @cached_property
-    def _setting(self) -> tuple[World, tuple[Mover, ...]]:
+    def _world_and_actors(self) -> tuple[World, tuple[Actor, ...]]:
         rng = np.random.default_rng([self.scenario.seed, 2])
         town = float(rng.uniform(0.2, 1.0))
         street = random_street(rng, town)
-        middle = self._lane_middle(street)
-        own = (middle - self.robot.half_width - self.robot.sway, middle + self.robot.half_width + self.robot.sway)
+        center = self._lane_center(street)
+        own_lane = (center - self.robot.half_width - self.robot.sway, center + self.robot.half_width + self.robot.sway)
         oncoming = (-0.5 * street.right.road - 1.1, -0.5 * street.right.road + 1.1)
-        world = furnished(rng, street, town, (own, oncoming))
-        movers = (*self._movers(rng, street, own[0]), *self._crowd(own))
-        return replace(world, conditions=self.scenario.conditions or world.conditions), movers
+        world = build_world(rng, street, town, (own_lane, oncoming))
+        actors = (*self._actors(rng, street, own_lane[0]), *self._crowd(own_lane))
+        return replace(world, conditions=self.scenario.conditions or world.conditions), actors
 
-    def _lane_middle(self, street: Street) -> float:
+    def _lane_center(self, street: Street) -> float:
         side = street.left
         if self.robot.on_pavement:
             return side.road + side.verge + 0.55 * side.pavement
         return 0.5 * side.road
 
-    def _movers(self, rng: np.random.Generator, street: Street, free_d: float) -> Iterator[Mover]:
-        """Oncoming traffic, somebody ahead in the lane, walkers on the far pavement, people crossing far ahead."""
+    def _actors(self, rng: np.random.Generator, street: Street, free_d: float) -> Iterator[Actor]:
+        """Oncoming traffic, one actor ahead in the lane, pedestrians on both pavements, one who crosses far ahead."""
 
         def seed() -> int:
             return int(rng.integers(1 << 30))
 
         for number in range(int(rng.integers(2, 6))):
             start = 30.0 + 35.0 * number + float(rng.uniform(0.0, 20.0))
-            yield Mover("vehicle", seed(), start, -0.5 * street.right.road, -float(rng.uniform(5.0, 9.0)))
+            yield Actor("vehicle", seed(), start, -0.5 * street.right.road, -float(rng.uniform(5.0, 9.0)))
         lane = 0.5 * street.left.road
         ahead: Literal["vehicle", "cyclist"] = "vehicle" if rng.random() < 0.6 else "cyclist"
-        yield Mover(ahead, seed(), float(rng.uniform(16.0, 30.0)), lane, max(self.robot.speed, 4.0) + 0.3)
+        yield Actor(ahead, seed(), float(rng.uniform(16.0, 30.0)), lane, max(self.robot.speed, 4.0) + 0.3)
         far = street.right
         for _ in range(int(rng.integers(4, 10))):
             d = -(far.road + far.verge + float(rng.uniform(0.5, max(0.6, far.pavement - 0.4))))
             speed = float(rng.choice([-1.0, 1.0]) * rng.uniform(0.9, 1.6))
-            yield Mover("person", seed(), float(rng.uniform(5.0, 110.0)), d, speed)
+            yield Actor("person", seed(), float(rng.uniform(5.0, 110.0)), d, speed)
         near = street.left
         for _ in range(int(rng.integers(1, 4))):
             d = near.house_line - 0.3 if not self.robot.on_pavement else free_d - 0.4
-            yield Mover("person", seed(), float(rng.uniform(8.0, 80.0)), d, float(rng.uniform(0.8, 1.5)))
-        # Crosses in time to be seen and to be gone before the robot comes.
+            yield Actor("person", seed(), float(rng.uniform(8.0, 80.0)), d, float(rng.uniform(0.8, 1.5)))
+        # Crosses early enough to be visible and to be off the lane before the robot arrives.
         s = 18.0 + self.robot.speed * 4.5
-        yield Mover("person", seed(), s, -far.road - 0.5, 0.05, 1.5 if not self.robot.on_pavement else 0.5)
+        yield Actor("person", seed(), s, -far.road - 0.5, 0.05, 1.5 if not self.robot.on_pavement else 0.5)
 
-    def _crowd(self, own: tuple[float, float]) -> Iterator[Mover]:
+    def _crowd(self, own_lane: tuple[float, float]) -> Iterator[Actor]:
         """People who walk along the strip on both sides of it, within 3 m."""
         rng = np.random.default_rng([self.scenario.seed, 8])
         for _ in range(self.scenario.crowd):
             side = float(rng.uniform(0.4, 3.0))
-            d = own[0] - side if rng.random() < 0.5 else own[1] + side
+            d = own_lane[0] - side if rng.random() < 0.5 else own_lane[1] + side
             speed = float(rng.choice([-1.0, 1.0]) * rng.uniform(0.8, 1.6))
-            yield Mover("person", int(rng.integers(1 << 30)), float(rng.uniform(3.0, 40.0)), d, speed)
+            yield Actor("person", int(rng.integers(1 << 30)), float(rng.uniform(3.0, 40.0)), d, speed)
 
     def _position(self, time: float) -> tuple[float, float]:
         """x, y in odom (m) at a time (s): along the lane with a varying speed, wandering a little to the sides."""
-        street = self._setting[0].street
-        speed = min(self.robot.speed, _TRACK / (1.15 * self.scenario.duration))
+        street = self._world_and_actors[0].street
+        speed = min(self.robot.speed, _STREET_LENGTH / (1.15 * self.scenario.duration))
         phase = float(self.scenario.seed % 7)
         s = speed * (time + 0.8 * (math.cos(phase) - math.cos(0.5 * time + phase)))
-        # Over the way, not over time, so that the path stays one a car can follow.
-        d = self._lane_middle(street) + self.robot.sway * math.sin(2.0 * math.pi * s / 35.0 + phase)
+        # A function of the distance, not of time, so that a car can follow the path.
+        d = self._lane_center(street) + self.robot.sway * math.sin(2.0 * math.pi * s / 35.0 + phase)
         x, y, _ = street.pose(s, d)
         return x, y
 

@@ -1,4 +1,4 @@
-"""The classes that the simulated world is made of, in the order of the shipped network's model card."""
+"""The classes of the simulated world, in the order of the shipped network's model card."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ CLASS_NAMES: tuple[str, ...] = (
 
 
 def check_classes(classes: Sequence[str], name: str) -> None:
-    """Check that a network knows the simulator's classes: only those have a true cost there.
+    """Check that a network has the simulator's classes: only for those the simulator has a true cost.
 
     Args:
         classes: of the network `name`.
         name: for the message.
 
     Raises:
-        ModelError: they are others, or in another order.
+        ModelError: the classes or their order differ.
     """
     if tuple(classes) != CLASS_NAMES:
         raise ModelError(
             f"the network '{name}' has the classes {', '.join(classes)}, but the simulator's world is made of "
-            f"{', '.join(CLASS_NAMES)}; judge it by a recording with its own truth instead."
+            f"{', '.join(CLASS_NAMES)}; evaluate it on a recording that has its own ground truth instead."
         )

@@ -1,4 +1,4 @@
-"""Training images: one random world, pose, camera and weather after the other."""
+"""Labelled training images, each of another random world, pose, camera and weather."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def training_views(seed: int, count: int, camera: Camera) -> Iterator[RenderedVi
 
 
 def _random_pose(rng: np.random.Generator, world: World) -> Transform:
-    """odom_from_optical somewhere sensible, clear of the things that stand around."""
+    """odom_from_optical on the road or the pavement, clear of obstacles."""
     street = world.street
     for _ in range(40):
         left = rng.random() < 0.65
@@ -55,7 +55,7 @@ def _random_pose(rng: np.random.Generator, world: World) -> Transform:
             d, height = sign * (side.road + side.verge + rng.uniform(0.3, 0.8) * side.pavement), rng.uniform(0.5, 1.3)
         s = float(rng.uniform(0.0, 60.0) if turn == 0.0 else rng.uniform(70.0, 130.0))
         x, y, heading = street.pose(s, float(d))
-        if _has_room(world, x, y, heading + turn, 5.5 if rng.random() < 0.8 else 3.0):
+        if _is_clear(world, x, y, heading + turn, 5.5 if rng.random() < 0.8 else 3.0):
             break
     yaw = heading + turn + float(rng.normal(0.0, math.radians(25.0 if rng.random() < 0.25 else 6.0)))
     base = Transform.from_xyz_rpy(x, y, 0.0, 0.0, 0.0, yaw)
@@ -63,14 +63,14 @@ def _random_pose(rng: np.random.Generator, world: World) -> Transform:
     return base @ mount_to_base_from_optical(0.0, 0.0, float(height), float(roll), float(pitch), 0.0)
 
 
-def _has_room(world: World, x: float, y: float, heading: float, room: float) -> bool:
-    """Whether nothing stands within 1.2 m to the sides and `room` (m) ahead."""
+def _is_clear(world: World, x: float, y: float, heading: float, distance: float) -> bool:
+    """Whether there is no obstacle within 1.2 m to the sides and `distance` (m) ahead."""
     offset = world.scene.corners[..., :2] - (x, y)
     along = offset @ (math.cos(heading), math.sin(heading))
     aside = offset @ (-math.sin(heading), math.cos(heading))
-    ahead = (along.max(axis=1) > -1.0) & (along.min(axis=1) < room)
-    beside = (aside.max(axis=1) > -1.2) & (aside.min(axis=1) < 1.2)
-    return not np.any(ahead & beside & (world.scene.corners[..., 2].min(axis=1) < 2.2))
+    ahead = (along.max(axis=1) > -1.0) & (along.min(axis=1) < distance)
+    near = (aside.max(axis=1) > -1.2) & (aside.min(axis=1) < 1.2)
+    return not np.any(ahead & near & (world.scene.corners[..., 2].min(axis=1) < 2.2))
 
 
 def write_views(

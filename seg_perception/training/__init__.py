@@ -1,1 +1,1 @@
-"""Making networks: architecture, losses, data, training loop, calibration. The only room that imports torch."""
+"""Training: architecture, losses, data, training loop, calibration. The only part that imports torch."""

@@ -1,4 +1,4 @@
-"""How one training image is varied, as a camera on a robot varies; everything is drawn from one generator."""
+"""Augmentation of one training image: scale, rotation, crop, mirror, light, blur; all drawn from one generator."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from seg_perception.settings.yaml_file import Section
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How much training images vary; the `augmentation` of a plan.
+    """Strength of the augmentation; the `augmentation` of a plan.
 
     Attributes:
-        scale: smallest and largest enlargement, drawn evenly in its logarithm.
-        rotation: standard deviation of the tilt, degrees.
-        mirror: probability of left for right.
+        scale: smallest and largest scale factor, drawn log-uniformly.
+        rotation: standard deviation of the rotation, degrees.
+        mirror: probability of a horizontal flip.
         colour: strength of brightness, gamma, colour cast and saturation; 1 is a camera in changing light, 0 none.
         blur: probability of a blur of 0.4 to 1.5 pixels.
         class_mix: probability that half of another image's classes are pasted in.
@@ -36,7 +36,7 @@ class Augmentation:
 
 
 def read_augmentation(settings: Section) -> Augmentation:
-    """The optional `augmentation` of a plan's settings; what it leaves out keeps its default.
+    """The optional `augmentation` of a plan's settings; missing keys keep their defaults.
 
     Raises:
         ConfigError: a key is unknown or out of range.
@@ -63,20 +63,22 @@ def read_augmentation(settings: Section) -> Augmentation:
     return augmentation
 
 
-def vary_view(sample: Sample, crop: tuple[int, int], augmentation: Augmentation, rng: np.random.Generator) -> Sample:
+def augment_geometry(
+    sample: Sample, crop: tuple[int, int], augmentation: Augmentation, rng: np.random.Generator
+) -> Sample:
     """Random scale, rotation, crop and mirror, the same for image and label.
 
     Args:
-        sample: what to start from.
-        crop: (width, height) of the result; where it reaches beyond the image, the label is IGNORE.
-        augmentation: how much.
-        rng: source of chance; the same state gives the same result.
+        sample: image and label.
+        crop: (width, height) of the result; pixels beyond the image get the label IGNORE.
+        augmentation: strength.
+        rng: random generator; the same state gives the same result.
     """
     height, width = sample.label.shape
     scale = float(np.exp(rng.uniform(*np.log(augmentation.scale))))
     angle = float(rng.normal(0.0, augmentation.rotation))
     mirror = rng.random() < augmentation.mirror
-    # One affine map does scale, tilt, mirror and crop in a single pass over the pixels.
+    # One affine map does scale, rotation, mirror and crop in a single pass over the pixels.
     spare_x, spare_y = max(width * scale - crop[0], 0.0), max(height * scale - crop[1], 0.0)
     left, top = rng.uniform(0.0, spare_x) if spare_x else 0.0, rng.uniform(0.0, spare_y) if spare_y else 0.0
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), angle, scale)
@@ -90,7 +92,7 @@ def vary_view(sample: Sample, crop: tuple[int, int], augmentation: Augmentation,
     return Sample(np.asarray(image, np.uint8), np.asarray(label, np.uint8))
 
 
-def vary_light(image: NDArray[np.uint8], augmentation: Augmentation, rng: np.random.Generator) -> NDArray[np.uint8]:
+def augment_colour(image: NDArray[np.uint8], augmentation: Augmentation, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Random exposure, colour cast, gamma, saturation and blur of an image uint8 [H, W, 3] RGB."""
     strength = augmentation.colour
     gain = np.exp(rng.normal(0.0, 0.25 * strength)) * np.exp(rng.normal(0.0, 0.06 * strength, 3))

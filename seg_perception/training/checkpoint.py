@@ -1,4 +1,4 @@
-"""Checkpoints: written whole or not at all, read without running anything they hold."""
+"""Checkpoints: written atomically, and loaded without executing code from the file."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _NOT_SETTINGS = ("colours", "train", "validation", "space", "training_data", "li
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
-    """Write a checkpoint."""
-    # Written aside and renamed, so that a kill in between leaves the last good one.
-    aside = path.with_suffix(".tmp")
-    torch.save(dict(state), aside)
-    aside.replace(path)
+    """Write a checkpoint atomically."""
+    # Written to another file and renamed, so that the previous checkpoint survives a kill in between.
+    temporary = path.with_suffix(".tmp")
+    torch.save(dict(state), temporary)
+    temporary.replace(path)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint, its tensors on the CPU.
 
     Raises:
-        ConfigError: there is none, or it is none.
+        ConfigError: the file does not exist, or is no checkpoint.
     """
     if not path.is_file():
         raise ConfigError(f"{path}: no checkpoint there; correct the path, or start without --resume.")
@@ -35,20 +35,20 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         if {"classes", "spec", "average"} <= state.keys():
             return state
-    except Exception:  # whatever torch, pickle and zip make of foreign bytes
+    except Exception:  # torch, pickle and zip raise various exceptions for other files
         pass
     raise ConfigError(f"{path}: is no checkpoint of a training run, or is damaged; choose another one.")
 
 
 def settings_of(plan: TrainingPlan) -> dict[str, str]:
-    """All that the course of a run depends on, by name."""
+    """All settings that a run depends on, by name."""
     names = [field.name for field in fields(plan) if field.name not in _NOT_SETTINGS]
     data = {f"data of {dataset.name}": f"{len(dataset.images)} images x {dataset.share:g}" for dataset in plan.train}
     return {name: repr(getattr(plan, name)) for name in names} | data
 
 
 def check_settings(path: Path, state: Mapping[str, Any], plan: TrainingPlan) -> None:
-    """Refuse to resume under another plan than the one a run was begun with.
+    """Check that a run is resumed under the plan that it was started with.
 
     Raises:
         ConfigError: they differ; the first difference is named.
@@ -59,5 +59,5 @@ def check_settings(path: Path, state: Mapping[str, Any], plan: TrainingPlan) -> 
             change = f" ({then.get(name, 'absent')} → {now[name]})"
             raise ConfigError(
                 f"{path}: the plan's {name} has changed since{change if len(change) < 60 else ''}; resume with the "
-                f"plan as it was, or begin a new run from these weights (--start-from {path})."
+                f"plan as it was, or start a new run from these weights (--start-from {path})."
             )

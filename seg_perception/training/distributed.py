@@ -1,7 +1,7 @@
-"""One training run over several processes, as torchrun starts them: each trains on its part of every batch.
+"""Distributed training: torchrun starts several processes, and each trains on its part of every batch.
 
-Gradients are averaged over the processes (Li et al., *PyTorch Distributed*, VLDB 2020), so all of them hold the same
-weights; the first one checks, reports and writes.
+Gradients are averaged over the processes (Li et al., *PyTorch Distributed*, VLDB 2020), so all processes hold the same
+weights. The main process, of rank 0, checks, reports and writes.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Processes:
-    """This process among all that train together.
+class DistributedContext:
+    """This process within a distributed run.
 
     Attributes:
-        rank: its number; 0 is the one that checks, reports and writes.
-        count: how many there are.
-        device: what it computes on.
+        rank: number of this process; 0 is the main process.
+        world_size: number of processes.
+        device: of this process.
     """
 
     rank: int
-    count: int
+    world_size: int
     device: torch.device
 
     @property
-    def first(self) -> bool:
-        """Whether this is the process that writes."""
+    def is_main(self) -> bool:
+        """Whether this is the process that checks, reports and writes."""
         return self.rank == 0
 
-    def once(self, work: Callable[[], T]) -> T:
-        """The result of work that only the first process does.
+    def run_once(self, work: Callable[[], T]) -> T:
+        """Run `work` in the main process and return its result in all processes.
 
-        When it fails, the first process raises what it raised, and the others end without a word of their own.
+        If it fails, the exception is raised in the main process and the others exit silently with code 2.
         """
-        if self.count == 1:
+        if self.world_size == 1:
             return work()
         outcome: list[Any] = [None]
-        if self.first:
+        if self.is_main:
             try:
                 outcome = [(True, work())]
             except BaseException:
@@ -61,27 +61,27 @@ class Processes:
             raise SystemExit(2)
         return result  # type: ignore[no-any-return]
 
-    def parallel(self, network: nn.Module) -> nn.Module:
-        """The network to train: its gradients, and on GPUs its batch statistics, are those of the whole batch.
+    def wrap(self, network: nn.Module) -> nn.Module:
+        """Wrap the network so that gradients, and on GPUs batch statistics, are those of the whole batch.
 
-        PyTorch has no batch norm over several processes on the CPU; there each process estimates from its own part.
+        On CPUs PyTorch cannot share batch statistics between processes; each process uses those of its own part.
         """
-        if self.count == 1:
+        if self.world_size == 1:
             return network
         if self.device.type == "cpu":
             return nn.parallel.DistributedDataParallel(network)
         synchronised = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
         return nn.parallel.DistributedDataParallel(synchronised, device_ids=[self.device.index])
 
-    def align(self, network: nn.Module) -> None:
-        """Give all processes the first one's weights and statistics."""
-        if self.count > 1:
+    def broadcast_weights(self, network: nn.Module) -> None:
+        """Copy weights and statistics of the main process to all others."""
+        if self.world_size > 1:
             for value in network.state_dict().values():
                 distributed.broadcast(value, 0)
 
-    def total(self, values: NDArray[Any]) -> NDArray[Any]:
+    def sum_over_processes(self, values: NDArray[Any]) -> NDArray[Any]:
         """The sum of an array over all processes."""
-        if self.count == 1:
+        if self.world_size == 1:
             return values
         tensor = torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
         distributed.all_reduce(tensor)
@@ -89,8 +89,8 @@ class Processes:
 
 
 @contextmanager
-def processes() -> Iterator[Processes]:
-    """The processes that torchrun started, or this one alone.
+def distributed_context() -> Iterator[DistributedContext]:
+    """The context of a torchrun process group, or of this single process.
 
     Raises:
         ConfigError: there are more processes on this machine than GPUs.
@@ -98,7 +98,7 @@ def processes() -> Iterator[Processes]:
     cuda = torch.cuda.is_available()
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
-        yield Processes(0, 1, torch.device("cuda" if cuda else "cpu"))
+        yield DistributedContext(0, 1, torch.device("cuda" if cuda else "cpu"))
         return
     local = int(os.environ["LOCAL_RANK"])
     if cuda and local >= torch.cuda.device_count():
@@ -111,6 +111,6 @@ def processes() -> Iterator[Processes]:
         torch.cuda.set_device(device)
     distributed.init_process_group("nccl" if cuda else "gloo")
     try:
-        yield Processes(distributed.get_rank(), count, device)
+        yield DistributedContext(distributed.get_rank(), count, device)
     finally:
         distributed.destroy_process_group()

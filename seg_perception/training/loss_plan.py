@@ -1,4 +1,4 @@
-"""The part of a training plan that says what to minimise. Needs no torch; docs/how_to/training.md describes the keys."""
+"""The losses of a training plan. Needs no torch; docs/how_to/training.md describes the keys."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LARGEST_WEIGHT = 100.0
 
 @dataclass(frozen=True)
 class Region:
-    """Where errors weigh more; `losses.region.region_weights` is what it means.
+    """Weights of pixels by class and nearness to borders, see `losses.region.region_weights`.
 
     Attributes:
         class_weights: a factor per class, K of them.
@@ -73,32 +73,32 @@ class Tversky:
 
 @dataclass(frozen=True, eq=False)
 class ExpectedCost:
-    """Expected cost with its factor in the sum; `costs` is C float32 [K, K], C[decision, truth]."""
+    """Expected cost with its factor in the sum; `costs` is C float32 [K, K], C[decision, true class]."""
 
     weight: float
     costs: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Clicks:
-    """The loss of clicks with its factor in the sum."""
+class PointSupervision:
+    """The loss of point labels (`clicks`) with its factor in the sum."""
 
     weight: float
 
 
-Loss: TypeAlias = "CrossEntropy | Focal | Dice | Jaccard | Tversky | ExpectedCost | Clicks"
+Loss: TypeAlias = "CrossEntropy | Focal | Dice | Jaccard | Tversky | ExpectedCost | PointSupervision"
 
 
 @dataclass(frozen=True)
 class ClassBalance:
     """How far cross-entropy and focal loss favour rare labels.
 
-    Full inverse frequency (power 1) makes rare classes hallucinate and ruins calibration; none (power 0) lets a short
-    run forget them.
+    Full inverse frequency (power 1) gives many false positives of rare classes and ruins calibration. With none (power
+    0) a short run does not learn rare classes.
 
     Attributes:
         power: exponent of the inverse frequency, 0 to 1.
-        most: no label weighs more than this.
+        most: largest weight of a label.
     """
 
     power: float = 0.25
@@ -114,7 +114,7 @@ class ClassBalance:
             float32 [K+G].
         """
         share = counts / max(counts.sum(), 1)
-        # Without a floor, a label that never occurs would weigh infinitely much.
+        # Without a floor, a label that never occurs would have an infinite weight.
         weight = np.maximum(share, 1e-4) ** -self.power
         return np.asarray(np.minimum(weight / max((share * weight).sum(), 1e-6), self.most), np.float32)
 
@@ -133,11 +133,11 @@ def read_loss_plan(settings: Section, classes: tuple[str, ...], folder: Path) ->
     Args:
         settings: the YAML section that holds both.
         classes: the class names of the network.
-        folder: where the path of a cost matrix starts from.
+        folder: that the path of a cost matrix starts from.
 
     Raises:
-        ConfigError: a loss or an option is unknown or out of range, nothing is left to minimise, or the cost matrix
-            is wrong.
+        ConfigError: a loss or an option is unknown or out of range, all weights are 0, or the cost matrix is
+            wrong.
     """
     section = settings.section("losses")
     losses = []
@@ -147,7 +147,7 @@ def read_loss_plan(settings: Section, classes: tuple[str, ...], folder: Path) ->
             raise section.error(str(name), f"is not a loss{did_you_mean(str(name), _READERS)}; use one of {known}.")
         losses.append(_read_loss(section, name, classes, folder))
     if not any(loss.weight for loss in losses):
-        raise settings.error("losses", "gives no loss a weight above 0, so that nothing would be learnt; add one.")
+        raise settings.error("losses", "gives no loss a weight above 0, so nothing would be learnt; add one.")
     return LossPlan(tuple(losses), _read_balance(settings))
 
 
@@ -198,7 +198,7 @@ def _read_expected_cost(options: Section, weight: float, classes: tuple[str, ...
     costs = CostMatrix.load(folder / options.text("matrix"), classes).misclassification
     if not costs[~np.eye(len(classes), dtype=bool)].any():
         raise options.error(
-            "matrix", "is a matrix in which no mistake costs anything, so that nothing would be learnt."
+            "matrix", "is a matrix in which no mistake costs anything, so nothing would be learnt; choose another."
         )
     return ExpectedCost(weight, costs)
 
@@ -210,7 +210,7 @@ _READERS: dict[str, Callable[[Section, float, tuple[str, ...], Path], Loss]] = {
     "jaccard": lambda options, weight, classes, folder: Jaccard(weight),
     "tversky": _read_tversky,
     "cost_matrix": _read_expected_cost,
-    "clicks": lambda options, weight, classes, folder: Clicks(weight),
+    "clicks": lambda options, weight, classes, folder: PointSupervision(weight),
 }
 
 

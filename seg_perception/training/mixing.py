@@ -1,6 +1,6 @@
-"""Two training images made one: ClassMix pastes whole objects by their masks, CutMix a rectangle.
+"""Mixes two training images: ClassMix pastes whole classes by their masks, CutMix a rectangle.
 
-Both only ever move pixels together with their labels, so every pixel of the result is labelled as it was.
+Both move pixels together with their labels, so every pixel keeps its label.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from seg_perception.datasets.dataset import IGNORE, Sample
 def class_mix(sample: Sample, donor: Sample, rng: np.random.Generator) -> Sample:
     """Paste half of the donor's classes, drawn at random, over the sample (Olsson et al., *ClassMix*, WACV 2021).
 
-    An odd number is rounded down, as there; of a single class nothing is pasted, as it would hide all of the sample.
-    Pixels of the donor that nobody labelled are never pasted.
+    An odd number is rounded down, as in the paper. A single class is not pasted, as it would cover the whole sample.
+    Unlabelled pixels of the donor are never pasted.
 
     Args:
         sample, donor: of the same size.
-        rng: source of chance.
+        rng: random generator.
     """
     present = np.setdiff1d(np.unique(donor.label), [IGNORE])
     chosen = rng.choice(present, len(present) // 2, replace=False)
@@ -29,9 +29,9 @@ def class_mix(sample: Sample, donor: Sample, rng: np.random.Generator) -> Sample
 
 
 def cut_mix(sample: Sample, donor: Sample, rng: np.random.Generator) -> Sample:
-    """Paste a rectangle of the donor over the sample at the same place (Yun et al., *CutMix*, ICCV 2019).
+    """Paste a rectangle of the donor over the sample at the same position (Yun et al., *CutMix*, ICCV 2019).
 
-    Its share of the area is drawn evenly from [0, 1], it has the image's shape, and is cut off at the image's edges.
+    Its share of the area is uniform in [0, 1]. It has the aspect ratio of the image and is clipped at its edges.
     """
     height, width = sample.label.shape
     side = math.sqrt(rng.random())

@@ -1,4 +1,4 @@
-"""Work done ahead in threads, its results in order."""
+"""Prefetching in threads, with results in order."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def ahead(
+def prefetch(
     work: Callable[[Item], Result], items: Iterable[Item], executor: Executor, most: int = 64
 ) -> Iterator[Result]:
-    """The results of `work` on each item, in order, at most `most` of them begun before they are asked for.
+    """The results of `work` on each item, in order, with at most `most` of them started in advance.
 
-    OpenCV and the decoders let go of Python's lock, so threads do here what processes are usually taken for. The bound
-    keeps a slow consumer from filling the memory, and an interrupted one from waiting for work that nobody wants.
+    OpenCV and the image decoders release the GIL, so threads suffice. The bound limits memory when the consumer is
+    slow, and wasted work when it stops early.
 
     Raises:
-        Exception: what `work` raised, when its result is asked for.
+        Exception: an exception of `work`, when its result is consumed.
     """
     waiting: deque[Future[Result]] = deque()
     for item in items:

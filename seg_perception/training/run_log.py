@@ -1,4 +1,4 @@
-"""What a run writes down: a line of JSON per epoch, and TensorBoard's events where that is installed."""
+"""The log of a training run: a line of JSON per epoch, and TensorBoard events if that is installed."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ class RunLog:
 
     Args:
         folder: of the run.
-        step: steps done before; what was written about later ones is taken back.
-        epoch: epochs done before, likewise: a killed process may have logged one that its checkpoint does not know of.
+        step: steps done before; TensorBoard events of later steps are removed.
+        epoch: epochs done before; lines of later epochs are removed. A killed process may have logged an epoch that is
+            not in its checkpoint.
         report: shows a line to the user.
     """
 
@@ -34,21 +35,21 @@ class RunLog:
         else:
             self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step)
             note += f"; curves: tensorboard --logdir {folder}"
-        self.say(note)
+        self.notify(note)
 
-    def say(self, *lines: str) -> None:
-        """Tell the user."""
+    def notify(self, *lines: str) -> None:
+        """Show lines to the user."""
         for line in lines:
             self._report(line)
 
     def step(self, step: int, loss: float, learning_rate: float) -> None:
-        """After a step."""
+        """Log a training step."""
         if self._board is not None and step % _EVERY == 0:
             self._board.add_scalar("loss", loss, step)
             self._board.add_scalar("learning rate", learning_rate, step)
 
     def epoch(self, step: int, epochs: int, entry: Mapping[str, Any]) -> None:
-        """After an epoch.
+        """Log an epoch.
 
         Args:
             step: steps done.
@@ -62,9 +63,9 @@ class RunLog:
                 self._board.add_scalar(f"IoU/{name}", score, step)
             self._board.flush()
         mean = f", validation mIoU {entry['iou']['mean']:.4f}" if "iou" in entry else ""
-        self.say(f"epoch {entry['epoch'] + 1}/{epochs}: loss {entry['loss']:.4f}{mean} ({entry['seconds']} s)")
+        self.notify(f"epoch {entry['epoch'] + 1}/{epochs}: loss {entry['loss']:.4f}{mean} ({entry['seconds']} s)")
 
     def close(self) -> None:
-        """Write what is left."""
+        """Flush and close."""
         if self._board is not None:
             self._board.close()

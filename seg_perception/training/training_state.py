@@ -1,4 +1,4 @@
-"""The state of a training run: network, averaged network, optimiser, schedule; one step, and all of it in a mapping."""
+"""The state of a training run: network, averaged network, optimiser and schedule, and one training step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from seg_perception.training.distributed import Processes
+from seg_perception.training.distributed import DistributedContext
 from seg_perception.training.network.architecture import SegmentationNetwork
 from seg_perception.training.plan import MEAN, STD, TrainingPlan
 
@@ -28,37 +28,37 @@ def to_input(images: NDArray[np.uint8], device: torch.device) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last)
 
 
-class Run:
-    """A training run between two steps.
+class TrainingState:
+    """The state of a training run between two steps.
 
     Args:
-        plan: what to train.
-        processes: who trains.
-        steps: in all, for the schedule.
-        start: called with the network before anything is made of it, to give it other weights than random ones.
+        plan: of the training.
+        context: the processes that train.
+        steps: total number, for the schedule.
+        initialise: called with the network first, to replace its random weights.
 
     Attributes:
-        network: what is trained.
-        average: the mean of its recent weights, which is what is judged and exported.
+        network: in training.
+        average: the network with the mean of recent weights; it is validated and exported.
         step: steps done.
-        loss_sum: sum of the losses since it was last set to 0.
+        loss_sum: sum of the losses since it was last reset to 0.
     """
 
     def __init__(
         self,
         plan: TrainingPlan,
-        processes: Processes,
+        context: DistributedContext,
         steps: int,
-        start: Callable[[SegmentationNetwork], None] = lambda network: None,
+        initialise: Callable[[SegmentationNetwork], None] = lambda network: None,
     ) -> None:
         torch.manual_seed(plan.seed)
         self._plan = plan
-        self._processes = processes
-        self._device = processes.device
+        self._context = context
+        self._device = context.device
         self.network = self._to_device(SegmentationNetwork(plan.network))
-        start(self.network)
+        initialise(self.network)
         self.average = self._to_device(SegmentationNetwork(plan.network)).eval()
-        self._parallel = processes.parallel(self.network)
+        self._parallel = context.wrap(self.network)
         self.average.load_state_dict(self.network.state_dict())
         decayed = [p for p in self.network.parameters() if p.ndim > 1]
         rest = [p for p in self.network.parameters() if p.ndim <= 1]
@@ -73,14 +73,15 @@ class Run:
 
         self._schedule = torch.optim.lr_scheduler.LambdaLR(self._optimiser, factor)
         self._precision = _half_precision(self._device)
+        self._amp = plan.amp and _computes_in_half(self._device)
         # Half floats underflow where bfloat16 does not: their gradients are scaled (Micikevicius et al., ICLR 2018).
-        self._scaler = torch.amp.GradScaler(self._device.type, enabled=plan.amp and self._precision == torch.float16)
+        self._scaler = torch.amp.GradScaler(self._device.type, enabled=self._amp and self._precision == torch.float16)
         self.step = 0
         self.loss_sum = 0.0
 
     @property
     def learning_rate(self) -> float:
-        """Of the next step."""
+        """Learning rate of the next step."""
         return float(self._schedule.get_last_lr()[0])
 
     def train_mode(self) -> None:
@@ -107,13 +108,13 @@ class Run:
         Returns:
             The loss of this part.
         """
-        # Dropout too depends on nothing but (seed, step, rank), so a run can go on after any step.
-        seeds = np.random.SeedSequence([self._plan.seed, self.step, self._processes.rank])
+        # Dropout depends on (seed, step, rank) alone, so a run can resume after any step.
+        seeds = np.random.SeedSequence([self._plan.seed, self.step, self._context.rank])
         torch.manual_seed(int(seeds.generate_state(1, np.uint64)[0]))
         with self._autocast():
             logits = self._parallel(to_input(images, self._device))
-        # Half the pixels' rows and columns carry nearly all of the gradient at a quarter of its cost; which half
-        # changes with every step, so no offset creeps in.
+        # Every second row and column carries nearly all of the gradient at a quarter of its cost. The offset changes
+        # with every step, so that no pixel is left out.
         labels = labels[:, self.step % 2 :: 2, (self.step // 2) % 2 :: 2]
         loss = criterion(logits, torch.from_numpy(labels.astype(np.int64)).to(self._device))
         self._optimiser.zero_grad()
@@ -140,13 +141,13 @@ class Run:
                 mean.copy_(value)
 
     def _autocast(self) -> AbstractContextManager[Any]:
-        return torch.autocast(self._device.type, self._precision, enabled=self._plan.amp)
+        return torch.autocast(self._device.type, self._precision, enabled=self._amp)
 
     def _to_device(self, network: SegmentationNetwork) -> SegmentationNetwork:
         return network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
     def state(self) -> dict[str, Any]:
-        """Everything that the next step depends on."""
+        """Everything that the next step depends on, for a checkpoint."""
         return {
             "spec": asdict(self.network.spec),
             "network": self.network.state_dict(),
@@ -159,7 +160,7 @@ class Run:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state`."""
+        """Continue from `state`."""
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self._optimiser.load_state_dict(state["optimiser"])
@@ -173,3 +174,8 @@ def _half_precision(device: torch.device) -> torch.dtype:
     """bfloat16 where the hardware has it (CPUs, and GPUs from Ampere on), float16 on older GPUs."""
     old = device.type == "cuda" and torch.cuda.get_device_capability(device)[0] < 8
     return torch.float16 if old else torch.bfloat16
+
+
+def _computes_in_half(device: torch.device) -> bool:
+    """Whether half precision saves time: a CPU without AVX-512 emulates bfloat16, several times slower than float32."""
+    return device.type != "cpu" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -1,4 +1,4 @@
-"""Judging a network in training."""
+"""Validation during training."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from seg_perception.datasets.dataset import LabelSpace, Sample
+from seg_perception.evaluation.metrics.labels import EvaluationLabels
 from seg_perception.evaluation.metrics.segmentation import confusion_matrix, iou_per_class
-from seg_perception.evaluation.network.labels import JudgedLabels
-from seg_perception.training.distributed import Processes
+from seg_perception.training.distributed import DistributedContext
 from seg_perception.training.losses.labels import label_log_probabilities
 from seg_perception.training.network.architecture import SegmentationNetwork
 from seg_perception.training.training_state import to_input
@@ -20,18 +20,18 @@ from seg_perception.training.training_state import to_input
 def validate(
     network: SegmentationNetwork,
     samples: Iterable[Sample],
-    labels: JudgedLabels,
+    labels: EvaluationLabels,
     space: LabelSpace,
-    processes: Processes,
+    context: DistributedContext,
 ) -> dict[str, float]:
-    """IoU per label of the validation data and their mean, by the rule of `evaluation.labels`.
+    """IoU per label of the validation data and their mean, as in `evaluation.metrics.labels`.
 
     Args:
-        network: what to judge; left in evaluation mode.
+        network: to validate; left in evaluation mode.
         samples: this process's part of the validation data.
-        labels: which of them count.
-        space: what they mean.
-        processes: who validates.
+        labels: that occur in the validation data.
+        space: of all labels.
+        context: the processes that validate.
 
     Returns:
         Label name → IoU, and "mean", over the parts of all processes.
@@ -45,5 +45,5 @@ def validate(
         log_q = label_log_probabilities(full, space.groups)[0, list(labels.numbers)]
         decided = log_q.argmax(0).cpu().numpy()
         total += confusion_matrix(labels.renumber(sample.label), decided, len(labels.names))
-    scores = iou_per_class(processes.total(total))
+    scores = iou_per_class(context.sum_over_processes(total))
     return dict(zip(labels.names, scores.tolist(), strict=True)) | {"mean": float(np.nanmean(scores))}

@@ -1,1 +1,1 @@
-"""Small helpers that know nothing of robots."""
+"""Small helpers without any robotics in them."""

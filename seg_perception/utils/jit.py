@@ -1,4 +1,4 @@
-"""Hot loops as machine code: Numba compiles a function when it is first called, and keeps it on disk."""
+"""Compiled loops: Numba compiles a function on its first call and caches the machine code on disk."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numba
 
 Function = TypeVar("Function", bound="Callable[..., object]")
 
-# Numbers that are not finite stay what they are; sums may be taken in another order, and products be fused.
+# NaN and infinity keep their meaning. Sums may be reordered, and multiplications and additions fused.
 _OPTIONS: dict[str, Any] = {
     "nogil": True,
     "error_model": "numpy",
@@ -20,9 +20,9 @@ _OPTIONS: dict[str, Any] = {
 def compiled(function: Function) -> Function:
     """A function over arrays and numbers, compiled for the types it is called with.
 
-    It runs without the interpreter's lock, and without checks of its indices.
+    It runs without the interpreter's lock and without bounds checks.
     """
     try:
         return cast(Function, numba.njit(cache=True, **_OPTIONS)(function))
-    except RuntimeError:  # neither beside the package nor in the home folder can anything be written
+    except RuntimeError:  # neither the package folder nor the home folder is writable
         return cast(Function, numba.njit(**_OPTIONS)(function))

@@ -1,4 +1,4 @@
-"""Finding the files that come with the package: models, cost matrices, launch files."""
+"""Finds the files that come with the package: models, cost matrices, launch files."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _NAME = "seg_perception"
 def share_dir() -> Path:
     """The folder that holds models/, config/ and launch/ for the code that is running.
 
-    It is looked for from this file upwards, so that it always belongs to this very code: in a checkout (or an
-    editable install, or colcon's symlink install) the folder beside the package; after `pip install` or
+    The search starts at this file, so that the folder always belongs to this code. In a checkout (or an editable
+    install, or colcon's symlink install) it is the parent folder of the package; after `pip install` or
     `colcon build` the share/seg_perception of the prefix that the package was installed into.
 
     Returns:
@@ -42,7 +42,7 @@ def find(name: str) -> Path:
         name: its path inside the repository, such as "models/urban.onnx".
 
     Raises:
-        SegPerceptionError: it is not there.
+        SegPerceptionError: it does not exist.
     """
     path = share_dir() / name
     if not path.exists():

@@ -1,4 +1,4 @@
-"""Division that knows what nothing is."""
+"""Division by arrays that may hold zeros."""
 
 from __future__ import annotations
 

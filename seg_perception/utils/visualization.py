@@ -1,11 +1,11 @@
-"""Numbers to colours: label images, costs and costmaps as pictures a person can read.
+"""Visualization maps: label images, costs and costmaps as colour images.
 
-Colour tables are RGB, as in the model card, and so are the pictures; only `overlay` takes and gives BGR, the order in
+Colour tables are RGB, as in the model card, and so are the maps. Only `overlay` takes and returns BGR, the order in
 which OpenCV reads and writes images. The functions run inside the replay loop, so each is one table look-up per pixel.
 
-One scale serves every cost, per pixel or per cell: teal is free, then by way of yellow and orange; lethal is a dark red
-outside the ramp, unknown is slate grey. Its steps stay apart for colour-blind readers too (`test_pictures.py` simulates
-that).
+All costs, per pixel and per cell, share one scale: from teal (free) through yellow to orange. Lethal is a dark red
+outside this ramp, and unknown is slate grey. Colour-blind readers can distinguish the steps too
+(`test_visualization.py` simulates that).
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ _GRADED_ANCHORS = {
     165: (248, 168, 70),
     253: (240, 88, 40),
 }
-# Doubt is what to look for, so low confidence is bright and high confidence dark.
+# Uncertain pixels matter most, so low confidence is bright and high confidence dark.
 _CONFIDENCE_ANCHORS = {0: (255, 240, 170), 100: (244, 176, 70), 180: (150, 70, 110), 255: (24, 28, 68)}
 
 
 def jpeg(image_bgr: NDArray[np.uint8]) -> bytes:
-    """uint8 [h, w, 3], BGR, as a JPEG for people to look at."""
+    """Encode uint8 [h, w, 3], BGR, as a JPEG for people to view."""
     encoded: NDArray[np.uint8] = cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1]
     return encoded.tobytes()
 
 
 def most_probable(logits: NDArray[np.float32], width: int, height: int) -> NDArray[np.uint8]:
-    """The class that is most probable at each pixel, as uint8 [height, width].
+    """The most probable class of each pixel, as uint8 [height, width].
 
     Args:
-        logits: float32 [K, h, w], at the network's own resolution; interpolated bilinearly, as the decision's are.
+        logits: float32 [K, h, w], at the network's own resolution; interpolated bilinearly, as for the decision.
         width: of the image, pixels.
         height: of the image, pixels.
     """
@@ -57,7 +57,7 @@ def most_probable(logits: NDArray[np.float32], width: int, height: int) -> NDArr
 
 
 def _ramp(anchors: dict[int, tuple[int, int, int]]) -> NDArray[np.uint8]:
-    """uint8 [256, 3]: straight lines between the anchor colours."""
+    """Linear interpolation between the anchor colours: uint8 [256, 3]."""
     colours = np.array(list(anchors.values()), dtype=np.float64)
     channels = [np.interp(np.arange(256), list(anchors), colours[:, channel]) for channel in range(3)]
     return np.asarray(np.stack(channels, axis=1).round(), dtype=np.uint8)
@@ -90,10 +90,10 @@ COSTMAP_COLOURS = _costmap_table()
 
 
 def colourise(labels: NDArray[np.uint8], colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Paint a label image with its class colours.
+    """Colour a label image by class.
 
     Args:
-        labels: uint8 [H, W]; values from K on (255 is "no label") come out black.
+        labels: uint8 [H, W]; values from K on (255 is "no label") become black.
         colours: uint8 [K, 3].
 
     Returns:
@@ -107,7 +107,7 @@ def colourise(labels: NDArray[np.uint8], colours: NDArray[np.uint8]) -> NDArray[
 def overlay(
     image_bgr: NDArray[np.uint8], labels: NDArray[np.uint8], colours: NDArray[np.uint8], alpha: float
 ) -> NDArray[np.uint8]:
-    """Lay the class colours over the camera image.
+    """Overlay the class colours on the camera image.
 
     Args:
         image_bgr: uint8 [H, W, 3], BGR.
@@ -118,14 +118,14 @@ def overlay(
     Returns:
         uint8 [H, W, 3], BGR.
     """
-    painted = colourise(labels, colours[:, ::-1])
-    blended = cv2.addWeighted(image_bgr, 1.0 - alpha, painted, alpha, 0.0)
+    coloured = colourise(labels, colours[:, ::-1])
+    blended = cv2.addWeighted(image_bgr, 1.0 - alpha, coloured, alpha, 0.0)
     unlabelled = cv2.inRange(labels, len(colours), 255)
     return np.asarray(cv2.copyTo(image_bgr, unlabelled, blended), dtype=np.uint8)
 
 
-def cost_picture(cost: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Paint nav2 costs.
+def cost_image(cost: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Colour nav2 costs.
 
     Args:
         cost: uint8 [H, W], nav2 cost units; 254 is lethal, 255 unknown.
@@ -136,14 +136,14 @@ def cost_picture(cost: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return _look_up(cost, COST_COLOURS)
 
 
-def costmap_picture(costmap: NDArray[np.int8]) -> NDArray[np.uint8]:
-    """Paint an occupancy grid as nav2 reads it.
+def costmap_image(costmap: NDArray[np.int8]) -> NDArray[np.uint8]:
+    """Colour an occupancy grid as nav2 reads it.
 
     Args:
         costmap: int8 [rows, cols], nav_msgs/OccupancyGrid values; -1 is unknown.
 
     Returns:
-        uint8 [rows, cols, 3], RGB, rows as given: row 0 has the smallest y, so flip it to see y point up.
+        uint8 [rows, cols, 3], RGB, rows as given: row 0 has the smallest y, so flip the image to let y point up.
     """
     return _look_up(costmap.view(np.uint8), COSTMAP_COLOURS)
 

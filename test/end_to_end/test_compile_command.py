@@ -1,4 +1,4 @@
-"""seg-perception compile: real plans of the shipped network, built with TensorRT-RTX, which needs no GPU for it."""
+"""seg-perception compile: real plans of the shipped network, built with TensorRT-RTX, which needs no GPU to build."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ from support import fake_gpu
 from support import tiny_networks as tiny
 
 from seg_perception.cli.__main__ import main
-from seg_perception.evaluation.network.precision_parity import MIN_LABEL_AGREEMENT
+from seg_perception.evaluation.network.precision_parity import MIN_LABELS_KEPT
 from seg_perception.inference.backends import open_engine
 from seg_perception.inference.onnx.graph import GraphSpec
-from seg_perception.inference.prepared_graphs import load_card, prepare
+from seg_perception.inference.prepared_graphs import load_card, prepare_graphs
 from seg_perception.inference.tensorrt.api import find_tensorrt
-from seg_perception.inference.tensorrt.build_progress import BuildProgress
 from seg_perception.inference.tensorrt.plan import graph_sha256, manifest_path, read_plan
 from seg_perception.inference.tensorrt.plan_cache import PlanCache
 from seg_perception.pipeline.pipeline import graph_spec
@@ -37,7 +36,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEG_PERCEPTION_CACHE", str(tmp_path / "cache"))
 
 
-def pictures(folder: Path, count: int = 4, size: tuple[int, int] = (64, 48)) -> Path:
+def write_images(folder: Path, count: int = 4, size: tuple[int, int] = (64, 48)) -> Path:
     folder.mkdir(parents=True)
     for index in range(count):
         noise = np.random.default_rng(index).integers(0, 256, (size[1] // 8, size[0] // 8, 3), dtype=np.uint8)
@@ -45,7 +44,7 @@ def pictures(folder: Path, count: int = 4, size: tuple[int, int] = (64, 48)) -> 
     return folder
 
 
-def real_pictures(real_data: Path, folder: Path, count: int) -> Path:
+def link_real_images(real_data: Path, folder: Path, count: int) -> Path:
     folder.mkdir()
     files = sorted((real_data / "camvid/train/images").iterdir())
     for path in files[:: len(files) // count][:count]:
@@ -65,7 +64,7 @@ def test_the_shipped_network_becomes_a_real_plan_in_every_precision(
     real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], precision: str
 ) -> None:
     tensorrt = pytest.importorskip("tensorrt_rtx", reason="the TensorRT-RTX builder is not installed")
-    images = real_pictures(real_data, tmp_path / "images", 6)
+    images = link_real_images(real_data, tmp_path / "images", 6)
     assert main(["compile", str(MODEL), "--precision", precision, "--calibration", str(images)]) == 0
     out = capsys.readouterr().out
     ((path, manifest),) = PlanCache().plans()
@@ -78,10 +77,10 @@ def test_the_shipped_network_becomes_a_real_plan_in_every_precision(
         ".yaml"
     ).read_text(encoding="utf-8")
     if precision == "fp32":
-        assert manifest.agreement is None
+        assert manifest.precision_parity is None
     else:
-        assert manifest.agreement is not None and manifest.agreement["images"] == 6
-        assert manifest.agreement["labels"] >= MIN_LABEL_AGREEMENT[precision]  # type: ignore[index]
+        assert manifest.precision_parity is not None and manifest.precision_parity["images"] == 6
+        assert manifest.precision_parity["labels_kept"] >= MIN_LABELS_KEPT[precision]  # type: ignore[index]
         assert "labels kept" in out
     graph = onnx.load(path.with_name(path.name + ".onnx"))
     assert graph_sha256(graph) == manifest.converted_sha256
@@ -101,7 +100,7 @@ def test_the_shipped_network_becomes_a_real_plan_in_every_precision(
 
 
 def parsed(tensorrt: Any, graph: onnx.ModelProto) -> tuple[Any, ...]:
-    """The network definition, and what it needs to live."""
+    """The network definition, and the objects that must outlive it."""
     logger = tensorrt.Logger(tensorrt.Logger.ERROR)
     builder = tensorrt.Builder(logger)
     network = builder.create_network(0)
@@ -111,7 +110,7 @@ def parsed(tensorrt: Any, graph: onnx.ModelProto) -> tuple[Any, ...]:
 
 
 def convolution_types(tensorrt: Any, network: Any) -> set[tuple[str, str]]:
-    """What every convolution of the network reads: types of data and weights, or the layers they come from."""
+    """Input types of every convolution (data, weights), or the layers they come from."""
     layers = [network.get_layer(index) for index in range(network.num_layers)]
     makers = {layer.get_output(i).name: layer for layer in layers for i in range(layer.num_outputs)}
     found: Counter[tuple[str, str]] = Counter()
@@ -139,7 +138,7 @@ def test_the_node_finds_the_plan_that_compile_has_built(
 ) -> None:
     _, tensorrt = fake_gpu.install(monkeypatch)
     model = tiny.save(tmp_path, tiny.network(), tiny.card())
-    images = pictures(tmp_path / "images")
+    images = write_images(tmp_path / "images")
     for precision in ("fp32", "fp16", "int8"):
         built = tensorrt.built
         assert main(["compile", str(model), "--precision", precision, "--calibration", str(images)]) == 0
@@ -151,9 +150,7 @@ def test_the_node_finds_the_plan_that_compile_has_built(
         engine.close()
 
 
-def test_out_writes_a_plan_that_runs_without_the_network_beside_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_out_writes_a_plan_that_runs_without_the_network_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_gpu.install(monkeypatch)
     model = tiny.save(tmp_path, tiny.network(), tiny.card())
     out = tmp_path / "carried" / "tiny.plan"
@@ -164,17 +161,17 @@ def test_out_writes_a_plan_that_runs_without_the_network_beside_it(
         "tiny.plan", "tiny.plan.json", "tiny.plan.onnx", "tiny.yaml"
     ]  # fmt: skip
     model.unlink()
-    spec = GraphSpec(cells=500, image_order="bgr", logits=True)
+    spec = GraphSpec(sample_points=500, image_order="bgr", logits=True)
     assert open_engine(out, spec).card.name == "tiny"
     assert PlanCache().plans() == []
 
 
-def test_it_refuses_what_disagrees_with_fp32_and_builds_it_only_when_told_to(
+def test_a_broken_parity_limit_is_refused_without_anyway(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fake_gpu.install(monkeypatch)
     model = tiny.save(tmp_path, tiny.network(gain=0.02), tiny.card())
-    dark, images = tmp_path / "dark", pictures(tmp_path / "images")
+    dark, images = tmp_path / "dark", write_images(tmp_path / "images")
     dark.mkdir()
     cv2.imwrite(str(dark / "0.png"), np.full((48, 64, 3), 118, np.uint8))
     command = [model, "--precision", "int8", "--calibration", dark, "--check", images]
@@ -183,7 +180,7 @@ def test_it_refuses_what_disagrees_with_fp32_and_builds_it_only_when_told_to(
     assert PlanCache().plans() == []
     assert main(["compile", *map(str, command), "--anyway"]) == 0
     ((_, manifest),) = PlanCache().plans()
-    assert manifest.agreement is not None and manifest.agreement["labels"] < 0.97
+    assert manifest.precision_parity is not None and manifest.precision_parity["labels_kept"] < 0.97
 
 
 def test_labelled_images_give_the_change_of_mean_iou(
@@ -204,26 +201,24 @@ def test_labelled_images_give_the_change_of_mean_iou(
     out = capsys.readouterr().out
     assert "mean IoU, points lost" in out
     ((_, manifest),) = PlanCache().plans()
-    assert manifest.agreement is not None
-    assert manifest.agreement["images"] == 3 and 0.4 < manifest.agreement["reference_iou"] < 0.9
-    assert abs(manifest.agreement["reference_iou"] - manifest.agreement["converted_iou"]) < 0.002
+    assert manifest.precision_parity is not None
+    assert manifest.precision_parity["images"] == 3 and 0.4 < manifest.precision_parity["reference_iou"] < 0.9
+    assert abs(manifest.precision_parity["reference_iou"] - manifest.precision_parity["converted_iou"]) < 0.002
 
 
-def test_for_the_cpu_int8_is_a_network_file_that_opens_like_any_other(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_int8_network_for_the_cpu_opens_like_any_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = tiny.save(tmp_path, tiny.network(gain=6.0), tiny.card())
-    images = pictures(tmp_path / "images", 8)
+    images = write_images(tmp_path / "images", 8)
     out = tmp_path / "small" / "tiny_int8.onnx"
     command = ["compile", str(model), "--precision", "int8", "--target", "cpu", "--calibration", str(images)]
     assert main([*command, "--out", str(out)]) == 0
     assert "times as fast as fp32" in capsys.readouterr().out
-    spec = GraphSpec(cells=1)
+    spec = GraphSpec(sample_points=1)
     before, after = (open_engine(path, spec, backend="onnx_cpu") for path in (model, out))
     assert after.card.name == "tiny_int8" and after.card.measured["labels_kept_of_fp32"] >= 0.97
     image = cv2.imread(str(images / "0.png"))[None, :, :, ::-1].copy()
-    costs, cells = np.vstack([1 - np.eye(5), np.zeros(5)]).astype(np.float32), np.zeros((1, 1, 2), np.float32)
-    labels = [engine.run(image, costs, cells).labels for engine in (before, after)]
+    costs, sample_points = np.vstack([1 - np.eye(5), np.zeros(5)]).astype(np.float32), np.zeros((1, 1, 2), np.float32)
+    labels = [engine.run(image, costs, sample_points).labels for engine in (before, after)]
     assert (labels[0] == labels[1]).mean() > 0.95
 
 
@@ -241,7 +236,7 @@ def test_for_the_cpu_int8_is_a_network_file_that_opens_like_any_other(
         (["--precision", "fp32", "--target", "tensorrt_rtx"], "TensorRT-RTX is not installed."),
     ],
 )
-def test_what_cannot_be_compiled_is_told_in_one_sentence(
+def test_what_cannot_be_compiled_is_one_sentence(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -268,7 +263,7 @@ def test_tensorrt_compiles_on_the_robot_only(
     assert "TensorRT 10.3.0 builds plans only on the GPU that will run them; compile on the robot." in error
 
 
-def test_without_any_tensorrt_it_says_what_there_is_to_do(
+def test_without_any_tensorrt_the_error_names_the_fixes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fake_gpu.install(monkeypatch, flavour=None)
@@ -277,10 +272,10 @@ def test_without_any_tensorrt_it_says_what_there_is_to_do(
     assert "TensorRT is not installed. TensorRT-RTX is not installed. Install one, or write an int8 network" in error
 
 
-def test_ctrl_c_ends_a_real_build_in_good_order(tmp_path: Path) -> None:
+def test_ctrl_c_cancels_a_real_build_cleanly(tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx", reason="the TensorRT-RTX builder is not installed")
-    card, spec = load_card(MODEL, None), GraphSpec(cells=100)
-    graph = prepare(MODEL, card, spec).fused
+    card, spec = load_card(MODEL, None), GraphSpec(sample_points=100)
+    graph = prepare_graphs(MODEL, card, spec).fused
     shares: list[float] = []
 
     def press(share: float) -> None:
@@ -295,31 +290,21 @@ def test_ctrl_c_ends_a_real_build_in_good_order(tmp_path: Path) -> None:
     assert signal.getsignal(signal.SIGINT) is handler
 
 
-def test_progress_grows_from_phases_within_phases_and_never_falls() -> None:
-    told: list[float] = []
-    progress = BuildProgress(told.append)
-    progress.start("build", None, 2)
-    progress.start("optimise", "build", 4)
-    for step in range(4):
-        progress.step("optimise", step)
-    progress.finish("optimise")
-    progress.step("build", 0)
-    progress.start("time", "build", 1)
-    progress.start("kernels", "time", 2)
-    progress.step("kernels", 0)
-    progress.step("of a phase nobody announced", 3)
-    progress.finish("kernels")
-    progress.finish("time")
-    progress.step("build", 1)
-    assert told == [0.125, 0.25, 0.375, 0.5, 0.75, 1.0]
-
-
-def test_the_manifest_is_json_a_person_can_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_manifest_is_readable_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_gpu.install(monkeypatch)
     model = tiny.save(tmp_path, tiny.network(), tiny.card())
     out = tmp_path / "tiny.plan"
     assert main(["compile", str(model), "--precision", "fp32", "--out", str(out)]) == 0
     content = json.loads(manifest_path(out).read_text(encoding="utf-8"))
-    assert {"format", "source", "target", "spec", "inputs", "outputs", "build_seconds", "agreement"} < content.keys()
-    # Beside the network, its own card serves; nothing is written over it.
+    assert {
+        "format",
+        "source",
+        "target",
+        "spec",
+        "inputs",
+        "outputs",
+        "build_seconds",
+        "precision_parity",
+    } < content.keys()
+    # A plan next to the network uses the card of the network; it is not overwritten.
     assert (tmp_path / "tiny.yaml").read_text(encoding="utf-8").count("sha256") == 1

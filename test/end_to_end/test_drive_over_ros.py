@@ -1,4 +1,4 @@
-"""A drive replayed offline, and the same drive played to the node over DDS: the same costmaps, cell by cell."""
+"""A drive replayed offline and the same drive played to the node over DDS give the same costmaps, cell by cell."""
 
 from __future__ import annotations
 
@@ -66,17 +66,17 @@ class Setup:
 
 @pytest.fixture(scope="module")
 def setup(tmp_path_factory: pytest.TempPathFactory) -> Setup:
-    folder = tmp_path_factory.mktemp("through")
+    folder = tmp_path_factory.mktemp("over_ros")
     camera = Camera.from_fields(64, 48, "plumb_bob", [50.0, 0, 31.5, 0, 50.0, 23.5, 0, 0, 1], [0.0] * 5)
     write_drive(folder / "drive", Scenario(camera, seed=3, duration=2.0, robot="pavement"))
     (folder / "matrix.yaml").write_text(MATRIX)
     return Setup(folder, folder / "drive", tiny.save(folder, tiny.network(), tiny.card()), folder / "matrix.yaml")
 
 
-def test_offline_and_through_ros_the_costmaps_are_the_same(setup: Setup, tmp_path: Path) -> None:
+def test_costmaps_offline_and_over_ros_are_equal(setup: Setup, tmp_path: Path) -> None:
     words = ["replay", setup.drive, "--out", tmp_path / "offline", "--model", setup.model, "--matrix", setup.matrix]
     assert main([*map(str, words), "--poses", "odometry", "--mount", *map(str, MOUNT)]) == 0
-    for attempt in range(3):  # a machine that is busy with something else loses images, and the grid remembers that
+    for attempt in range(3):  # on a busy machine images get lost, which changes the grid
         played = tmp_path / f"ros{attempt}"
         play_to_the_node(setup, played)
         if json.loads((played / "summary.json").read_text())["frames"]["out"] == FRAMES:
@@ -101,7 +101,7 @@ def test_offline_and_through_ros_the_costmaps_are_the_same(setup: Setup, tmp_pat
     assert ros_summary["frames"] == {"in": FRAMES, "out": FRAMES, "dropped": {}}
 
 
-def test_whatever_ends_the_demo_leaves_no_process_behind(setup: Setup, tmp_path: Path) -> None:
+def test_a_terminated_demo_leaves_no_process_behind(setup: Setup, tmp_path: Path) -> None:
     log = tmp_path / "out" / "demo.log"
     with subprocess.Popen(
         demo(setup, tmp_path / "out"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -124,7 +124,7 @@ def commands_with(path: Path) -> list[str]:
     return [line for line in listed.splitlines() if str(path) in line]
 
 
-def test_a_node_that_does_not_start_is_one_sentence(setup: Setup, tmp_path: Path) -> None:
+def test_a_node_that_does_not_start_is_reported_in_one_sentence(setup: Setup, tmp_path: Path) -> None:
     lost = tmp_path / "lost.onnx"
     lost.with_suffix(".yaml").write_text(setup.model.with_suffix(".yaml").read_text())
     command = demo(replace(setup, model=lost), tmp_path / "out")
@@ -134,7 +134,7 @@ def test_a_node_that_does_not_start_is_one_sentence(setup: Setup, tmp_path: Path
     assert "the node did not configure" in said and str(tmp_path / "out" / "demo.log") in said
 
 
-def test_without_ros_2_the_demo_is_replayed_offline(
+def test_without_ros_2_the_demo_replays_offline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for module in [name for name in sys.modules if name.startswith("seg_perception.ros.")]:
@@ -142,5 +142,5 @@ def test_without_ros_2_the_demo_is_replayed_offline(
     monkeypatch.setitem(sys.modules, "rclpy", None)
     assert main(["demo", "--seconds", "0.5", "--out", str(tmp_path / "demo")]) == 0
     said = capsys.readouterr().out
-    assert "Going on without: the drive is replayed offline." in said
+    assert "Continuing without it: the demo replays the drive offline." in said
     assert "5 images in, 5 results out" in said and (tmp_path / "demo" / "report.html").exists()

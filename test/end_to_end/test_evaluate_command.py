@@ -1,4 +1,4 @@
-"""seg-perception evaluate from the command line to the page, on images whose answer is known, and on real ones."""
+"""seg-perception evaluate network from the command line to the page, on images with known metrics, and on real ones."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ import yaml
 from support import tiny_networks as tiny
 
 from seg_perception.cli.__main__ import main
-from seg_perception.evaluation.network.evaluate import ImageScore, Picture
-from seg_perception.evaluation.network.evaluator import Judging, JudgingRequest
+from seg_perception.evaluation.network.evaluator import EvaluationRequest, NetworkEvaluator
+from seg_perception.evaluation.network.metrics import EvaluatedImage, ImageScore
 from seg_perception.model.card import ModelCard
 from seg_perception.model.logit_calibration import UNCALIBRATED
 from seg_perception.report.evaluation_page import errors
@@ -52,13 +52,13 @@ def plan(datasets: dict[str, Any], classes: dict[str, list[int]], size: tuple[in
 
 
 def stripes(seed: int) -> np.ndarray:
-    """uint8 [48, 64]: stripes of 16 columns, aligned to the logits of `tiny.colour_network`: it gets them all right."""
+    """uint8 [48, 64]: stripes of 16 columns, aligned to the logits of `tiny.colour_network`, which finds them all."""
     return np.kron(np.random.default_rng(seed).integers(0, 3, 4), np.ones((48, 16), int)).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Plan, matrix and a network that reads the class off the colour; the left half of the labels of 2.png is wrong."""
+    """Plan, matrix and a network that finds classes by colour; the left half of the labels of 2.png is wrong."""
     folder = tmp_path_factory.mktemp("toy")
     for name in ("images", "labels"):
         (folder / name).mkdir()
@@ -80,7 +80,14 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(toy: Path, out: Path, *options: str) -> int:
-    arguments = ["evaluate", str(toy / "plan.yaml"), str(toy / "tiny.onnx"), "--matrix", str(toy / "matrix.yaml")]
+    arguments = [
+        "evaluate",
+        "network",
+        str(toy / "plan.yaml"),
+        str(toy / "tiny.onnx"),
+        "--matrix",
+        str(toy / "matrix.yaml"),
+    ]
     return main([*arguments, "--out", str(out), *options])
 
 
@@ -97,25 +104,25 @@ def summary(out: Path) -> dict[str, Any]:
     return content
 
 
-def test_the_figures_are_those_of_the_labels_that_were_spoilt(summary: dict[str, Any]) -> None:
+def test_the_metrics_are_those_of_the_known_label_errors(summary: dict[str, Any]) -> None:
     assert summary["scores"][0]["name"] == "toy/2.png"
     assert [score["accuracy"] for score in summary["scores"]] == pytest.approx([0.5, 1.0, 1.0, 1.0])
     assert summary["pixel_accuracy"] == pytest.approx(1 - 1 / 8)
-    truths = np.stack([stripes(number) for number in range(4)])
-    answers = truths.copy()
-    truths[2][:, :32] = (truths[2][:, :32] + 1) % 3
-    truths[:, 0] = 255
+    ground_truth = np.stack([stripes(number) for number in range(4)])
+    predictions = ground_truth.copy()
+    ground_truth[2][:, :32] = (ground_truth[2][:, :32] + 1) % 3
+    ground_truth[:, 0] = 255
     for number, name in enumerate(COLOURS):
-        true, answer = truths == number, (answers == number) & (truths != 255)
-        assert summary["labels"][name]["iou"] == pytest.approx((true & answer).sum() / (true | answer).sum())
+        true, predicted = ground_truth == number, (predictions == number) & (ground_truth != 255)
+        assert summary["labels"][name]["iou"] == pytest.approx((true & predicted).sum() / (true | predicted).sum())
         assert summary["labels"][name]["pixels"] == true.sum()
 
 
-def test_it_says_what_was_judged_by_what(summary: dict[str, Any], toy: Path) -> None:
+def test_the_summary_names_model_data_and_settings(summary: dict[str, Any], toy: Path) -> None:
     assert (summary["model"], summary["data"]) == ("tiny", "toy (4 images)")
     assert summary["panoptic"]["things"] == ["Car"], "by its name"
     assert summary["boundary_f"]["tolerance"] == "2 px"
-    assert summary["command"].startswith("seg-perception evaluate") and "numpy" in summary["versions"]
+    assert summary["command"].startswith("seg-perception evaluate network") and "numpy" in summary["versions"]
     assert {len(digest) for digest in summary["hashes"].values()} == {64}
 
 
@@ -160,11 +167,13 @@ def test_mistakes_are_one_sentence(
 
 def test_a_model_of_other_classes_is_refused(toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tiny.save(tmp_path, tiny.colour_network(), tiny.card(3))
-    assert main(["evaluate", str(toy / "plan.yaml"), str(tmp_path / "tiny.onnx"), "--out", str(tmp_path)]) == 2
+    assert (
+        main(["evaluate", "network", str(toy / "plan.yaml"), str(tmp_path / "tiny.onnx"), "--out", str(tmp_path)]) == 2
+    )
     assert "its classes are not those of" in capsys.readouterr().err
 
 
-def test_a_folder_that_cannot_be_made_is_told_before_anything_is_run(
+def test_a_folder_that_cannot_be_created_is_reported_before_anything_runs(
     toy: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(toy, toy / "plan.yaml" / "out") == 2
@@ -204,7 +213,7 @@ class Page(HTMLParser):
             self.scripts.append(data)
 
 
-def picture(url: str) -> np.ndarray:
+def decoded_image(url: str) -> np.ndarray:
     header, text = url.split(",")
     assert header == "data:image/webp;base64"
     return np.asarray(cv2.imdecode(np.frombuffer(base64.b64decode(text), np.uint8), cv2.IMREAD_COLOR))[..., ::-1]
@@ -220,24 +229,24 @@ def test_the_page_needs_no_other_file_and_its_script_finds_all_it_writes_to(out:
 def test_the_page_holds_the_figures_and_the_worst_images_as_they_are(out: Path, summary: dict[str, Any]) -> None:
     content = json.loads(Page(out / "evaluation.html").scripts[0])
     assert content["summary"] == summary
-    assert [entry["name"] for entry in content["pictures"]] == [score["name"] for score in summary["scores"][:2]]
-    _, truth, label, decision, *_ = map(picture, content["pictures"][0]["views"])
+    assert [entry["name"] for entry in content["images"]] == [score["name"] for score in summary["scores"][:2]]
+    _, ground_truth, label, decision, *_ = map(decoded_image, content["images"][0]["views"])
     palette = np.array(list(COLOURS.values()), np.uint8)
     np.testing.assert_array_equal(label, palette[stripes(2)])
-    assert (truth[0] == 0).all(), "black where nothing is labelled"
-    np.testing.assert_array_equal((truth != label).any(axis=2)[1:], np.arange(64)[None].repeat(47, axis=0) < 32)
-    np.testing.assert_array_equal(decision, label)  # so sure that no cost changes it
+    assert (ground_truth[0] == 0).all(), "black where nothing is labelled"
+    np.testing.assert_array_equal((ground_truth != label).any(axis=2)[1:], np.arange(64)[None].repeat(47, axis=0) < 32)
+    np.testing.assert_array_equal(decision, label)  # so confident that no cost changes it
 
 
-def test_errors_are_the_redder_the_surer_the_network_was() -> None:
-    truth, label = np.array([[0, 0, 0, 255]], np.uint8), np.array([[0, 1, 1, 1]], np.uint8)
+def test_errors_are_the_redder_the_more_confident_the_network_is() -> None:
+    ground_truth, label = np.array([[0, 0, 0, 255]], np.uint8), np.array([[0, 1, 1, 1]], np.uint8)
     image = np.full((1, 4, 3), 100, np.uint8)
     confidence = np.array([[255, 100, 255, 255]], np.uint8)
-    right, unsure, sure, unlabelled = errors(
-        Picture(ImageScore("x", 0.0, 0.0, 0.0), image, truth, label, label, confidence)
+    right, unsure, confident, unlabelled = errors(
+        EvaluatedImage(ImageScore("x", 0.0, 0.0, 0.0), image, ground_truth, label, label, confidence)
     )[0].astype(int)
     assert right[0] == right[1] == right[2] < 100
-    assert sure[0] > unsure[0] > 2 * unsure[1]
+    assert confident[0] > unsure[0] > 2 * unsure[1]
     assert (unlabelled == 0).all()
 
 
@@ -245,7 +254,7 @@ def test_the_page_works_in_a_browser(chromium: Any, out: Path, summary: dict[str
     chromium.get((out / "evaluation.html").as_uri())
     shown = chromium.find_element("tag name", "body").text
     assert chromium.get_log("browser") == []
-    assert "judged on toy (4 images)" in shown
+    assert "evaluated on toy (4 images)" in shown
     assert f"{summary['mean_iou']:.3f}" in shown
     assert BLUE in shown and "toy/2.png: IoU" in shown
     assert len(chromium.find_elements("css selector", "#confusion td")) == 9
@@ -277,28 +286,30 @@ def street(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def judged(street: Path) -> dict[str, Any]:
-    request = JudgingRequest(street / "plan.yaml", street / "urban.onnx", find("config/cost_matrices/road_car.yaml"))
-    judging = Judging(request)
-    return judging.summary(judging.run())
+def real_summary(street: Path) -> dict[str, Any]:
+    request = EvaluationRequest(street / "plan.yaml", street / "urban.onnx", find("config/cost_matrices/road_car.yaml"))
+    evaluator = NetworkEvaluator(request)
+    return evaluator.summary(evaluator.run())
 
 
-def test_on_real_images_it_finds_what_calibration_finds_by_another_way(street: Path, tmp_path: Path) -> None:
+def test_on_real_images_iou_and_ece_agree_with_calibration(street: Path, tmp_path: Path) -> None:
     shutil.copytree(street, tmp_path, dirs_exist_ok=True)
     model = tmp_path / "urban.onnx"
     before = calibrate_model(tmp_path / "plan.yaml", None, model, ["fp32"])["fp32"].before
     card = ModelCard.load(model.with_suffix(".yaml"))
     replace(card, calibration={"fp32": UNCALIBRATED}).write(model.with_suffix(".yaml"))
-    judging = Judging(JudgingRequest(tmp_path / "plan.yaml", model, find("config/cost_matrices/road_car.yaml")))
-    judged = judging.summary(judging.run())
-    assert [of["iou"] for of in judged["labels"].values()] == pytest.approx(before.iou().tolist(), abs=2e-4)
-    assert judged["calibration"]["ece"] == pytest.approx(before.ece(), abs=2e-4)
-    assert judged["labels"].keys() >= {"Road", "Tree|Grass"}
+    evaluator = NetworkEvaluator(
+        EvaluationRequest(tmp_path / "plan.yaml", model, find("config/cost_matrices/road_car.yaml"))
+    )
+    summary = evaluator.summary(evaluator.run())
+    assert [of["iou"] for of in summary["labels"].values()] == pytest.approx(before.iou().tolist(), abs=2e-4)
+    assert summary["calibration"]["ece"] == pytest.approx(before.ece(), abs=2e-4)
+    assert summary["labels"].keys() >= {"Road", "Tree|Grass"}
 
 
-def test_on_real_images_the_bayes_decision_pays_less_and_about_what_it_expects(judged: dict[str, Any]) -> None:
-    risk = judged["risk"]
+def test_on_real_images_the_bayes_decision_costs_less_and_about_what_is_expected(real_summary: dict[str, Any]) -> None:
+    risk = real_summary["risk"]
     assert risk["bayes"] < 0.9 * risk["most_probable"]
     assert risk["expected"] == pytest.approx(risk["bayes"], rel=0.5)
-    assert judged["labels"]["Car"]["cost_bayes"] < judged["labels"]["Car"]["cost_most_probable"]
-    assert judged["calibration"]["ece"] < 0.03
+    assert real_summary["labels"]["Car"]["cost_bayes"] < real_summary["labels"]["Car"]["cost_most_probable"]
+    assert real_summary["calibration"]["ece"] < 0.03

@@ -60,10 +60,12 @@ def shared_files() -> set[str]:
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy without the traces of work, so that building leaves none in the real one."""
+    """A copy without build products, so that building leaves none in the real checkout."""
     copy = tmp_path_factory.mktemp("workspace") / "seg_perception"
-    traces = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "install", "log", "dist", "demo_out")
-    return Path(shutil.copytree(ROOT, copy, ignore=traces))
+    built = shutil.ignore_patterns(
+        ".*", "__pycache__", "*.egg-info", "build", "install", "log", "dist", "demo_out", "site"
+    )
+    return Path(shutil.copytree(ROOT, copy, ignore=built))
 
 
 @pytest.fixture(scope="module")
@@ -125,12 +127,12 @@ def test_a_checkout_finds_its_own_data() -> None:
     assert find("resource/seg_perception") == ROOT / "resource/seg_perception"
 
 
-def test_a_missing_resource_is_told_with_the_path_looked_at() -> None:
+def test_a_missing_resource_is_reported_with_its_path() -> None:
     with pytest.raises(SegPerceptionError, match=re.escape(str(ROOT / "models" / "absent.onnx"))):
         find("models/absent.onnx")
 
 
-def test_code_copied_without_its_data_is_told_apart(tmp_path: Path) -> None:
+def test_code_copied_without_its_data_is_reported_as_such(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "seg_perception", tmp_path / "seg_perception")
     script = """if True:
         from seg_perception.errors import SegPerceptionError

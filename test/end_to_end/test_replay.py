@@ -1,4 +1,4 @@
-"""The whole chain from the command line: what comes out, that it repeats to the byte, and what bad input says."""
+"""Replay from the command line: its outputs, that they repeat to the byte, and the errors for bad input."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from support.small_bags import HEIGHT, START, WIDTH, drive
 
 from seg_perception.cli.__main__ import main
 from seg_perception.geometry.camera import Camera
-from seg_perception.offline import segment as stretch_module
+from seg_perception.offline import segment as segment_module
 from seg_perception.recordings.result_bag.reader import read_label_info, read_result
 from seg_perception.settings.grid import GridSettings
 
@@ -82,8 +82,8 @@ def test_an_interrupted_replay_resumes_to_the_same_result(
     setup: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run(setup, out=tmp_path / "whole") == 0
-    monkeypatch.setattr(stretch_module, "_CHECKPOINT_EVERY", 3)
-    process = stretch_module.Pipeline.process
+    monkeypatch.setattr(segment_module, "_CHECKPOINT_EVERY", 3)
+    process = segment_module.Pipeline.process
     calls = 0
 
     def interrupted(self, frame):
@@ -93,11 +93,11 @@ def test_an_interrupted_replay_resumes_to_the_same_result(
             raise KeyboardInterrupt
         return process(self, frame)
 
-    monkeypatch.setattr(stretch_module.Pipeline, "process", interrupted)
+    monkeypatch.setattr(segment_module.Pipeline, "process", interrupted)
     assert run(setup) == 130
     done = len(costmaps(setup["out"]))
     assert 0 < done < 12, "what was finished is readable"
-    monkeypatch.setattr(stretch_module.Pipeline, "process", process)
+    monkeypatch.setattr(segment_module.Pipeline, "process", process)
     assert run(setup, "--resume") == 0
     assert costmaps(setup["out"]) == costmaps(tmp_path / "whole")
     hashes = [json.loads((out / "summary.json").read_text())["hashes"] for out in (setup["out"], tmp_path / "whole")]
@@ -111,7 +111,7 @@ def test_resuming_with_another_matrix_is_refused(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(stretch_module.Pipeline, "process", interrupted)
+        patch.setattr(segment_module.Pipeline, "process", interrupted)
         assert run(setup) == 130
     setup["matrix"].write_text(MATRIX.replace("400", "500"), encoding="utf-8")
     assert run(setup, "--resume") == 2
@@ -129,7 +129,7 @@ def _calibration(folder: Path) -> Path:
     return path
 
 
-def test_images_without_poses_are_judged_each_by_itself(setup: dict[str, Path], tmp_path: Path) -> None:
+def test_images_without_poses_are_processed_independently(setup: dict[str, Path], tmp_path: Path) -> None:
     folder = tmp_path / "images"
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -144,7 +144,7 @@ def test_images_without_poses_are_judged_each_by_itself(setup: dict[str, Path], 
     assert [three[0], three[2]] == two, "the second image left no trace in the third map"
 
 
-def test_a_mount_without_ground_in_view_says_so_and_leaves_nothing(
+def test_a_camera_without_ground_in_view_is_reported_and_leaves_nothing(
     setup: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "images"
@@ -153,12 +153,12 @@ def test_a_mount_without_ground_in_view_says_so_and_leaves_nothing(
     up = ("--camera", str(_calibration(tmp_path)), "--mount", "0", "0", "0.8", "0", "-1.2", "0")
     assert run(setup, *up, source=folder) == 2
     error = capsys.readouterr().err
-    assert "none of its 1 images gave a result" in error and "check the mount" in error
+    assert "none of its 1 images gave a result" in error and "check the extrinsics" in error
     assert not list(setup["out"].iterdir())
 
 
 @pytest.mark.parametrize(
-    ("spoil", "sentence"),
+    ("degrade", "sentence"),
     [
         (lambda s: s["model"].unlink(), "tiny.onnx"),
         (lambda s: s["model"].write_bytes(b"no network"), "sha256"),
@@ -169,10 +169,10 @@ def test_a_mount_without_ground_in_view_says_so_and_leaves_nothing(
         (lambda s: (s["out"].mkdir(), (s["out"] / "result.mcap").write_bytes(b"precious")), "exists already"),
     ],
 )
-def test_what_cannot_be_used_is_one_sentence_and_exit_code_2(
-    setup: dict[str, Path], capsys: pytest.CaptureFixture[str], spoil, sentence: str
+def test_unusable_input_is_one_sentence_and_exit_code_2(
+    setup: dict[str, Path], capsys: pytest.CaptureFixture[str], degrade, sentence: str
 ) -> None:
-    spoil(setup)
+    degrade(setup)
     before = {path: path.read_bytes() for path in setup["out"].rglob("*")} if setup["out"].exists() else {}
     assert run(setup) == 2
     error = capsys.readouterr().err

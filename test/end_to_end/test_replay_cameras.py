@@ -47,26 +47,26 @@ def _read(bag: Path, *topics: str, skip: int = 0, **options: Any) -> list[Frame]
     return [item for item in items if isinstance(item, Frame)]
 
 
-def test_frames_of_both_come_in_the_order_of_their_stamps_each_from_its_own_place(bag: Path) -> None:
+def test_frames_of_both_are_in_the_order_of_their_stamps_with_their_own_extrinsics(bag: Path) -> None:
     frames = _read(bag, FRONT, LEFT)
     assert [frame.frame_id for frame in frames[:4]] == ["camera_optical_frame", "left_optical_frame"] * 2
     expected = [stamp + offset for stamp in SCENARIO.stamps_ns for offset in (0, 1)]
     assert [frame.stamp_ns for frame in frames] == expected, "no two results at the same time"
     drive, mount = Drive(SCENARIO), mount_to_base_from_optical(*LEFT_MOUNT)
-    for frame, truth in zip(frames[1::2], drive.frames(), strict=True):
+    for frame, actual in zip(frames[1::2], drive.frames(), strict=True):
         np.testing.assert_allclose(frame.base_from_optical.translation, mount.translation, atol=1e-9)
         np.testing.assert_allclose(frame.base_from_optical.rotation, mount.rotation, atol=1e-9)
-        pose = truth.odom_from_base @ mount
-        view = render(truth.world, SCENARIO.camera, pose, frame=truth.stamp_ns % 2**31)
+        pose = actual.odom_from_base @ mount
+        view = render(actual.world, SCENARIO.camera, pose, frame=actual.stamp_ns % 2**31)
         assert np.array_equal(frame.image, view.rgb)
 
 
-def test_depth_belongs_to_the_camera_in_whose_namespace_it_is(bag: Path) -> None:
+def test_depth_belongs_to_the_camera_of_its_namespace(bag: Path) -> None:
     front, left = _read(bag, FRONT, LEFT)[:2]
     assert front.depth is not None and left.depth is None
 
 
-def test_skipping_goes_on_where_another_reading_stopped(bag: Path) -> None:
+def test_skipping_resumes_where_another_reading_stopped(bag: Path) -> None:
     whole, rest = _read(bag, FRONT, LEFT), _read(bag, FRONT, LEFT, skip=3)
     assert [frame.stamp_ns for frame in rest] == [frame.stamp_ns for frame in whole[3:]]
     assert all(np.array_equal(one.image, other.image) for one, other in zip(rest, whole[3:], strict=True))
@@ -82,14 +82,14 @@ def test_skipping_goes_on_where_another_reading_stopped(bag: Path) -> None:
         ((FRONT, "/rear/image_raw"), {}, "there is no /rear/image_raw"),
     ],
 )
-def test_what_cannot_be_read_together_is_one_sentence(
+def test_options_that_several_cameras_cannot_share_are_refused(
     bag: Path, topics: tuple[str, ...], options: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(RecordingError, match=words):
         _read(bag, *topics, **options)
 
 
-def test_a_replay_puts_both_into_one_costmap(bag: Path, tmp_path: Path) -> None:
+def test_a_replay_fuses_both_into_one_costmap(bag: Path, tmp_path: Path) -> None:
     model = tiny.save(tmp_path, tiny.network(), tiny.card(5, WIDTH, HEIGHT))
     (tmp_path / "matrix.yaml").write_text(
         "misclassification: {default: 1, correct: 0}\n"

@@ -1,4 +1,4 @@
-"""Recordings cut into stretches and put together: the same result as in one run, whatever happens to the workers."""
+"""Recordings cut into segments and merged: the same result as in one run, whatever happens to the workers."""
 
 from __future__ import annotations
 
@@ -17,18 +17,15 @@ from seg_perception.benchmark.parts import ray
 from seg_perception.cli.__main__ import main
 from seg_perception.errors import DeviceError
 from seg_perception.offline import ray_workers
-from seg_perception.offline import segment as stretch_module
-from seg_perception.offline.job import Done, Job, work
-from seg_perception.offline.segment import WHOLE
-from seg_perception.offline.split import Length, memory_s, split
-from seg_perception.settings.grid import GridSettings
+from seg_perception.offline import segment as segment_module
+from seg_perception.offline.job import Job, JobResult, run_job
 
 
-class InTurn:
-    """Two workers like those of `RayWorkers`, whose jobs are done in this process, one by one: the last first."""
+class SequentialWorkers:
+    """Two workers like those of `RayWorkers`; their jobs run in this process, one by one, the last first."""
 
     count = 2
-    spoil = staticmethod(lambda job, done: done)
+    alter = staticmethod(lambda job, done: done)
 
     def __init__(self, *_: object, **__: object) -> None:
         self._waiting: list[tuple[int, Job]] = []
@@ -36,11 +33,11 @@ class InTurn:
     def submit(self, number: int, job: Job) -> None:
         self._waiting.append((number, job))
 
-    def wait(self, seconds: float) -> tuple[int, Done | None] | None:
+    def wait(self, seconds: float) -> tuple[int, JobResult | None] | None:
         number, job = self._waiting.pop()
-        return number, self.spoil(job, work(job))
+        return number, self.alter(job, run_job(job))
 
-    def __enter__(self) -> InTurn:
+    def __enter__(self) -> SequentialWorkers:
         return self
 
     def __exit__(self, *_: object) -> None: ...
@@ -52,28 +49,28 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def workers(monkeypatch: pytest.MonkeyPatch) -> type[InTurn]:
-    monkeypatch.setattr(ray_workers, "RayWorkers", InTurn)
-    return InTurn
+def workers(monkeypatch: pytest.MonkeyPatch) -> type[SequentialWorkers]:
+    monkeypatch.setattr(ray_workers, "RayWorkers", SequentialWorkers)
+    return SequentialWorkers
 
 
 @pytest.mark.usefixtures("workers")
 @pytest.mark.parametrize(
-    ("half_life", "stretches", "again"), [(LEFT_BEHIND, 2, 0), (STILL_THERE, 2, 1), (ENDLESS, 1, 0)]
+    ("half_life", "segments", "again"), [(LEFT_BEHIND, 2, 0), (STILL_THERE, 2, 1), (ENDLESS, 1, 0)]
 )
-def test_a_recording_in_stretches_gives_what_one_run_gives(
-    inputs: Path, tmp_path: Path, half_life: float, stretches: int, again: int
+def test_a_recording_in_segments_gives_the_result_of_one_run(
+    inputs: Path, tmp_path: Path, half_life: float, segments: int, again: int
 ) -> None:
     given = str(inputs / "long")
     assert main(arguments(inputs, tmp_path / "one", given, half_life=half_life)) == 0
     assert main(arguments(inputs, tmp_path / "many", given, "--ray", half_life=half_life)) == 0
-    assert summary(tmp_path / "many")["spread"] == {"workers": 2, "stretches": stretches, "done again": again}
+    assert summary(tmp_path / "many")["spread"] == {"workers": 2, "stretches": segments, "done again": again}
     assert same(tmp_path / "one", tmp_path / "many")
     assert {path.name for path in (tmp_path / "many").iterdir()} == {"report.html", "result.mcap", "summary.json"}
 
 
 @pytest.mark.usefixtures("workers")
-def test_a_broken_bag_stops_no_other_and_is_named_at_the_end(
+def test_a_broken_bag_is_named_at_the_end_and_the_others_are_replayed(
     inputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "broken.mcap").write_bytes(next((inputs / "long").glob("*.mcap")).read_bytes()[:20_000])
@@ -85,7 +82,7 @@ def test_a_broken_bag_stops_no_other_and_is_named_at_the_end(
     assert summary(tmp_path / "out" / "long")["frames"]["out"] == IMAGES
 
 
-def test_of_several_bags_those_that_are_finished_are_not_done_again(
+def test_resuming_several_bags_skips_finished_ones(
     inputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copytree(inputs / "short", tmp_path / "short")
@@ -102,13 +99,13 @@ def test_of_several_bags_those_that_are_finished_are_not_done_again(
 
 @pytest.mark.usefixtures("workers")
 @pytest.mark.parametrize("half_life", [LEFT_BEHIND, STILL_THERE])
-def test_interrupted_anywhere_it_goes_on_to_the_same_result(
+def test_a_run_interrupted_anywhere_resumes_to_the_same_result(
     inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, half_life: float
 ) -> None:
     given = arguments(inputs, tmp_path / "many", str(inputs / "long"), "--ray", half_life=half_life)
-    process, calls = stretch_module.Pipeline.process, 0
+    process, calls = segment_module.Pipeline.process, 0
     more: list[str] = []
-    for interrupt_after in (30, 120, 150):  # in a warm-up, in the last stretch, in the first
+    for interrupt_after in (30, 120, 150):  # in a warm-up, in the last segment, in the first
 
         def interrupted(self, frame, limit=interrupt_after):
             nonlocal calls
@@ -117,96 +114,72 @@ def test_interrupted_anywhere_it_goes_on_to_the_same_result(
                 raise KeyboardInterrupt
             return process(self, frame)
 
-        monkeypatch.setattr(stretch_module.Pipeline, "process", interrupted)
+        monkeypatch.setattr(segment_module.Pipeline, "process", interrupted)
         calls = 0
         assert main([*given, *more]) == 130
         more = ["--resume"]
-    monkeypatch.setattr(stretch_module.Pipeline, "process", process)
+    monkeypatch.setattr(segment_module.Pipeline, "process", process)
     assert main([*given, *more]) == 0
     assert main(arguments(inputs, tmp_path / "one", str(inputs / "long"), half_life=half_life)) == 0
     assert same(tmp_path / "one", tmp_path / "many")
-    assert main([*given, *more]) == 2, "nothing is left to go on with"
+    assert main([*given, *more]) == 2, "nothing is left to resume"
 
 
-def test_a_worker_that_dies_every_time_costs_only_its_recording(
+def test_a_worker_that_dies_every_time_fails_only_its_recording(
     inputs: Path,
     tmp_path: Path,
-    workers: type[InTurn],
+    workers: type[SequentialWorkers],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(
-        workers, "spoil", staticmethod(lambda job, done: done if "short" in job.request.source else None)
+        workers, "alter", staticmethod(lambda job, done: done if "short" in job.request.source else None)
     )
     bags = [str(inputs / "long"), str(inputs / "short")]
     assert main(arguments(inputs, tmp_path / "out", *bags, "--ray")) == 2
-    assert "long: whoever worked on the images from" in capsys.readouterr().err
+    assert "long: every worker died that replayed the images from" in capsys.readouterr().err
     assert summary(tmp_path / "out" / "short")["frames"]["out"] == 30
-    monkeypatch.setattr(workers, "spoil", staticmethod(lambda job, done: done))
+    monkeypatch.setattr(workers, "alter", staticmethod(lambda job, done: done))
     assert main(arguments(inputs, tmp_path / "out", *bags, "--ray", "--resume")) == 0
     assert summary(tmp_path / "out" / "long")["frames"]["out"] == IMAGES
 
 
-def test_stretches_made_by_different_versions_are_not_put_together(
+def test_segments_of_different_versions_are_not_merged(
     inputs: Path,
     tmp_path: Path,
-    workers: type[InTurn],
+    workers: type[SequentialWorkers],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def other(job: Job, done: Done) -> Done:
-        assert done.outcome is not None
-        return done if job.stretch.first else replace(done, outcome=replace(done.outcome, hashes={"model": "another"}))
+    def other(job: Job, done: JobResult) -> JobResult:
+        assert done.result is not None
+        return done if job.segment.first else replace(done, result=replace(done.result, hashes={"model": "another"}))
 
-    monkeypatch.setattr(workers, "spoil", staticmethod(other))
+    monkeypatch.setattr(workers, "alter", staticmethod(other))
     assert main(arguments(inputs, tmp_path / "out", str(inputs / "long"), "--ray")) == 2
-    assert "its stretches were not made alike" in capsys.readouterr().err
+    assert "workers with different versions or engines made its segments" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("workers")
-def test_what_a_worker_does_not_see_is_named(
+def test_files_that_a_worker_does_not_see_are_named(
     inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("seg_perception.offline.job.is_there", lambda path: not path.endswith("short"))
+    monkeypatch.setattr("seg_perception.offline.job.recording_exists", lambda path: not path.endswith("short"))
     assert main(arguments(inputs, tmp_path / "out", str(inputs / "short"), "--ray")) == 2
     assert "does not see it; put it where all machines of the cluster see it" in capsys.readouterr().err
 
 
 def test_the_bench_compares_one_worker_with_two(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "find_spec", lambda name: object())
-    monkeypatch.setattr(ray, "RayWorkers", InTurn)
+    monkeypatch.setattr(ray, "RayWorkers", SequentialWorkers)
     monkeypatch.setattr(ray, "QUICK_FRAMES", 8)
     given = ["--model", str(inputs / "tiny.onnx"), "--matrix", str(inputs / "matrix.yaml"), "--out", str(tmp_path)]
-    assert main(["bench", "ray", "--quick", *given]) == 0
+    assert main(["bench", "speed", "ray", "--quick", *given]) == 0
     summary = json.loads((tmp_path / "bench.json").read_text(encoding="utf-8"))
-    part, (goal,) = summary["parts"]["ray"], summary["goals"]
+    part, (target,) = summary["parts"]["ray"], summary["targets"]
     assert part["same"] and part["frames"] == 16
-    assert part["faster"]["value"] == pytest.approx(part["one_ms"]["p50"] / part["two_ms"]["p50"], abs=1e-3)
-    assert goal["what"] == "faster with two workers than with one" and goal["limit"] == 1.7
-
-
-def test_stretches_cover_every_image_once_and_are_equal_work() -> None:
-    (stretches,) = split([Length(10_000, 500.0)], 4)
-    assert [each.first for each in stretches[1:]] == [each.end for each in stretches[:-1]]
-    assert stretches[0].first == 0 and stretches[-1].end is None
-    ends = [each.end or 10_000 for each in stretches]
-    work = [end - each.warm_up for end, each in zip(ends, stretches, strict=True)]
-    assert len(stretches) == 4 and max(work) - min(work) <= 2
-    assert all(each.first - each.warm_up == 500 for each in stretches[1:])
-
-
-def test_recordings_that_keep_all_workers_busy_by_themselves_are_not_cut() -> None:
-    assert split([Length(100, 10.0)] * 3, 2) == [[WHOLE]] * 3
-    assert split([Length(1000, float("inf"))], 8) == [[WHOLE]], "a map that never forgets must see all"
-    assert split([Length(None, 0.0)], 8) == [[WHOLE]], "nobody knows where to cut"
-    assert len(split([Length(1000, 0.0), Length(10, 0.0)], 2)[0]) == 2, "images without poses stand by themselves"
-    assert len(split([Length(1000, 300.0)], 8)[0]) == 1, "workers would mostly repeat each other's work"
-
-
-def test_the_slowest_class_tells_how_long_a_map_remembers() -> None:
-    plain, slow = GridSettings(half_life=2.0), GridSettings(half_life=2.0, half_lives=(("Road", 20.0), ("Car", 0.5)))
-    assert memory_s(slow, 12) == pytest.approx(10 * memory_s(plain, 12))
-    assert 80 < memory_s(plain, 12) < 110
+    assert part["speedup"]["value"] == pytest.approx(part["one_ms"]["p50"] / part["two_ms"]["p50"], abs=1e-3)
+    assert target["what"] == "speedup of two workers over one" and target["limit"] == 1.7
 
 
 def _no_answer(**_: object) -> None:
@@ -231,9 +204,7 @@ def _no_answer(**_: object) -> None:
         ),
     ],
 )
-def test_a_cluster_that_is_not_there_or_too_small_is_a_sentence(
-    monkeypatch: pytest.MonkeyPatch, ray: Any, sentence: str
-) -> None:
+def test_a_missing_or_too_small_cluster_is_reported(monkeypatch: pytest.MonkeyPatch, ray: Any, sentence: str) -> None:
     monkeypatch.setitem(sys.modules, "ray", ray)
     with pytest.raises(DeviceError, match=sentence):
-        ray_workers.RayWorkers("host:1", work, 4)
+        ray_workers.RayWorkers("host:1", run_job, 4)

@@ -21,7 +21,7 @@ from seg_perception.offline.ray_workers import LOCAL, RayWorkers
 ray = pytest.importorskip("ray", reason="Ray is not installed; pip install 'seg_perception[ray]'")
 
 
-def test_an_interrupted_run_goes_on_to_the_same_result_and_leaves_no_process(tmp_path: Path) -> None:
+def test_an_interrupted_run_resumes_to_the_same_result_and_leaves_no_process(tmp_path: Path) -> None:
     inputs, out = write_inputs(tmp_path), tmp_path / "many"
     given = arguments(inputs, out, str(inputs / "long"), "--ray")
     command = [sys.executable, "-m", "seg_perception.cli", *given]
@@ -30,10 +30,10 @@ def test_an_interrupted_run_goes_on_to_the_same_result_and_leaves_no_process(tmp
     while not begun(out) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     assert _processes_of(process.pid)
-    assert process.poll() is None, "it was still at work"
+    assert process.poll() is None, "it still ran"
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=120)
-    assert process.returncode == 130 and "--resume goes on" in error
+    assert process.returncode == 130 and "--resume continues" in error
     assert begun(out) and not (out / "result.mcap").exists()
     assert not _processes_of(process.pid)
     assert main([*given, "--resume"]) == 0
@@ -44,12 +44,12 @@ def test_an_interrupted_run_goes_on_to_the_same_result_and_leaves_no_process(tmp
 
 
 def begun(out: Path) -> bool:
-    """Whether a worker has come to a checkpoint."""
+    """Whether a worker has written a checkpoint."""
     return any(map(items_done, out.glob("parts/*/checkpoint.npz")))
 
 
 def _processes_of(driver: int) -> list[str]:
-    """Processes of the cluster that a driver started: Ray names its folder, which they all are given, by it."""
+    """Processes of the cluster that a driver started: the name of their folder holds its process id."""
     lines = []
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
@@ -61,7 +61,7 @@ def _processes_of(driver: int) -> list[str]:
 
 
 def _die(path: Path) -> str:
-    """Kills the worker the first time, or every time where there is no folder to note it; fails where told so."""
+    """Kills the worker the first time, or every time if the folder does not exist; raises for the name `fail`."""
     if path.name == "fail":
         raise ValueError("of the third kind")
     if not path.exists():
@@ -81,7 +81,7 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[RayWorkers[Path, str]]:
         yield connected
 
 
-def test_what_a_worker_was_at_when_it_died_is_done_by_another_unless_it_kills_them_all(
+def test_another_worker_retries_the_job_of_a_dead_one_a_limited_number_of_times(
     workers: RayWorkers[Path, str], tmp_path: Path
 ) -> None:
     workers.submit(7, tmp_path / "seen")

@@ -1,4 +1,4 @@
-"""Recordings to be replayed by many workers, and what two replays of one have in common."""
+"""Recordings for distributed replay, and the comparison of two replays."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from support.small_bags import drive
 from test_replay import MATRIX
 
 IMAGES = 260
-# Half-lives after which a robot at 2 m/s has left all that it knew behind, has not, or forgets nothing.
-LEFT_BEHIND, STILL_THERE, ENDLESS = 0.1, 0.03, 100.0
+# Half-lives, s: after the warm-up a robot at 2 m/s has left all cells behind, or still sees some, or nothing decays.
+LEFT_BEHIND, STILL_THERE, ENDLESS = 0.1, 0.05, 100.0
 
 
 def write_inputs(folder: Path) -> Path:
     """A folder with a network, a matrix, settings by half-life, a long drive and a short one."""
     tiny_networks.save(folder, tiny_networks.network(), tiny_networks.card())
     (folder / "matrix.yaml").write_text(MATRIX, encoding="utf-8")
-    for half_life in (LEFT_BEHIND, STILL_THERE, ENDLESS):
+    for half_life, reach in ((LEFT_BEHIND, 3.0), (STILL_THERE, 6.0), (ENDLESS, 3.0)):
         (folder / f"{half_life}.yaml").write_text(
-            "ground: {max_range: 3.0, max_samples: 500}\n"
-            f"grid: {{width: 8.0, height: 8.0, min_evidence: 0.02, half_life: {half_life}}}\n",
+            f"ground: {{max_range: {reach}, max_samples: 500}}\n"
+            f"grid: {{width: {2 + 2 * reach}, height: {2 + 2 * reach}, min_evidence: 0.02, half_life: {half_life}}}\n",
             encoding="utf-8",
         )
     drive(count=IMAGES).write(folder).rename(folder / "long")
@@ -39,13 +39,13 @@ def arguments(inputs: Path, out: Path, *more: str, half_life: float = LEFT_BEHIN
 
 
 def summary(out: Path) -> dict[str, Any]:
-    """What summary.json says."""
+    """The content of summary.json."""
     content: dict[str, Any] = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     return content
 
 
 def same(one: Path, other: Path) -> bool:
-    """Whether two replays left the same, times, memory and what was asked for aside."""
+    """Whether two replays have the same result, apart from times, memory and the request."""
     keys = ("frames", "problems", "projections", "cells", "engine", "versions", "hashes")
     first, second = summary(one), summary(other)
     return _messages(one) == _messages(other) and all(first[key] == second[key] for key in keys)

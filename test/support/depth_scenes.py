@@ -1,7 +1,7 @@
-"""Scenes of convex bodies whose every depth is a closed form, and what a camera or a LiDAR measures of them.
+"""Scenes of convex bodies with exact depth, and what a camera or a LiDAR measures of them.
 
-A body is an intersection of half spaces; a ray enters it at the last of the planes it crosses inwards. So ground with a
-hole in it is four slabs around a deeper one, a ramp is a wedge, a table a slab on legs.
+A body is an intersection of half spaces. A ray enters it at the last of the planes that it crosses inwards. Ground with
+a hole is four slabs around a deeper one, a ramp is a wedge, and a table is a slab on legs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DEEP = 10.0  # m that bodies reach into the ground
 
 @dataclass(frozen=True)
 class Body:
-    """Where normal · point <= offset for all of F planes, and what a camera takes it for."""
+    """All points with normal · point <= offset for F planes, and the label that a camera sees."""
 
     normals: NDArray[np.float64]
     offsets: NDArray[np.float64]
@@ -36,7 +36,7 @@ def block(x: tuple[float, float], y: tuple[float, float], z: tuple[float, float]
 
 
 def slope(start: float, angle: float, label: int = ROAD) -> Body:
-    """Ground that rises from x = `start` on at an angle, rad; a negative one falls."""
+    """Ground that rises from x = `start` on at an angle, rad; a negative angle falls."""
     normals = np.array([[-np.sin(angle), 0, np.cos(angle)], [-1, 0, 0], [1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, -1]])
     return Body(normals, np.array([-np.sin(angle) * start, -start, FAR, FAR, FAR, DEEP]), label)
 
@@ -67,30 +67,30 @@ def table(x: tuple[float, float], y: tuple[float, float], height: float, label: 
     return [block(x, y, (height - 0.04, height), label), *legs]
 
 
-def cast(
+def cast_rays(
     bodies: list[Body], origin: NDArray[np.float64], rays: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-    """Distance along each ray [..., 3], inf where it meets nothing, and the label of what it meets."""
+    """Distance along each ray [..., 3], inf where it hits nothing, and the label of what it hits."""
     nearest = np.full(rays.shape[:-1], np.inf)
     labels = np.full(rays.shape[:-1], NOTHING, np.uint8)
     for body in bodies:
-        along, room = rays @ body.normals.T, body.offsets - body.normals @ origin
+        along, margin = rays @ body.normals.T, body.offsets - body.normals @ origin
         with np.errstate(divide="ignore", invalid="ignore"):
-            at = room / along
-        enter = np.where(along < 0, at, np.where((along == 0) & (room < 0), np.inf, -np.inf)).max(axis=-1)
+            at = margin / along
+        enter = np.where(along < 0, at, np.where((along == 0) & (margin < 0), np.inf, -np.inf)).max(axis=-1)
         leave = np.where(along > 0, at, np.inf).min(axis=-1)
         hit = (enter < leave) & (enter > 0) & (enter < nearest)
         nearest, labels = np.where(hit, enter, nearest), np.where(hit, np.uint8(body.label), labels)
     return nearest, labels
 
 
-def photograph(
+def render_depth(
     bodies: list[Body], camera: Camera, odom_from_optical: Transform
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """Depth [H, W] (z in the optical frame, NaN where there is nothing) and labels [H, W]."""
     v, u = np.mgrid[0 : camera.height, 0 : camera.width]
     rays, _ = camera.rays(np.stack([u, v], axis=-1).astype(float))
-    distance, labels = cast(bodies, odom_from_optical.translation, rays @ odom_from_optical.rotation.T)
+    distance, labels = cast_rays(bodies, odom_from_optical.translation, rays @ odom_from_optical.rotation.T)
     depth = np.where(np.isfinite(distance), distance * rays[..., 2], np.nan)
     return depth.astype(np.float32), labels
 
@@ -102,7 +102,7 @@ def scan(
     elevation, azimuth = (angle.ravel() for angle in np.meshgrid(elevations, azimuths, indexing="ij"))
     level = np.cos(elevation)
     rays = np.stack([level * np.cos(azimuth), level * np.sin(azimuth), np.sin(elevation)], axis=-1)
-    distance, _ = cast(bodies, odom_from_sensor.translation, rays @ odom_from_sensor.rotation.T)
+    distance, _ = cast_rays(bodies, odom_from_sensor.translation, rays @ odom_from_sensor.rotation.T)
     with np.errstate(invalid="ignore"):
         points = np.where(np.isfinite(distance)[:, np.newaxis], rays * distance[:, np.newaxis], np.nan)
     return points.astype(np.float32)

@@ -1,4 +1,4 @@
-"""A short made-up drive, small and known in every pixel, for the tests of the report."""
+"""A short synthetic drive with known pixels, for the tests of the report."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SUMMARY: dict[str, Any] = {
 
 
 def make_frame(index: int) -> ResultFrame:
-    """A frame whose pictures name its index; the robot turns left and sees an obstacle 3 m ahead, 1 m to its left."""
+    """A frame whose images depend on its index; the robot turns left, an obstacle is 3 m ahead and 1 m to its left."""
     rng = np.random.default_rng(index)
     probable = rng.integers(0, 3, (HEIGHT, WIDTH), dtype=np.uint8)
     probable[:, : WIDTH // 2] = index % 3

@@ -1,7 +1,7 @@
-"""A GPU that is not there: cuda-python and TensorRT at their boundary, strict about what a real one would not forgive.
+"""A fake GPU: replaces cuda-python and TensorRT, and checks what a real one would not forgive.
 
-Device memory is host memory under other addresses, a plan is the ONNX graph it was built from, and it is run by ONNX
-Runtime. So what an engine gets out of it can be compared with the CPU to the bit.
+Device memory is host memory under other addresses. A plan is the ONNX graph it was built from; ONNX Runtime runs it. So
+the results of an engine can be compared with the CPU bit by bit.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class FakeCuda(ModuleType):
     """`cuda.bindings.runtime`.
 
     Attributes:
-        failing: name of a function → what it answers, from its next call on.
-        memory: address → what is allocated there; empty once everything was freed.
+        failing: name of a function → the error that it returns from its next call on.
+        memory: address → allocation; empty once everything was freed.
         launches: CUDA graphs launched.
-        done: "copy" or "plan" for everything that the stream has done, in order.
+        done: "copy" or "plan" for all work of the stream, in order.
     """
 
     cudaError_t = Status
@@ -72,7 +72,7 @@ class FakeCuda(ModuleType):
         return call
 
     def queue(self, kind: str, work: Callable[[], None]) -> None:
-        """Do it, or record it while the stream is being captured."""
+        """Do the work, or record it while the stream is being captured."""
 
         def do() -> None:
             work()
@@ -84,7 +84,7 @@ class FakeCuda(ModuleType):
             self._capturing.append(do)
 
     def at(self, address: int, size: int) -> int:
-        """Where the bytes of device memory really are."""
+        """The host address of device memory."""
         assert address in self.memory, "an address that was not allocated, or is freed"
         assert ctypes.sizeof(self.memory[address]) == size, "a buffer of another size"
         return ctypes.addressof(self.memory[address])
@@ -174,8 +174,8 @@ class FakeTensorRt(ModuleType):
     """`tensorrt` or `tensorrt_rtx`.
 
     Attributes:
-        built: how many plans it has built.
-        refuses: a sentence with which it refuses to parse, build or load; by what it refuses.
+        built: number of plans built.
+        refuses: step ("parse", "build", "load", "context", "execute") → error message with which it fails.
     """
 
     nptype = staticmethod(lambda kind: kind)
@@ -303,7 +303,7 @@ class _Context:
 def install(
     monkeypatch: pytest.MonkeyPatch, flavour: str | None = "tensorrt", version: str = "10.3.0"
 ) -> tuple[FakeCuda, FakeTensorRt]:
-    """Let `import` find the fakes, and no real ones; `flavour` None leaves TensorRT out."""
+    """Make `import` find the fakes instead of the real modules; without TensorRT if `flavour` is None."""
     cuda = FakeCuda()
     fake = FakeTensorRt(flavour or "none", cuda, version)
     monkeypatch.setitem(sys.modules, "cuda", ModuleType("cuda"))

@@ -1,4 +1,4 @@
-"""Small bags of every kind, written with the rosbags library."""
+"""Write small bags of every kind with the rosbags library."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ KINDS = [
     "bag-bz2",
     "bag-lz4",
 ]
-OPTICAL_RPY = (-math.pi / 2, 0.0, -math.pi / 2)  # of a camera that looks ahead
+OPTICAL_RPY = (-math.pi / 2, 0.0, -math.pi / 2)  # of a camera that faces forward
 
 
 def picture(index: int, width: int = WIDTH, height: int = HEIGHT) -> NDArray[np.uint8]:
@@ -204,7 +204,7 @@ class SmallBag:
 def drive(kind: str = "mcap", count: int = 8) -> SmallBag:
     """A robot that drives at 2 m/s and turns at 0.1 rad/s past `count` images at 10 Hz; transforms at 20 Hz.
 
-    The camera sits 0.5 m ahead of and 1.2 m above base_link and looks straight ahead.
+    The camera is 0.5 m ahead of and 1.2 m above base_link and faces forward.
     """
     bag = SmallBag(ros1=kind.startswith("bag"))
     bag.transform("base_link", "camera_optical", START, (0.5, 0, 1.2), OPTICAL_RPY, topic="/tf_static")

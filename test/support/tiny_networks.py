@@ -1,4 +1,4 @@
-"""Segmentation networks of a few numbers, written as ONNX without any training library, and cards for them."""
+"""Tiny segmentation networks, written as ONNX without a training library, and cards for them."""
 
 from __future__ import annotations
 

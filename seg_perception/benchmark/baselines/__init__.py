@@ -1,1 +1,1 @@
-"""What people run today, written anew from public sources, so that it can be compared with."""
+"""Baselines: what is in use today, implemented from public sources."""

@@ -1,4 +1,4 @@
-"""What every peer is given, what it answers, and what several of them do."""
+"""The input and output of every baseline, and what several of them share."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_perception.geometry.grid_bounds import Raster
-from seg_perception.projection.flat_ground.sampling import GroundSettings
+from seg_perception.geometry.grid_bounds import GridBounds
 from seg_perception.risk.cost_matrix import LETHAL_COST, CostMatrix
 from seg_perception.sensor_data.frame import Frame
+from seg_perception.settings.ground import GroundSettings
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
-    """One frame as a peer finds it.
+class BaselineInput:
+    """One frame as a baseline gets it.
 
     Attributes:
         frame: image, camera and poses, at the network's size.
-        logits: float32 [K, h, w], what the network said, calibrated already.
-        cloud: float32 [H, W, 3], the point that each pixel shows, in the optical frame, m; not finite for the sky.
-        raster: the cells of odom that the costmap is to cover.
-        ground: how near and how far the ground matters.
+        logits: float32 [K, h, w], output of the network, already calibrated.
+        cloud: float32 [H, W, 3], the point at each pixel, in the optical frame, m; not finite for the sky.
+        bounds: the cells of odom that the costmap covers.
+        ground: least and greatest range.
         matrix: costs.
     """
 
     frame: Frame
     logits: NDArray[np.float32]
     cloud: NDArray[np.float32]
-    raster: Raster
+    bounds: GridBounds
     ground: GroundSettings
     matrix: CostMatrix
 
@@ -42,15 +42,15 @@ class Scene:
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
-    """What a peer makes of a frame.
+class BaselineOutput:
+    """The output of a baseline for a frame.
 
     Attributes:
-        costs: float32 [rows, cols], nav2 units, 254 lethal, over the scene's raster.
+        costs: float32 [rows, cols], nav2 units, 254 lethal, over the input's `bounds`.
         known: bool [rows, cols].
-        labels: uint8 [H, W], the most probable class; None where the peer makes no labels.
-        confidence: uint8 [H, W], 255 times its probability; None where the peer makes none.
-        expected_cost: float32 [H, W], nav2 units; None where the peer makes none.
+        labels: uint8 [H, W], the most probable class; None where the baseline makes no labels.
+        confidence: uint8 [H, W], 255 times its probability; None where the baseline makes none.
+        expected_cost: float32 [H, W], nav2 units; None where the baseline makes none.
     """
 
     costs: NDArray[np.float32]
@@ -60,14 +60,14 @@ class Answer:
     expected_cost: NDArray[np.float32] | None = None
 
 
-class Peer(Protocol):
-    """Another way from a network's scores to a costmap.
+class Baseline(Protocol):
+    """Another method from a network's logits to a costmap.
 
     Attributes:
         key: short name.
         name: what it does.
-        source: whose it is.
-        lacks: what it leaves out of what this pipeline makes.
+        source: repository it is taken from.
+        lacks: outputs of this pipeline that it does not make.
     """
 
     key: str
@@ -75,12 +75,12 @@ class Peer(Protocol):
     source: str
     lacks: str
 
-    def process(self, scene: Scene) -> Answer:
-        """All that comes after the network, for one frame."""
+    def process(self, inputs: BaselineInput) -> BaselineOutput:
+        """Everything after the network, for one frame."""
 
 
-def full_size(logits: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Scores of all pixels, float32 [K, H, W]: bilinear, as networks that are exported at full size end.
+def upsample(logits: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Logits of all pixels, float32 [K, H, W], bilinear: the last step of networks exported at full size.
 
     Args:
         logits: float32 [K, h, w].
@@ -94,5 +94,5 @@ def full_size(logits: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.
 
 
 def nav2_costs(matrix: CostMatrix) -> NDArray[np.float32]:
-    """What driving over each class costs, float32 [K], cut at lethal: peers know no dearer."""
+    """What driving over each class costs, float32 [K], clipped at lethal, the highest cost that baselines know."""
     return np.asarray(np.minimum(matrix.traverse, LETHAL_COST), np.float32)

@@ -1,4 +1,4 @@
-"""The way of nav2's tutorial on semantic segmentation: label and confidence images, an aligned cloud, tiles.
+"""The method of nav2's tutorial on semantic segmentation: label and confidence images, an aligned cloud, tiles.
 
 Sources: ros-navigation/navigation2_tutorials, nav2_semantic_segmentation_demo/semantic_segmentation_node/
 semantic_segmentation_node/segmentation_node.py for the images; kiwicampus/semantic_segmentation_layer,
@@ -6,7 +6,7 @@ src/segmentation_buffer.cpp and src/semantic_segmentation_layer.cpp for the cost
 local costmap (semantic_segmentation_sim/config/nav2_params.yaml: selection by confidence, decay 2 s, thresholds 0) but
 our ranges.
 
-What is left out, in the peer's favour: its messages, its overlay, and where the cloud comes from. The layer is C++
+Left out, in the baseline's favour: its messages, its overlay, and the source of the cloud. The layer is C++
 with a loop over pixels and a hash map of tiles; here both are vectorised.
 """
 
@@ -15,14 +15,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_perception.benchmark.baselines.baseline import Answer, Scene, full_size, nav2_costs
-from seg_perception.benchmark.baselines.tiles import NONE, TileMemory
+from seg_perception.benchmark.baselines.baseline import BaselineInput, BaselineOutput, nav2_costs, upsample
+from seg_perception.benchmark.baselines.tiles import NO_CLASS, ClassTiles
 
 _DECAY = 2.0
 
 
 class Nav2Tutorial:
-    """A `Peer`."""
+    """A `Baseline`."""
 
     key = "nav2_tutorial"
     name = "nav2 tutorial: softmax and argmax in numpy, aligned cloud, tiles"
@@ -31,22 +31,24 @@ class Nav2Tutorial:
 
     def __init__(self, classes: int) -> None:
         """Start with an empty tile map for so many classes."""
-        self._tiles = TileMemory(classes, _DECAY)
+        self._tiles = ClassTiles(classes, _DECAY)
 
-    def process(self, scene: Scene) -> Answer:
-        """See `Peer.process`."""
-        labels, confidence = label_images(full_size(scene.logits, scene.size))
-        rows, columns, pixels = best_pixels(scene, confidence.ravel())
-        self._tiles.add(self._tiles.places(rows, columns), labels.ravel()[pixels].astype(np.intp), scene.frame.stamp_ns)
-        raster = scene.raster
+    def process(self, inputs: BaselineInput) -> BaselineOutput:
+        """See `Baseline.process`."""
+        labels, confidence = label_images(upsample(inputs.logits, inputs.size))
+        rows, columns, pixels = most_confident_pixels(inputs, confidence.ravel())
+        self._tiles.add(
+            self._tiles.indices(rows, columns), labels.ravel()[pixels].astype(np.intp), inputs.frame.stamp_ns
+        )
+        bounds = inputs.bounds
         dominant = self._tiles.dominant[
-            self._tiles.places(
-                raster.first_row + np.arange(raster.rows)[:, np.newaxis], raster.first_col + np.arange(raster.cols)
+            self._tiles.indices(
+                bounds.first_row + np.arange(bounds.rows)[:, np.newaxis], bounds.first_col + np.arange(bounds.cols)
             )
         ]
-        known = dominant != NONE
-        costs = np.where(known, nav2_costs(scene.matrix)[dominant], np.float32(0))
-        return Answer(costs, known, labels, confidence)
+        known = dominant != NO_CLASS
+        costs = np.where(known, nav2_costs(inputs.matrix)[dominant], np.float32(0))
+        return BaselineOutput(costs, known, labels, confidence)
 
 
 def label_images(logits: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -61,33 +63,33 @@ def label_images(logits: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArra
     return labels, (probabilities.max(axis=0) * 255.0).astype(np.uint8)
 
 
-def best_pixels(
-    scene: Scene, confidence: NDArray[np.uint8]
+def most_confident_pixels(
+    inputs: BaselineInput, confidence: NDArray[np.uint8]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.intp]]:
-    """The surest pixel of each tile that the cloud reaches; of equally sure ones the first.
+    """The most confident pixel of each tile that the cloud reaches; the first of equals.
 
     Args:
         scene: its cloud is brought to odom; points nearer or farther than `ground` says are left out.
         confidence: uint8 [H * W].
 
     Returns:
-        Row and column of the tiles in odom's raster, and the pixel of each.
+        Row and column of the tiles in odom, and the pixel of each.
     """
-    odom_from_optical = scene.frame.odom_from_base @ scene.frame.base_from_optical
+    odom_from_optical = inputs.frame.odom_from_base @ inputs.frame.base_from_optical
     rotation, origin = (part.astype(np.float32) for part in (odom_from_optical.rotation, odom_from_optical.translation))
-    points = scene.cloud.reshape(-1, 3) @ rotation.T
+    points = inputs.cloud.reshape(-1, 3) @ rotation.T
     squared = np.einsum("ij,ij->i", points, points)
-    ground = scene.ground
+    ground = inputs.ground
     # Not finite compares as false.
     pixels = np.flatnonzero((squared < ground.max_range**2) & (squared > ground.min_range**2))
-    tiles = np.floor((points[pixels, :2] + origin[:2]) / np.float32(scene.raster.resolution)).astype(np.int64)
+    tiles = np.floor((points[pixels, :2] + origin[:2]) / np.float32(inputs.bounds.resolution)).astype(np.int64)
     if not pixels.size:
         return tiles[:, 1], tiles[:, 0], pixels
     first, width = tiles.min(axis=0), int(np.ptp(tiles[:, 0])) + 1
     tile = (tiles[:, 1] - first[1]) * width + tiles[:, 0] - first[0]
-    # Written from the least sure to the surest, and of equals the last first: what stays is the surest, first one.
+    # Written in the order of confidence, equals from last to first: the most confident, first one remains.
     order = np.argsort(confidence[pixels][::-1], kind="stable")
     best = np.full(int(tile.max()) + 1, -1, np.intp)
     best[tile[::-1][order]] = pixels[::-1][order]
-    taken = np.flatnonzero(best >= 0)
-    return taken // width + first[1], taken % width + first[0], best[taken]
+    occupied = np.flatnonzero(best >= 0)
+    return occupied // width + first[1], occupied % width + first[0], best[occupied]

@@ -1,9 +1,9 @@
-"""argmax, and then the ground under every pixel, computed anew for every frame.
+"""argmax, then projection of every pixel onto the ground, for every frame again.
 
 Source: ros-sports/ipm, ipm_image_node/ipm_image_node/ipm.py (an image at full scale, all pixels) and
 ipm_library/ipm_library/utils.py (ray through each pixel, its intersection with the plane, the transform of the points;
-in float64, without distortion). The package ends with a cloud of coloured points; here they are booked into cells, the
-dearest class of a cell counting, as nav2's obstacle layers keep the highest cost.
+in float64, without distortion). The package ends with a cloud of coloured points. Here they are binned into cells, and
+the most expensive class of a cell counts, as nav2's obstacle layers keep the highest cost.
 """
 
 from __future__ import annotations
@@ -11,27 +11,27 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_perception.benchmark.baselines.baseline import Answer, Scene, full_size, nav2_costs
+from seg_perception.benchmark.baselines.baseline import BaselineInput, BaselineOutput, nav2_costs, upsample
 from seg_perception.geometry.transforms import footprint_of
 
 
 class PixelProjection:
-    """A `Peer`; it remembers nothing."""
+    """A `Baseline` without memory."""
 
     key = "pixel_projection"
     name = "argmax, every pixel projected onto the ground"
     source = "ros-sports/ipm"
-    lacks = "confidence, expected cost, what stands in the way, memory"
+    lacks = "confidence, expected cost, visibility, memory"
 
-    def process(self, scene: Scene) -> Answer:
-        """See `Peer.process`."""
-        labels = np.argmax(full_size(scene.logits, scene.size), axis=0).astype(np.uint8)
-        return Answer(*cells_of(scene, ground_points(scene), labels.ravel()), labels)
+    def process(self, inputs: BaselineInput) -> BaselineOutput:
+        """See `Baseline.process`."""
+        labels = np.argmax(upsample(inputs.logits, inputs.size), axis=0).astype(np.uint8)
+        return BaselineOutput(*cell_costs(inputs, ground_points(inputs), labels.ravel()), labels)
 
 
-def ground_points(scene: Scene) -> NDArray[np.float64]:
-    """Where the ground is that each pixel shows, in odom, float64 [H * W, 3], m; NaN above the horizon."""
-    frame, (width, height) = scene.frame, scene.size
+def ground_points(inputs: BaselineInput) -> NDArray[np.float64]:
+    """The ground point of each pixel in odom, float64 [H * W, 3], m; NaN above the horizon."""
+    frame, (width, height) = inputs.frame, inputs.size
     optical_from_footprint = (
         footprint_of(frame.odom_from_base).inverse() @ frame.odom_from_base @ frame.base_from_optical
     ).inverse()
@@ -49,18 +49,18 @@ def ground_points(scene: Scene) -> NDArray[np.float64]:
     return (frame.odom_from_base @ frame.base_from_optical).apply(points)
 
 
-def cells_of(
-    scene: Scene, points: NDArray[np.float64], labels: NDArray[np.uint8]
+def cell_costs(
+    inputs: BaselineInput, points: NDArray[np.float64], labels: NDArray[np.uint8]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Costs float32 [rows, cols] and known bool [rows, cols] from labelled points within range."""
-    raster, ground = scene.raster, scene.ground
-    camera = (scene.frame.odom_from_base @ scene.frame.base_from_optical).translation[:2]
+    bounds, ground = inputs.bounds, inputs.ground
+    camera = (inputs.frame.odom_from_base @ inputs.frame.base_from_optical).translation[:2]
     distance = np.hypot(points[:, 0] - camera[0], points[:, 1] - camera[1])
     near = (distance >= ground.min_range) & (distance <= ground.max_range)
-    cell = np.floor(points[near, :2] / raster.resolution).astype(np.int64) - (raster.first_col, raster.first_row)
-    inside = ((cell >= 0) & (cell < (raster.cols, raster.rows))).all(axis=1) & ~scene.matrix.ignore[labels[near]]
-    index = cell[inside, 1] * raster.cols + cell[inside, 0]
-    costs = np.full(raster.rows * raster.cols, -1, np.float32)
-    np.maximum.at(costs, index, nav2_costs(scene.matrix)[labels[near][inside]])
-    shape = (raster.rows, raster.cols)
+    cell = np.floor(points[near, :2] / bounds.resolution).astype(np.int64) - (bounds.first_col, bounds.first_row)
+    inside = ((cell >= 0) & (cell < (bounds.cols, bounds.rows))).all(axis=1) & ~inputs.matrix.ignore[labels[near]]
+    index = cell[inside, 1] * bounds.cols + cell[inside, 0]
+    costs = np.full(bounds.rows * bounds.cols, -1, np.float32)
+    np.maximum.at(costs, index, nav2_costs(inputs.matrix)[labels[near][inside]])
+    shape = (bounds.rows, bounds.cols)
     return np.maximum(costs, 0).reshape(shape), (costs >= 0).reshape(shape)

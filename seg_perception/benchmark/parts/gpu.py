@@ -1,12 +1,12 @@
-"""On a GPU: what a plan computes by itself, a run of it with copies and launch, and a whole frame around that."""
+"""Latency on a GPU: a plan alone, a run of it with copies and launch, and a whole frame."""
 
 from __future__ import annotations
 
 from contextlib import closing
 from typing import Any, cast
 
-from seg_perception.benchmark.setup import Footage, Progress, Setup, Size, grid_of
-from seg_perception.benchmark.timing import around, estimate, figures, interleaved, ratio, timed
+from seg_perception.benchmark.setup import NetworkSize, Progress, SampleFrames, Setup, settings_with_grid
+from seg_perception.benchmark.timing import estimate, interleaved, overhead, percentiles, ratio, timed
 from seg_perception.errors import DeviceError, ModelError
 from seg_perception.inference.backends import open_engine
 from seg_perception.inference.tensorrt.api import FLAVOURS, Flavour, find_tensorrt
@@ -17,18 +17,18 @@ from seg_perception.pipeline.pipeline import Pipeline, graph_spec
 from seg_perception.risk.cost_matrix import CostMatrix
 from seg_perception.settings.pipeline import PipelineSettings
 
-LARGE = Size(1024, 512, 19)
-"""Measured beside the network's own size."""
+LARGE = NetworkSize(1024, 512, 19)
+"""Measured in addition to the network's own size."""
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16")
 CELLS = 200
 ROUNDS, QUICK_ROUNDS = 200, 50
 
-IN_A_ROW = 10
-"""Runs of the plan alone that a round takes the mean of, so that one launch and one wait hardly count."""
+RUNS_PER_ROUND = 10
+"""Runs of the plan alone per round, which takes their mean, so that one launch and one wait hardly count."""
 
 
-def gpu_part(setup: Setup, progress: Progress) -> dict[str, Any]:
+def measure_gpu(setup: Setup, progress: Progress) -> dict[str, Any]:
     """Time TensorRT, or TensorRT-RTX where there is only that, in every size and precision.
 
     Args:
@@ -37,90 +37,90 @@ def gpu_part(setup: Setup, progress: Progress) -> dict[str, Any]:
 
     Returns:
         rows: one per case, as `time_plan` describes it, with width, height, classes, cells (along a side) and
-        precision; left_out: why cases have none, a sentence each, and a single one where nothing can run.
+        precision; skipped: a sentence for each case without a row, and a single one where nothing can run.
 
     Raises:
         SegPerceptionError: network or matrix cannot be used.
     """
     rows: list[dict[str, Any]] = []
-    left_out: list[str] = []
+    skipped: list[str] = []
     try:
         flavour = _flavour()
     except DeviceError as error:
-        return {"rows": rows, "left_out": [f"not measured: {error}"]}
+        return {"rows": rows, "skipped": [f"not measured: {error}"]}
     rounds = QUICK_ROUNDS if setup.request.quick else ROUNDS
     sizes = dict.fromkeys((setup.own_size, LARGE))
     for size in sizes:
         model, matrix = setup.model(size), setup.matrix(size.classes)
-        footage = setup.footage(size.width, size.height)
+        sample_frames = setup.sample_frames(size.width, size.height)
         case = {"width": size.width, "height": size.height, "classes": size.classes, "cells": CELLS}
         for precision in PRECISIONS:
             try:
                 opened = open_engine(model, graph_spec(PipelineSettings()), backend=flavour, precision=precision)
                 # Both flavours open this kind of engine.
                 with closing(cast(TensorRtEngine, opened)) as engine:
-                    rows.append({**case, "precision": precision, **time_plan(engine, matrix, footage, rounds)})
+                    rows.append({**case, "precision": precision, **time_plan(engine, matrix, sample_frames, rounds)})
             except (DeviceError, ModelError) as error:
                 name = f"{size.width}×{size.height}, {size.classes} classes, {precision}"
-                left_out.append(f"{name} not measured: {error}")
-            progress(len(rows) + len(left_out), len(sizes) * len(PRECISIONS))
-    return {"rows": rows, "left_out": left_out}
+                skipped.append(f"{name} not measured: {error}")
+            progress(len(rows) + len(skipped), len(sizes) * len(PRECISIONS))
+    return {"rows": rows, "skipped": skipped}
 
 
-def time_plan(engine: TensorRtEngine, matrix: CostMatrix, footage: Footage, rounds: int) -> dict[str, Any]:
+def time_plan(engine: TensorRtEngine, matrix: CostMatrix, sample_frames: SampleFrames, rounds: int) -> dict[str, Any]:
     """Time a plan alone, a run of it from image to labels, its network alone and a pipeline, in turns.
 
     Args:
         engine: opened for the default settings.
         matrix: for its classes.
-        footage: of its size.
-        rounds: how many.
+        sample_frames: of its size.
+        rounds: number of rounds.
 
     Returns:
-        engine (one line about it); plan_ms, run_ms, network_ms and pipeline_ms (`timing.figures`); run_over_plan,
-        pipeline_over_run and around (`Estimate`), the last one all but the network as a share of it.
+        engine (frame line about it); plan_ms, run_ms, network_ms and pipeline_ms (`timing.percentiles`); run_over_plan,
+        pipeline_over_run and overhead (`Estimate`), the last frame over the network alone.
 
     Raises:
         DeviceError: the GPU failed.
         ModelError: the plan of the network alone cannot be built.
     """
-    pipeline = Pipeline(engine, matrix, grid_of(CELLS))
-    prepared = [pipeline.prepare(frame) for frame in footage.frames]
+    pipeline = Pipeline(engine, matrix, settings_with_grid(CELLS))
+    prepared = [pipeline.prepare(frame) for frame in sample_frames.frames]
     costs = matrix.stacked_rows()
 
     def run(number: int) -> None:
-        one = prepared[number % len(prepared)]
-        engine.run(one.image[None], costs, one.cells[None])
+        frame = prepared[number % len(prepared)]
+        engine.run(frame.image[None], costs, frame.sample_points[None])
 
     tasks = {
-        "plan": lambda number: engine.time_plan(IN_A_ROW),
+        "plan": lambda number: engine.time_plan(RUNS_PER_ROUND),
         "run": timed(run),
         "network": lambda number: engine.time_network()[0],
-        "pipeline": timed(lambda number: pipeline.process(footage.at(number))),
+        "pipeline": timed(lambda number: pipeline.process(sample_frames.at(number))),
     }
     times = interleaved(tasks, rounds)
     return {
         "engine": engine.describe(),
-        **{f"{name}_ms": figures(each) for name, each in times.items()},
+        **{f"{name}_ms": percentiles(each) for name, each in times.items()},
         "run_over_plan": estimate(ratio, times["run"], times["plan"]).content(),
         "pipeline_over_run": estimate(ratio, times["pipeline"], times["run"]).content(),
-        "around": estimate(around, times["pipeline"], times["network"]).content(),
+        "overhead": estimate(overhead, times["pipeline"], times["network"]).content(),
     }
 
 
 def _flavour() -> Flavour:
-    """What can run plans here.
+    """The TensorRT flavour that is installed here.
 
     Raises:
-        DeviceError: CUDA, a GPU or TensorRT are missing.
+        DeviceError: CUDA, a GPU or TensorRT is missing.
     """
     Cuda().close()
-    refusals = []
+    reasons = []
     for flavour in FLAVOURS:
         try:
             find_tensorrt(flavour)
         except DeviceError as error:
-            refusals.append(str(error).rstrip("."))
+            reasons.append(str(error).rstrip("."))
             continue
         return flavour
-    raise DeviceError(f"{'; '.join(refusals)}.")
+    raise DeviceError(f"{'; '.join(reasons)}.")

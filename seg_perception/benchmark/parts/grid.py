@@ -1,4 +1,4 @@
-"""Projecting, fusing and pricing, on one core: with flat ground and with a depth image, as the grid gets more cells."""
+"""Projection, fusion and costs on one core, for flat ground and for depth images, by the number of cells."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from seg_perception.benchmark.setup import Footage, Progress, Setup, grid_of
-from seg_perception.benchmark.timing import Task, figures, interleaved
+from seg_perception.benchmark.setup import Progress, SampleFrames, Setup, settings_with_grid
+from seg_perception.benchmark.timing import Task, interleaved, percentiles
 from seg_perception.inference.engine import Engine
 from seg_perception.pipeline.pipeline import Pipeline
 from seg_perception.risk.cost_matrix import CostMatrix
@@ -23,10 +23,10 @@ ROUNDS, QUICK_ROUNDS = 60, 10
 _STAGES = ("ground", "fuse", "costmap")
 
 
-def grid_part(setup: Setup, progress: Progress) -> list[dict[str, Any]]:
-    """Time what comes before and after the network in turns, for both projections and every grid.
+def measure_grid(setup: Setup, progress: Progress) -> list[dict[str, Any]]:
+    """Time the stages before and after the network, for both projections and every grid, in turns.
 
-    The stages are timed within whole frames, so that they find the caches as the network leaves them.
+    The stages are timed within whole frames, so that the CPU caches are as the network leaves them.
 
     Args:
         setup: networks and frames.
@@ -34,24 +34,24 @@ def grid_part(setup: Setup, progress: Progress) -> list[dict[str, Any]]:
 
     Returns:
         A row per projection and grid: projection, "plane" or "depth"; cells, along a side; and grid_ms
-        (`timing.figures`), what projecting, fusing and pricing take together.
+        (`timing.percentiles`), projection, fusion and costs together.
 
     Raises:
         SegPerceptionError: network or matrix cannot be used.
     """
     quick = setup.request.quick
     sides = QUICK_CELLS if quick else CELLS
-    matrix, footage = setup.matrix(len(setup.card.classes)), setup.footage(*CAMERA)
+    matrix, sample_frames = setup.matrix(len(setup.card.classes)), setup.sample_frames(*CAMERA)
     engine = setup.engine(setup.own_size)
-    shown: dict[str, Callable[[int], Frame]] = {
-        "plane": footage.at,
-        "depth": lambda number: _with_depth(footage, number),
+    frames: dict[str, Callable[[int], Frame]] = {
+        "plane": sample_frames.at,
+        "depth": lambda number: _with_depth(sample_frames, number),
     }
-    cases = [(projection, side) for side in sides for projection in shown]
-    tasks = {f"{name} {side}": _stages_of(engine, matrix, side, shown[name]) for name, side in cases}
+    cases = [(projection, side) for side in sides for projection in frames]
+    tasks = {f"{name} {side}": _stages_of(engine, matrix, side, frames[name]) for name, side in cases}
     times = interleaved(tasks, QUICK_ROUNDS if quick else ROUNDS)
     rows = [
-        {"projection": projection, "cells": side, "grid_ms": figures(milliseconds)}
+        {"projection": projection, "cells": side, "grid_ms": percentiles(milliseconds)}
         for (projection, side), milliseconds in zip(cases, times.values(), strict=True)
     ]
     engine.close()
@@ -59,17 +59,17 @@ def grid_part(setup: Setup, progress: Progress) -> list[dict[str, Any]]:
     return rows
 
 
-def _with_depth(footage: Footage, number: int) -> Frame:
-    frame, depth = footage.at(number), footage.depth[number % len(footage.depth)]
+def _with_depth(sample_frames: SampleFrames, number: int) -> Frame:
+    frame, depth = sample_frames.at(number), sample_frames.depth[number % len(sample_frames.depth)]
     metres = np.where(np.isfinite(depth), depth, np.float32(0))
     return replace(frame, depth=DepthImage(frame.stamp_ns, metres, frame.odom_from_base @ frame.base_from_optical))
 
 
 def _stages_of(engine: Engine, matrix: CostMatrix, side: int, frame: Callable[[int], Frame]) -> Task:
-    pipeline = Pipeline(engine, matrix, grid_of(side))
+    pipeline = Pipeline(engine, matrix, settings_with_grid(side))
 
     def task(number: int) -> float:
-        laps = pipeline.process(frame(number)).timings_ms
-        return sum(laps[stage] for stage in _STAGES)
+        timings = pipeline.process(frame(number)).timings_ms
+        return sum(timings[stage] for stage in _STAGES)
 
     return task

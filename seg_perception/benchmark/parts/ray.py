@@ -1,4 +1,4 @@
-"""Recordings over two workers of a Ray cluster on this machine, against one."""
+"""Replay with two workers of a Ray cluster on this machine, against one."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_perception.benchmark.long_bag import LONG_DRIVE, write_long_drive
+from seg_perception.benchmark.long_recording import LONG_RECORDING, write_long_recording
 from seg_perception.benchmark.setup import Progress, Setup
-from seg_perception.benchmark.timing import estimate, figures, interleaved
+from seg_perception.benchmark.timing import estimate, interleaved, percentiles
 from seg_perception.errors import SegPerceptionError
-from seg_perception.offline.distributed import replay_spread
-from seg_perception.offline.job import work
+from seg_perception.offline.distributed import replay_distributed
+from seg_perception.offline.job import run_job
 from seg_perception.offline.ray_workers import LOCAL, RayWorkers
 from seg_perception.offline.request import ReplayRequest
 from seg_perception.recordings.readers.recording import SourceOptions
@@ -26,7 +26,7 @@ ROUNDS, QUICK_ROUNDS = 3, 1
 _RECORDINGS = 2
 
 
-def ray_part(setup: Setup, progress: Progress) -> dict[str, Any]:
+def measure_ray(setup: Setup, progress: Progress) -> dict[str, Any]:
     """Replay two recordings with one worker and with two, in turns; each takes one core.
 
     Args:
@@ -34,8 +34,8 @@ def ray_part(setup: Setup, progress: Progress) -> dict[str, Any]:
         progress: called with rounds done and in all.
 
     Returns:
-        frames (of both recordings), one_ms and two_ms (`timing.figures`, from handing out the work until both are
-        put together, starting the workers included), faster (`Estimate`) and same (whether all gave the same
+        frames (of both recordings), one_ms and two_ms (`timing.percentiles`, from distributing the work until both are
+        merged, starting the workers included), speedup (`Estimate`) and same (whether all gave the same
         costmaps). Nothing where Ray is not installed.
 
     Raises:
@@ -45,14 +45,14 @@ def ray_part(setup: Setup, progress: Progress) -> dict[str, Any]:
         return {}
     request, own = setup.request, setup.own_size
     frames, rounds = (QUICK_FRAMES, QUICK_ROUNDS) if request.quick else (FRAMES, ROUNDS)
-    write_long_drive(setup.footage(own.width, own.height), frames, request.folder)
+    write_long_recording(setup.sample_frames(own.width, own.height), frames, request.folder)
     digests: set[str] = set()
 
-    def replayed(workers: int, number: int) -> float:
+    def replay_with(workers: int, number: int) -> float:
         out = request.folder / "spread"
         requests = [
             ReplayRequest(
-                source=str(request.folder / LONG_DRIVE),
+                source=str(request.folder / LONG_RECORDING),
                 out=out / str(recording),
                 model=request.model.absolute(),
                 matrix=request.matrix.absolute(),
@@ -67,28 +67,28 @@ def ray_part(setup: Setup, progress: Progress) -> dict[str, Any]:
             )
             for recording in range(_RECORDINGS)
         ]
-        with RayWorkers(LOCAL, work, cores=workers) as cluster:
+        with RayWorkers(LOCAL, run_job, cores=workers) as cluster:
             began = time.perf_counter()
-            for _, came in replay_spread(requests, cluster, lambda done, total: None):
-                if isinstance(came, str):
-                    raise SegPerceptionError(came)
-                digests.add(came["hashes"]["costmaps"])
+            for _, outcome in replay_distributed(requests, cluster, lambda done, total: None):
+                if isinstance(outcome, str):
+                    raise SegPerceptionError(outcome)
+                digests.add(outcome["hashes"]["costmaps"])
             seconds = time.perf_counter() - began
         shutil.rmtree(out)
         progress(min(number + 1, rounds), rounds)
         return seconds * 1e3
 
     times = interleaved(
-        {"one": lambda number: replayed(1, number), "two": lambda number: replayed(2, number)}, rounds, warm_up=0
+        {"one": lambda number: replay_with(1, number), "two": lambda number: replay_with(2, number)}, rounds, warm_up=0
     )
     return {
         "frames": _RECORDINGS * frames,
-        "one_ms": figures(times["one"]),
-        "two_ms": figures(times["two"]),
-        "faster": estimate(_faster, times["one"], times["two"]).content(),
+        "one_ms": percentiles(times["one"]),
+        "two_ms": percentiles(times["two"]),
+        "speedup": estimate(_speedup, times["one"], times["two"]).content(),
         "same": len(digests) == 1,
     }
 
 
-def _faster(one: NDArray[np.float64], two: NDArray[np.float64]) -> NDArray[np.float64]:
+def _speedup(one: NDArray[np.float64], two: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.median(one, axis=-1) / np.median(two, axis=-1))

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from seg_perception.benchmark.setup import Progress, Setup
-from seg_perception.benchmark.timing import figures
+from seg_perception.benchmark.timing import percentiles
 from seg_perception.simulation.drive import ROBOTS
 
 IMAGES = ((640, 480), (1280, 720), (1920, 1080))
@@ -21,21 +21,21 @@ NETWORK_S = 0.010
 _WARM_UP_S = 1.0
 
 
-def ros_part(setup: Setup, progress: Progress) -> list[dict[str, Any]]:
-    """Show images of several sizes at several rates to the node.
+def measure_ros(setup: Setup, progress: Progress) -> list[dict[str, Any]]:
+    """Send images of several sizes at several rates to the node.
 
-    Something that takes 10 ms and no work stands in for the network, as one on an accelerator does: what the
-    processor then does is all beside the network.
+    A fake engine, which takes 10 ms but no CPU, replaces the network, as one on an accelerator would: all CPU time is
+    spent outside the network.
 
     Args:
         setup: networks and frames.
         progress: called with cases done and in all.
 
     Returns:
-        One row per case: width, height, transport ("raw" or "compressed"), rate (Hz, asked for), sent_hz, images,
-        received (share of them that became a costmap), latency_ms (`timing.figures`, from the image's stamp to its
-        costmap published; None where none was), stages_ms (medians), cores (that the node kept busy) and rss_mb. None
-        at all where ROS 2 is not installed.
+        One row per case: width, height, transport ("raw" or "compressed"), rate (Hz, requested), sent_hz, images,
+        received (share of them that became a costmap), latency_ms (`timing.percentiles`, from the image's stamp to its
+        published costmap; None where none was), stages_ms (medians), cores (CPU time of the node per second) and
+        rss_mb. No rows where ROS 2 is not installed.
 
     Raises:
         SegPerceptionError: network or matrix cannot be used, or a process failed.
@@ -45,54 +45,54 @@ def ros_part(setup: Setup, progress: Progress) -> list[dict[str, Any]]:
     from seg_perception.ros.tools.benchmark import measure
 
     request = setup.request
-    every = [(*image, transport, rate) for transport in TRANSPORTS for image in IMAGES for rate in RATES]
-    wanted = QUICK if request.quick else every
+    all_cases = [(*image, transport, rate) for transport in TRANSPORTS for image in IMAGES for rate in RATES]
+    selected = QUICK if request.quick else all_cases
     seconds = QUICK_SECONDS if request.quick else SECONDS
     rows: list[dict[str, Any]] = []
     for transport in TRANSPORTS:
         cases = [
             camera_case(setup, width, height, transport, rate, round(_WARM_UP_S * rate), round(seconds * rate))
-            for width, height, by, rate in wanted
+            for width, height, by, rate in selected
             if by == transport
         ]
         if not cases:
             continue
-        shown = measure(cases, request.model, request.matrix, ROBOTS["car"].mount, NETWORK_S, request.folder)
-        rows += [_row(case, came) for case, came in zip(cases, shown, strict=True)]
-        progress(len(rows), len(wanted))
+        received = measure(cases, request.model, request.matrix, ROBOTS["car"].mount, NETWORK_S, request.folder)
+        rows += [_row(case, measured) for case, measured in zip(cases, received, strict=True)]
+        progress(len(rows), len(selected))
     return rows
 
 
-def _row(case: dict[str, Any], came: dict[str, Any]) -> dict[str, Any]:
+def _row(case: dict[str, Any], measured: dict[str, Any]) -> dict[str, Any]:
     return {
         **{name: case[name] for name in ("width", "height", "transport", "rate")},
-        "sent_hz": round(came["rate_hz"], 2),
-        "images": came["sent"],
-        "received": came["received"] / came["sent"],
-        "latency_ms": figures(np.array(came["latencies_ms"])) if came["latencies_ms"] else None,
-        "stages_ms": came["stages_ms"],
-        "cores": round(came["cores"], 3),
-        "rss_mb": came["rss_mb"],
+        "sent_hz": round(measured["rate_hz"], 2),
+        "images": measured["sent"],
+        "received": measured["received"] / measured["sent"],
+        "latency_ms": percentiles(np.array(measured["latencies_ms"])) if measured["latencies_ms"] else None,
+        "stages_ms": measured["stages_ms"],
+        "cores": round(measured["cores"], 3),
+        "rss_mb": measured["rss_mb"],
     }
 
 
 def camera_case(
     setup: Setup, width: int, height: int, transport: str, rate: int, warm_up: int, count: int
 ) -> dict[str, Any]:
-    """A case for `ros.bench.measure`, which shows the first image of the bench's drive.
+    """A case for `ros.tools.benchmark.measure`, which sends the first sample frame.
 
     Args:
         setup: frames.
         width, height: of the camera's image, pixels.
         transport: "raw" or "compressed".
         rate: images per second.
-        warm_up: images that do not count.
-        count: images that do.
+        warm_up: number of images that do not count.
+        count: number of images that count.
     """
     path = setup.request.folder / f"{width}x{height}.png"
     if not path.exists():
         own = setup.own_size
-        image = setup.footage(own.width, own.height).frames[0].image
+        image = setup.sample_frames(own.width, own.height).frames[0].image
         cv2.imwrite(str(path), cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC))
     return {
         "width": width,

@@ -1,4 +1,4 @@
-"""Truth about costs from a bag: a costmap, or a point cloud whose points carry class labels."""
+"""Ground truth for costmaps from a bag: occupancy grids, or point clouds with class labels."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from seg_perception.costmap.nav2_encoding import decode_costs
 from seg_perception.errors import GeometryError, RecordingError
-from seg_perception.evaluation.costmap.metrics import Truth
-from seg_perception.geometry.grid_bounds import Raster
-from seg_perception.geometry.stamped_transform import rigid, stamp_of, transform_links
-from seg_perception.geometry.transforms import Transform, TransformBuffer
+from seg_perception.evaluation.costmap.metrics import GroundTruth
+from seg_perception.geometry.grid_bounds import GridBounds
+from seg_perception.geometry.stamped_transform import rigid_transform, stamp_of, stamped_transforms
+from seg_perception.geometry.transform_buffer import TransformBuffer
+from seg_perception.geometry.transforms import Transform
 from seg_perception.recordings.readers.bag import Bag
 from seg_perception.recordings.readers.poses import TF, TF_STATIC
 from seg_perception.recordings.readers.range_data import CLOUD
@@ -24,8 +25,8 @@ from seg_perception.sensor_data.point_clouds.decode import content_of, decode_fi
 
 COSTMAP_TYPE = "nav_msgs/msg/OccupancyGrid"
 _LABEL_FIELDS = ("label", "class", "class_id", "semantic")
-_CLEARANCE = 2.2  # m above the robot's ground; what hangs higher is no obstacle (sim.world.CLEARANCE)
-_BELOW = 1.0  # m below it; what lies deeper is an echo from nowhere
+_CLEARANCE = 2.2  # m above the ground of the robot; higher points are no obstacle (simulation.world.CLEARANCE)
+_MAX_DEPTH = 1.0  # m below it; deeper points are outliers
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,20 +35,20 @@ class _Stamped:
     message: Any
 
 
-class TruthSource:
-    """Gives the truth nearest in time, asked in the order of time."""
+class GroundTruthSource:
+    """Gives the ground truth nearest in time; requests are in the order of time."""
 
     def __init__(self, path: Path, topic: str, odom_frame: str, matrix: CostMatrix) -> None:
         """Open a bag.
 
         Args:
-            path: of the bag; it also holds the transforms from the truth's frame to odom, where that is another.
-            topic: of the truth.
-            odom_frame: the frame that costmaps are judged in.
-            matrix: costs for the labels of points, which are indices of its classes.
+            path: of the bag; it also holds the transforms from the frame of the ground truth to odom, if they differ.
+            topic: of the ground truth.
+            odom_frame: the frame of the evaluated costmaps.
+            matrix: costs of the labels of points; a label is the index of a class of the matrix.
 
         Raises:
-            RecordingError: it cannot be opened, or the topic holds no truth.
+            RecordingError: it cannot be opened, or the topic holds no ground truth.
         """
         self._bag = Bag(path)
         self._topic, self._odom, self._matrix = topic, odom_frame, matrix
@@ -66,18 +67,21 @@ class TruthSource:
         self._before: _Stamped | None = None
         self._next = next(self._messages, None)
 
-    def at(self, stamp_ns: int, raster: Raster, base: Transform, within_ns: int) -> Truth | None:
-        """The truth on the cells of a costmap.
+    def at(self, stamp_ns: int, bounds: GridBounds, base: Transform, within_ns: int) -> GroundTruth | None:
+        """The ground truth on the cells of a costmap.
 
         Args:
             stamp_ns: of the costmap; not before that of the last call.
-            raster: its cells.
-            base: odom_from_base then: the height of points is counted from the robot's ground.
-            within_ns: None is given where no truth lies so close to the stamp.
+            bounds: of the costmap.
+            base: odom_from_base at that time; heights of points are relative to the ground of the robot.
+            within_ns: largest difference of the stamps.
+
+        Returns:
+            None if no ground truth is near enough in time.
 
         Raises:
-            GeometryError: no transform leads from the truth's frame to odom.
-            PointsError: the truth is a point cloud that cannot be read.
+            GeometryError: no transform leads from the frame of the ground truth to odom.
+            PointCloudError: the ground truth is a point cloud that cannot be read.
         """
         while self._next is not None and self._next.stamp_ns <= stamp_ns:
             self._before, self._next = self._next, next(self._messages, None)
@@ -90,9 +94,11 @@ class TruthSource:
             Transform.identity() if frame == self._odom else self._buffer.lookup(self._odom, frame, nearest.stamp_ns)
         )
         if self._is_costmap:
-            return truth_from_costmap(nearest.message, odom_from_frame, raster)
+            return ground_truth_from_costmap(nearest.message, odom_from_frame, bounds)
         xyz, labels = labelled_points(nearest.message)
-        return truth_from_points(odom_from_frame.apply(xyz), labels, float(base.translation[2]), raster, self._matrix)
+        return ground_truth_from_points(
+            odom_from_frame.apply(xyz), labels, float(base.translation[2]), bounds, self._matrix
+        )
 
     def close(self) -> None:
         """Close the bag."""
@@ -106,27 +112,27 @@ class TruthSource:
     def _fill_buffer(self) -> None:
         for topic in (TF_STATIC, TF):
             for _, _, data in self._bag.messages([topic]):
-                for link in transform_links(self._bag.decode(topic, data).transforms):
+                for each in stamped_transforms(self._bag.decode(topic, data).transforms):
                     try:
                         if topic == TF_STATIC:
-                            self._buffer.add_static(link.parent, link.child, link.transform())
+                            self._buffer.add_static(each.parent, each.child, each.transform())
                         else:
-                            self._buffer.add(link.parent, link.child, link.stamp_ns, link.transform())
+                            self._buffer.add(each.parent, each.child, each.stamp_ns, each.transform())
                     except GeometryError:
-                        continue  # whoever needs it is told that it is missing
+                        continue  # whoever needs it gets an error: it is missing
 
 
-def truth_from_costmap(message: Any, odom_from_frame: Transform, raster: Raster) -> Truth:
-    """Look a nav_msgs/OccupancyGrid up at the middle of each cell; outside of it nothing is known.
+def ground_truth_from_costmap(message: Any, odom_from_frame: Transform, bounds: GridBounds) -> GroundTruth:
+    """Sample a nav_msgs/OccupancyGrid at the center of each cell; cells outside of it are unknown.
 
     Args:
-        message: the costmap, its origin shifted and turned as it likes.
-        odom_from_frame: where its frame lies in odom.
-        raster: the cells that are asked for.
+        message: the costmap, with any origin and orientation.
+        odom_from_frame: pose of its frame in odom.
+        bounds: of the cells.
     """
     info = message.info
-    odom_from_grid = odom_from_frame @ rigid(info.origin.position, info.origin.orientation)
-    centres = np.insert(raster.centres(), 2, 0.0, axis=-1)
+    odom_from_grid = odom_from_frame @ rigid_transform(info.origin.position, info.origin.orientation)
+    centres = np.insert(bounds.centres(), 2, 0.0, axis=-1)
     at = odom_from_grid.inverse().apply(centres)[..., :2]
     col, row = np.moveaxis(np.floor(at / info.resolution).astype(np.intp), -1, 0)
     inside = (row >= 0) & (row < info.height) & (col >= 0) & (col < info.width)
@@ -134,17 +140,17 @@ def truth_from_costmap(message: Any, odom_from_frame: Transform, raster: Raster)
     grid = np.asarray(message.data, np.int8).reshape(info.height, info.width)
     values[inside] = grid[row[inside], col[inside]]
     costs, known = decode_costs(values)
-    return Truth(costs, known, known & (costs >= LETHAL_COST))
+    return GroundTruth(costs, known, known & (costs >= LETHAL_COST))
 
 
 def labelled_points(message: Any) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Places float64 [N, 3] (m, in the cloud's frame) and class indices int64 [N] of a sensor_msgs/PointCloud2.
+    """Points float64 [N, 3] (m, in the frame of the cloud) and class indices int64 [N] of a sensor_msgs/PointCloud2.
 
     Args:
-        message: with fields x, y, z and one of label, class, class_id, semantic, of any types and in any order.
+        message: with fields x, y, z and one of label, class, class_id, semantic, of any types, in any order.
 
     Raises:
-        PointsError: a field is missing, or numbers contradict each other.
+        PointCloudError: a field is missing, or sizes contradict each other.
     """
     names = {field.name for field in message.fields}
     label = next((name for name in _LABEL_FIELDS if name in names), _LABEL_FIELDS[0])
@@ -154,26 +160,26 @@ def labelled_points(message: Any) -> tuple[NDArray[np.float64], NDArray[np.int64
     return xyz[finite], labels[finite].astype(np.int64)
 
 
-def truth_from_points(
-    xyz: NDArray[np.float64], labels: NDArray[np.int64], ground: float, raster: Raster, matrix: CostMatrix
-) -> Truth:
-    """A cell costs what the dearest of its points costs; a cell without points is unknown.
+def ground_truth_from_points(
+    xyz: NDArray[np.float64], labels: NDArray[np.int64], ground: float, bounds: GridBounds, matrix: CostMatrix
+) -> GroundTruth:
+    """The cost of a cell is the highest cost of its points; a cell without points is unknown.
 
     Args:
         xyz: float64 [N, 3] in odom, m.
-        labels: int64 [N], class indices; others, and ignored classes, say nothing.
-        ground: height of the robot's ground in odom, m.
-        raster: the cells.
+        labels: int64 [N], class indices; points with other labels or ignored classes are skipped.
+        ground: height of the ground of the robot in odom, m.
+        bounds: of the cells.
         matrix: costs of the classes.
     """
     height = xyz[:, 2] - ground
-    usable = (labels >= 0) & (labels < len(matrix.classes)) & (height < _CLEARANCE) & (height > -_BELOW)
+    usable = (labels >= 0) & (labels < len(matrix.classes)) & (height < _CLEARANCE) & (height > -_MAX_DEPTH)
     usable[usable] &= ~matrix.ignore[labels[usable]]
-    col, row = (np.floor(xyz[usable, :2] / raster.resolution).astype(np.intp) - (raster.first_col, raster.first_row)).T
-    inside = (row >= 0) & (row < raster.rows) & (col >= 0) & (col < raster.cols)
+    col, row = (np.floor(xyz[usable, :2] / bounds.resolution).astype(np.intp) - (bounds.first_col, bounds.first_row)).T
+    inside = (row >= 0) & (row < bounds.rows) & (col >= 0) & (col < bounds.cols)
     row, col, kept = row[inside], col[inside], labels[usable][inside]
-    costs = np.full((raster.rows, raster.cols), -1.0, np.float32)
+    costs = np.full((bounds.rows, bounds.cols), -1.0, np.float32)
     np.maximum.at(costs, (row, col), matrix.traverse[kept])
-    stands = np.zeros(costs.shape, np.bool_)
-    stands[row[matrix.standing[kept]], col[matrix.standing[kept]]] = True
-    return Truth(np.maximum(costs, np.float32(0)), costs >= 0, stands)
+    obstacle = np.zeros(costs.shape, np.bool_)
+    obstacle[row[matrix.standing[kept]], col[matrix.standing[kept]]] = True
+    return GroundTruth(np.maximum(costs, np.float32(0)), costs >= 0, obstacle)

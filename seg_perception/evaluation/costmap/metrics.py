@@ -1,7 +1,7 @@
-"""Judges of a costmap: what it missed, invented and did not know, and what its best way truly costs.
+"""Costmap metrics: lethal recall and precision, false free, unknown and cost error by range, and regret of paths.
 
-Cells that a camera cannot see are no fault of a costmap's. So a true cell is judged where the camera looks at it and
-nothing that stands hides it: on an obstacle, its face and not its inside.
+Only visible cells are evaluated: they lie in the camera's field of view and no obstacle occludes them. Of an obstacle
+that is its face, not its inside.
 """
 
 from __future__ import annotations
@@ -16,44 +16,52 @@ from numpy.typing import NDArray
 
 from seg_perception.costmap.nav2_encoding import decode_costs
 from seg_perception.errors import ConfigError
-from seg_perception.evaluation.costmap.paths import F64, Body, best_way, cell_at, clear_footprint, inflate, way_weights
-from seg_perception.geometry.grid_bounds import Raster
+from seg_perception.evaluation.costmap.paths import (
+    F64,
+    RobotFootprint,
+    cell_at,
+    clear_footprint,
+    inflate,
+    navfn_weights,
+    shortest_path,
+)
+from seg_perception.geometry.grid_bounds import GridBounds
 from seg_perception.risk.cost_matrix import LETHAL_COST
 from seg_perception.utils.ratio import ratio
 
 I64 = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-_FACE = 1.5  # cells behind the first standing one that still count as its face
-_COLLISION_WEIGHT = 5000.0  # of a cell's way on which the robot truly touches something: that of 100 free cells
+_FACE = 1.5  # cells behind the first obstacle cell that still count as the obstacle's face
+_COLLISION_WEIGHT = 5000.0  # of a cell in which the robot collides: that of 100 free cells
 _FREE_WEIGHT = 50.0
 
 
 @dataclass(frozen=True, eq=False)
-class Truth:
-    """What is really there, on the cells of the costmap that is judged.
+class GroundTruth:
+    """The true costs on the cells of the costmap that is evaluated.
 
     Attributes:
         costs: float32 [rows, cols], nav2 units; lethal from 254 on.
-        known: bool [rows, cols], where the truth is known.
-        stands: bool [rows, cols], what hides the ground behind it.
-        shown: bool [rows, cols], where something that stands is in the image; None where nobody knows. What only
-            reaches into a cell above or beside the image is not judged there.
+        known: bool [rows, cols], where ground truth exists.
+        obstacle: bool [rows, cols], cells that occlude the ground behind them.
+        in_image: bool [rows, cols], cells with an obstacle of which some part is in the image; None if unknown. An
+            obstacle cell of which no part is in the image is not evaluated.
     """
 
     costs: NDArray[np.float32]
     known: Bools
-    stands: Bools
-    shown: Bools | None = None
+    obstacle: Bools
+    in_image: Bools | None = None
 
 
 @dataclass(frozen=True)
-class Rules:
-    """How costmaps are judged.
+class CostmapEvaluationConfig:
+    """How costmaps are evaluated.
 
     Attributes:
-        bands: upper ends of the range bands, m from the camera's foot point, ascending; the first begins at 0.
-        tolerance: how far a lethal cell may lie from a true one and still be that one, m.
+        bands: upper ends of the range bands, m from the camera's nadir point, ascending; the first begins at 0.
+        tolerance: distance up to which a lethal cell matches a truly lethal one, m.
 
     Raises:
         ConfigError: the bands do not ascend from above 0, or the tolerance is negative.
@@ -63,7 +71,7 @@ class Rules:
     tolerance: float = 0.2
 
     def __post_init__(self) -> None:
-        """Refuse bands that are none."""
+        """Check bands and tolerance."""
         edges = (0.0, *self.bands)
         if not all(near < far < np.inf for near, far in pairwise(edges)) or len(edges) == 1:
             raise ConfigError(f"range bands end at {self.bands} m; give rising numbers above 0.")
@@ -73,35 +81,35 @@ class Rules:
 
 @dataclass(frozen=True, eq=False)
 class CellCounts:
-    """Cells counted by range band, [B] each; sums of costmaps add up.
+    """Cell counts per range band, [B] each. Counts of several costmaps can be added.
 
     Attributes:
-        seen: true cells in sight.
-        unknown: of these, unknown on the costmap.
-        outside: truly lethal cells that would be in sight, with nothing of them in the image.
-        lethal: of those in sight, truly lethal.
-        exact: of these, lethal on our map in the very cell.
-        recalled: of the truly lethal, with a lethal cell of ours within the tolerance.
-        false_free: of the truly lethal, known to us as drivable with no lethal cell of ours within the tolerance.
-        claimed: our lethal cells in view, in sight or hidden.
-        confirmed: of these, with a truly lethal cell within the tolerance.
-        cost_error: sum of |our cost - true cost| over cells in sight that we know, both at most 254.
+        visible: visible cells with ground truth.
+        unknown: visible cells that are unknown in the costmap.
+        out_of_image: truly lethal cells that nothing occludes, but of which no part is in the image.
+        lethal: visible cells that are truly lethal.
+        exact: truly lethal cells that are lethal in the costmap.
+        recalled: truly lethal cells with a lethal cell of the costmap within the tolerance.
+        false_free: truly lethal cells that are drivable in the costmap, without a lethal cell within the tolerance.
+        predicted: lethal cells of the costmap in the field of view, visible or occluded.
+        confirmed: predicted cells with a truly lethal cell within the tolerance.
+        cost_error: sum of |predicted cost - true cost| over visible known cells, both at most 254.
     """
 
-    seen: I64
+    visible: I64
     unknown: I64
-    outside: I64
+    out_of_image: I64
     lethal: I64
     exact: I64
     recalled: I64
     false_free: I64
-    claimed: I64
+    predicted: I64
     confirmed: I64
     cost_error: F64
 
     @classmethod
     def none(cls, bands: int) -> CellCounts:
-        """Nothing counted yet."""
+        """Counts of 0."""
         nothing: list[Any] = [np.zeros(bands, np.int64) for _ in fields(cls)[:-1]]
         return cls(*nothing, *[np.zeros(bands)])
 
@@ -113,139 +121,153 @@ class CellCounts:
         return CellCounts(*(getattr(self, each.name).sum(keepdims=True) for each in fields(self)))
 
     def shares(self) -> dict[str, F64]:
-        """Figures by band [B]; NaN where there is nothing to count.
+        """Rates per band [B]; NaN where the denominator is 0.
 
-        Lethal recall within the tolerance and in the very cell, false-free rate (all of the truly lethal cells that
-        are judged), the share of truly lethal cells that are not, as nothing of them is in the image, lethal precision
-        (of our lethal cells), unknown share (of cells in sight) and mean cost error (nav2 units, of known ones).
+        `lethal_recall` (within the tolerance), `lethal_exact` (the same cell) and `false_free` are shares of the truly
+        lethal cells that are evaluated, `out_of_image` is the share of truly lethal cells that are not. Further
+        `lethal_precision` (of predicted lethal cells), `unknown` (of visible cells) and the mean `cost_error` (nav2
+        units, of known visible cells).
         """
         return {
             "lethal_exact": ratio(self.exact, self.lethal),
-            "out_of_image": ratio(self.outside, self.outside + self.lethal),
+            "out_of_image": ratio(self.out_of_image, self.out_of_image + self.lethal),
             "lethal_recall": ratio(self.recalled, self.lethal),
             "false_free": ratio(self.false_free, self.lethal),
-            "lethal_precision": ratio(self.confirmed, self.claimed),
-            "unknown": ratio(self.unknown, self.seen),
-            "cost_error": ratio(self.cost_error, self.seen - self.unknown),
+            "lethal_precision": ratio(self.confirmed, self.predicted),
+            "unknown": ratio(self.unknown, self.visible),
+            "cost_error": ratio(self.cost_error, self.visible - self.unknown),
         }
 
 
-def judge_costmap(
-    costmap: NDArray[np.int8], raster: Raster, truth: Truth, eye: tuple[float, float], view: Bools, rules: Rules
+def count_cells(
+    costmap: NDArray[np.int8],
+    bounds: GridBounds,
+    ground_truth: GroundTruth,
+    camera_xy: tuple[float, float],
+    view: Bools,
+    config: CostmapEvaluationConfig,
 ) -> CellCounts:
-    """Compare a costmap with the truth.
+    """Compare a costmap with the ground truth.
 
     Args:
         costmap: int8 [rows, cols], nav_msgs/OccupancyGrid values.
-        raster: where it lies.
-        truth: on the same cells.
-        eye: x, y of the camera's foot point in odom, m.
-        view: bool [rows, cols], the cells that the camera looks at, hidden ones too.
-        rules: bands and tolerance.
+        bounds: of its cells in odom.
+        ground_truth: on the same cells.
+        camera_xy: x, y of the camera's nadir point in odom, m.
+        view: bool [rows, cols], the cells in the camera's field of view, occluded ones too.
+        config: bands and tolerance.
     """
     costs, known = decode_costs(costmap)
-    ours = known & (costs >= LETHAL_COST)
-    theirs = truth.known & (truth.costs >= LETHAL_COST)
-    cells = rules.tolerance / raster.resolution + 1e-6
-    near_ours, near_theirs = away_from(ours) <= cells, away_from(theirs) <= cells
-    distance = _distance(raster, eye)
-    seen = view & truth.known & in_sight(truth.stands, raster, eye, distance <= rules.bands[-1])
-    outside = np.zeros_like(seen) if truth.shown is None else seen & theirs & ~truth.shown
-    seen &= ~outside
-    lethal, claimed = seen & theirs, ours & view & truth.known
-    error = np.abs(np.minimum(costs, LETHAL_COST) - np.minimum(truth.costs, LETHAL_COST))
-    band = np.searchsorted(rules.bands, distance)
+    predicted_lethal = known & (costs >= LETHAL_COST)
+    true_lethal = ground_truth.known & (ground_truth.costs >= LETHAL_COST)
+    tolerance = config.tolerance / bounds.resolution + 1e-6
+    near_predicted = distance_to_cells(predicted_lethal) <= tolerance
+    near_true = distance_to_cells(true_lethal) <= tolerance
+    distance = _distance(bounds, camera_xy)
+    visible = (
+        view
+        & ground_truth.known
+        & visible_cells(ground_truth.obstacle, bounds, camera_xy, distance <= config.bands[-1])
+    )
+    out_of_image = (
+        np.zeros_like(visible) if ground_truth.in_image is None else visible & true_lethal & ~ground_truth.in_image
+    )
+    visible &= ~out_of_image
+    lethal, predicted = visible & true_lethal, predicted_lethal & view & ground_truth.known
+    error = np.abs(np.minimum(costs, LETHAL_COST) - np.minimum(ground_truth.costs, LETHAL_COST))
+    band = np.searchsorted(config.bands, distance)
 
     def count(chosen: Bools) -> I64:
-        return np.bincount(band[chosen], minlength=len(rules.bands) + 1)[: len(rules.bands)].astype(np.int64)
+        return np.bincount(band[chosen], minlength=len(config.bands) + 1)[: len(config.bands)].astype(np.int64)
 
-    compared = seen & known
-    summed = np.bincount(band[compared], error[compared], minlength=len(rules.bands) + 1)[: len(rules.bands)]
+    compared = visible & known
+    summed = np.bincount(band[compared], error[compared], minlength=len(config.bands) + 1)[: len(config.bands)]
     return CellCounts(
-        seen=count(seen),
-        unknown=count(seen & ~known),
-        outside=count(outside),
+        visible=count(visible),
+        unknown=count(visible & ~known),
+        out_of_image=count(out_of_image),
         lethal=count(lethal),
-        exact=count(lethal & ours),
-        recalled=count(lethal & near_ours),
-        false_free=count(lethal & known & ~near_ours),
-        claimed=count(claimed),
-        confirmed=count(claimed & near_theirs),
+        exact=count(lethal & predicted_lethal),
+        recalled=count(lethal & near_predicted),
+        false_free=count(lethal & known & ~near_predicted),
+        predicted=count(predicted),
+        confirmed=count(predicted & near_true),
         cost_error=summed.astype(np.float64),
     )
 
 
-def in_sight(stands: Bools, raster: Raster, eye: tuple[float, float], wanted: Bools) -> Bools:
-    """Cells that a straight line from the eye reaches before anything that stands, or just behind its face.
+def visible_cells(obstacle: Bools, bounds: GridBounds, camera_xy: tuple[float, float], wanted: Bools) -> Bools:
+    """Cells that a straight line from the camera reaches before an obstacle, and the obstacle's face.
 
     Args:
-        stands: bool [rows, cols], what hides the ground behind it, however low: over a low thing more may be seen.
-        raster: where the cells lie.
-        eye: x, y in odom, m; may lie outside of the raster.
-        wanted: bool [rows, cols], the cells to ask for; all others are given as out of sight.
+        obstacle: bool [rows, cols], cells that occlude what is behind them. Their height does not count, although a
+            camera looks over low obstacles.
+        bounds: of the cells.
+        camera_xy: x, y in odom, m; may lie outside of the bounds.
+        wanted: bool [rows, cols], the cells to test; all others are returned as false.
     """
-    seen = np.zeros(stands.shape, np.bool_)
+    visible = np.zeros(obstacle.shape, np.bool_)
     row, col = np.nonzero(wanted)
     if not row.size:
-        return seen
-    at = np.array([(eye[1] - raster.origin[1]), (eye[0] - raster.origin[0])]) / raster.resolution - 0.5
+        return visible
+    at = np.array([(camera_xy[1] - bounds.origin[1]), (camera_xy[0] - bounds.origin[0])]) / bounds.resolution - 0.5
     towards = np.stack([row, col], axis=1) - at
     length = np.maximum(np.hypot(towards[:, 0], towards[:, 1]), 1e-9)
-    hidden = np.zeros(row.size, np.bool_)
+    occluded = np.zeros(row.size, np.bool_)
     for reach in np.arange(0.5, float(length.max()), 0.5):
         here = np.flatnonzero(reach < length - _FACE)
         step = np.rint(at + towards[here] * (reach / length[here])[:, np.newaxis]).astype(np.intp)
-        inside = np.all((step >= 0) & (step < stands.shape), axis=1)
-        hidden[here[inside]] |= stands[step[inside, 0], step[inside, 1]]
-    seen[row[~hidden], col[~hidden]] = True
-    return seen
+        inside = np.all((step >= 0) & (step < obstacle.shape), axis=1)
+        occluded[here[inside]] |= obstacle[step[inside, 0], step[inside, 1]]
+    visible[row[~occluded], col[~occluded]] = True
+    return visible
 
 
 def regret(
     costmap: NDArray[np.int8],
-    raster: Raster,
-    truth: Truth,
+    bounds: GridBounds,
+    ground_truth: GroundTruth,
     start: tuple[float, float],
     goal: tuple[float, float],
-    body: Body,
+    footprint: RobotFootprint,
 ) -> float | None:
-    """What the best way on a costmap truly costs more than the truly best one.
+    """True cost of the path planned on the costmap, minus that of the path planned on the ground truth.
 
-    Both are priced on the true map by NavFn's weights; where the robot would touch something, a metre costs as much as
-    100 m of free ground, so that every way has a price and none is better than the best.
+    Both paths are weighted on the ground truth by NavFn's weights. A metre in collision costs as much as 100 m of free
+    ground, so every path has a finite cost and none is cheaper than the optimum.
 
     Args:
         costmap: int8 [rows, cols], nav_msgs/OccupancyGrid values.
-        raster: where it lies.
-        truth: on the same cells.
+        bounds: of its cells in odom.
+        ground_truth: on the same cells.
         start: x, y in odom, m.
         goal: x, y in odom, m.
-        body: the robot.
+        footprint: of the robot.
 
     Returns:
-        At least 0, in metres of free ground; None where the costmap shows no way.
+        At least 0, in metres of free ground; None if no path is found on the costmap.
     """
-    begin, end = (cell_at(xy, raster.origin, raster.resolution) for xy in (start, goal))
+    begin, end = (cell_at(xy, bounds.origin, bounds.resolution) for xy in (start, goal))
     costs, known = decode_costs(costmap)
-    cleared = clear_footprint(costs, begin, raster.resolution, body.radius)
-    ours = best_way(way_weights(inflate(cleared, known, raster.resolution, body)), begin, end)
-    if ours is None:
+    cleared = clear_footprint(costs, begin, bounds.resolution, footprint.radius)
+    planned = shortest_path(navfn_weights(inflate(cleared, known, bounds.resolution, footprint)), begin, end)
+    if planned is None:
         return None
-    true = way_weights(inflate(truth.costs, truth.known, raster.resolution, body))
+    true = navfn_weights(inflate(ground_truth.costs, ground_truth.known, bounds.resolution, footprint))
     true[true < 0] = _COLLISION_WEIGHT
-    best = best_way(true, begin, end)
-    assert best is not None  # no cell of the priced map is forbidden
+    best = shortest_path(true, begin, end)
+    assert best is not None  # no cell of the weighted ground truth is forbidden
     # Sums of the same weights in another order may differ in their last digits.
-    return max(ours.weight(true) - best.weight(true), 0.0) * raster.resolution / _FREE_WEIGHT
+    return max(planned.weight(true) - best.weight(true), 0.0) * bounds.resolution / _FREE_WEIGHT
 
 
-def away_from(cells: Bools) -> NDArray[np.float32]:
-    """Distance of each cell to the nearest chosen one, in cells, [rows, cols]; infinite where none is chosen."""
+def distance_to_cells(cells: Bools) -> NDArray[np.float32]:
+    """Distance of each cell to the nearest true cell of a mask, in cells, [rows, cols]; infinite if there is none."""
     if not cells.any():
         return np.full(cells.shape, np.inf, np.float32)
     return np.asarray(cv2.distanceTransform((~cells).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE), np.float32)
 
 
-def _distance(raster: Raster, eye: tuple[float, float]) -> F64:
-    distance: F64 = np.linalg.norm(raster.centres() - eye, axis=-1)
+def _distance(bounds: GridBounds, camera_xy: tuple[float, float]) -> F64:
+    distance: F64 = np.linalg.norm(bounds.centres() - camera_xy, axis=-1)
     return distance

@@ -1,9 +1,10 @@
-"""Paths over a costmap, planned with nav2's inflation and NavFn's weights, and what a path truly costs.
+"""Paths over a costmap, planned with nav2's inflation and NavFn's weights.
 
-A cell of cost c weighs 50 + 0.8 c per cell of way, unknown as much as the dearest graded one, and cells where the robot
-would touch something lethal are forbidden. Source: nav2_costmap_2d, plugins/inflation_layer (computeCost, updateCosts);
-nav2_navfn_planner, src/navfn.cpp (setCostmap, with allow_unknown). Where NavFn interpolates a wavefront, here the
-least-cost path over the eight neighbours is found, an edge weighing the mean of its two cells times its length.
+A cell of cost c weighs 50 + 0.8 c per cell of path. Unknown cells weigh as much as the most expensive graded one. Cells
+in which the robot would touch something lethal are forbidden. Source: nav2_costmap_2d, plugins/inflation_layer
+(computeCost, updateCosts); nav2_navfn_planner, src/navfn.cpp (setCostmap, with allow_unknown). NavFn interpolates a
+wavefront; here the least-cost path over the eight neighbours is found. An edge weighs the mean of its two cells times
+its length.
 """
 
 from __future__ import annotations
@@ -26,18 +27,18 @@ INSCRIBED_COST = 253.0
 """nav2's INSCRIBED_INFLATED_OBSTACLE: the robot's centre on this cell means that it touches something."""
 
 _NEUTRAL, _FACTOR = 50.0, 0.8
-_DEAREST_WAY = 253.0  # COST_OBS - 1: what NavFn gives to unknown cells
+_UNKNOWN_WEIGHT = 253.0  # COST_OBS - 1: what NavFn gives to unknown cells
 _FORBIDDEN = -1.0  # scikit-image's sign for it
 
 
 @dataclass(frozen=True)
-class Body:
-    """The robot as the planner knows it.
+class RobotFootprint:
+    """The robot's footprint as nav2's inflation layer uses it.
 
     Attributes:
         radius: of the circle that the robot fills, m.
-        inflation_radius: up to which distance from lethal cells ways cost more, m.
-        cost_scaling: how fast that fades, 1/m (nav2's cost_scaling_factor).
+        inflation_radius: distance from lethal cells up to which cost is raised, m.
+        cost_scaling: decay of the raised cost with distance, 1/m (nav2's cost_scaling_factor).
     """
 
     radius: float = 0.45
@@ -45,14 +46,14 @@ class Body:
     cost_scaling: float = 3.0
 
 
-def inflate(costs: NDArray[Any], known: NDArray[np.bool_], resolution: float, body: Body) -> F64:
-    """What nav2's inflation layer makes of a costmap.
+def inflate(costs: NDArray[Any], known: NDArray[np.bool_], resolution: float, footprint: RobotFootprint) -> F64:
+    """Inflate a costmap as nav2's inflation layer does.
 
     Args:
         costs: [rows, cols], nav2 units, lethal from 254 on.
-        known: bool [rows, cols]; the cost of an unknown cell is not looked at.
+        known: bool [rows, cols]; the cost of an unknown cell is not used.
         resolution: side of a cell, m.
-        body: the robot.
+        footprint: of the robot.
 
     Returns:
         float64 [rows, cols]: 0 to 252 graded, 253 where the robot would touch something, 254 lethal, NaN unknown.
@@ -62,35 +63,35 @@ def inflate(costs: NDArray[Any], known: NDArray[np.bool_], resolution: float, bo
     if not lethal.any():
         return inflated
     distance = cv2.distanceTransform((~lethal).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) * resolution
-    around = (INSCRIBED_COST - 1.0) * np.exp(-body.cost_scaling * (distance - body.radius))
-    around[distance > body.inflation_radius] = 0.0
-    around[distance <= body.radius] = INSCRIBED_COST
+    around = (INSCRIBED_COST - 1.0) * np.exp(-footprint.cost_scaling * (distance - footprint.radius))
+    around[distance > footprint.inflation_radius] = 0.0
+    around[distance <= footprint.radius] = INSCRIBED_COST
     around[lethal] = LETHAL_COST
     raised: F64 = np.maximum(inflated, around)  # NaN stays NaN
     raised[~known & (around >= INSCRIBED_COST)] = INSCRIBED_COST
     return raised
 
 
-def way_weights(inflated: F64) -> F64:
+def navfn_weights(inflated: F64) -> F64:
     """NavFn's weight of each cell, with unknown cells allowed.
 
     Args:
         inflated: from `inflate`.
 
     Returns:
-        float64 [rows, cols]: 50 for free ground, up to 251.6 for graded, 253 for unknown, -1 where no way leads.
+        float64 [rows, cols]: 50 for free ground, up to 251.6 for graded, 253 for unknown, -1 for forbidden cells.
     """
     weights = _NEUTRAL + _FACTOR * inflated
     weights[inflated >= INSCRIBED_COST] = _FORBIDDEN
-    return np.where(np.isnan(inflated), _DEAREST_WAY, weights)
+    return np.where(np.isnan(inflated), _UNKNOWN_WEIGHT, weights)
 
 
 def clear_footprint(costs: NDArray[Any], centre: Cell, resolution: float, radius: float) -> NDArray[Any]:
-    """The costs with those under the robot made free: where it stands it can stand (nav2's footprint clearing).
+    """The costs with the cells under the robot cleared (nav2's footprint clearing): the robot is there already.
 
     Args:
         costs: [rows, cols].
-        centre: cell of the robot's middle.
+        centre: cell of the robot's center.
         resolution: side of a cell, m.
         radius: of the robot, m.
     """
@@ -100,7 +101,7 @@ def clear_footprint(costs: NDArray[Any], centre: Cell, resolution: float, radius
 
 
 @dataclass(frozen=True, eq=False)
-class Way:
+class GridPath:
     """A path over cells.
 
     Attributes:
@@ -120,18 +121,18 @@ class Way:
         return float(np.hypot(*np.diff(self.cells, axis=0).T).sum() * resolution)
 
 
-def best_way(weights: F64, start: Cell, goal: Cell, tolerance: float = 0.0) -> Way | None:
-    """The way of least weight.
+def shortest_path(weights: F64, start: Cell, goal: Cell, tolerance: float = 0.0) -> GridPath | None:
+    """The path of least weight.
 
     Args:
-        weights: [rows, cols], above 0; negative where no way leads.
-        start: cell; it may be a forbidden one, for the robot is there already.
+        weights: [rows, cols], above 0; negative for forbidden cells.
+        start: cell; it may be forbidden, as the robot is there already.
         goal: cell.
-        tolerance: how far from the goal a way may end where none leads to it, cells; it then ends at the nearest cell
-            that can be reached.
+        tolerance: largest distance from the goal at which the path may end, cells. It ends at the reachable cell that
+            is nearest to the goal.
 
     Returns:
-        The way, or None where there is none.
+        The path, or None if there is none.
 
     Raises:
         SegPerceptionError: scikit-image is not installed.
@@ -140,7 +141,7 @@ def best_way(weights: F64, start: Cell, goal: Cell, tolerance: float = 0.0) -> W
         from skimage.graph import MCP_Geometric
     except ImportError:
         raise SegPerceptionError(
-            "paths are found with scikit-image, which is not installed: pip install 'seg_perception[evaluate]'."
+            "path planning needs scikit-image, which is not installed: pip install 'seg_perception[evaluate]'."
         ) from None
     open_start = weights.copy()
     open_start[start] = max(open_start[start], _NEUTRAL)
@@ -151,7 +152,7 @@ def best_way(weights: F64, start: Cell, goal: Cell, tolerance: float = 0.0) -> W
     nearest = int(np.argmin(off))
     if off[nearest] > tolerance:
         return None
-    return Way(np.array(search.traceback((int(row[nearest]), int(col[nearest]))), dtype=np.intp))
+    return GridPath(np.array(search.traceback((int(row[nearest]), int(col[nearest]))), dtype=np.intp))
 
 
 def cell_at(xy: tuple[float, float], origin: tuple[float, float], resolution: float) -> Cell:

@@ -1,4 +1,4 @@
-"""The judges' figures of costmaps as a table for terminal and documentation."""
+"""Costmap metrics as a table for terminal and documentation."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import Any
 
 _BY_BAND = {
     "lethal recall": "lethal_recall",
-    "in the very cell": "lethal_exact",
+    "in the same cell": "lethal_exact",
     "false free": "false_free",
     "lethal precision": "lethal_precision",
 }
 
 
-def costmap_table(figures: Mapping[str, Mapping[str, Any]]) -> str:
-    """Markdown: a row per drive, figures by range band with slashes between them.
+def costmap_table(summaries: Mapping[str, Mapping[str, Any]]) -> str:
+    """Markdown: a row per drive, metrics by range band separated by slashes.
 
     Args:
-        figures: name of a drive → `CostmapRun.figures`.
+        summaries: name of a drive → `CostmapEvaluator.summary`.
     """
-    bands = next(iter(figures.values()))["bands"]
-    head = ["", *_BY_BAND, "unknown", "cost error", "regret m", "no way", "p50 ms"]
+    bands = next(iter(summaries.values()))["bands"]
+    head = ["", *_BY_BAND, "unknown", "cost error", "regret m", "no path", "p50 ms"]
     rows = []
-    for name, each in figures.items():
+    for name, each in summaries.items():
         by_band = each["by_band"]
         regret, low, high = each["regret_m"]
         rows.append(

@@ -1,1 +1,1 @@
-"""Metrics over plain arrays: IoU, boundary F-score, panoptic quality, calibration error, realized cost, intervals."""
+"""Metrics of plain arrays: IoU, boundary F-score, panoptic quality, calibration error, realized cost, intervals."""

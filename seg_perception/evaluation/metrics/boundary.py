@@ -1,4 +1,4 @@
-"""Boundary F-score: how well the outlines of a segmentation lie on the true ones, whatever their areas.
+"""Boundary F-score: how well the outlines of a segmentation match the true ones, whatever the areas.
 
 Source: Csurka, Larlus & Perronnin, "What is a good evaluation measure for semantic segmentation?", BMVC 2013. The
 rules for unlabelled pixels are ours.
@@ -14,13 +14,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_perception.evaluation.network.labels import IGNORE
+from seg_perception.datasets.dataset import IGNORE
 from seg_perception.utils.ratio import ratio
 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far apart two outlines may lie and still be the same.
+    """Distance up to which two outlines match.
 
     Attributes:
         value: at least 0.
@@ -39,11 +39,11 @@ class Tolerance:
 
 
 DEFAULT_TOLERANCE = Tolerance(0.75, "%")
-"""Csurka et al.'s."""
+"""As in Csurka et al."""
 
 
 def boundary_f_score(
-    truth: NDArray[np.uint8], predicted: NDArray[np.uint8], classes: int, tolerance: float
+    ground_truth: NDArray[np.uint8], predicted: NDArray[np.uint8], classes: int, tolerance: float
 ) -> NDArray[np.float64]:
     """F = 2 P R / (P + R) of the boundary pixels of each class in one image.
 
@@ -54,21 +54,21 @@ def boundary_f_score(
     do not enter P: the true boundary may run there.
 
     Args:
-        truth: uint8 [H, W], 255 where nothing is labelled.
+        ground_truth: uint8 [H, W], 255 where nothing is labelled.
         predicted: uint8 [H, W], values 0..classes-1.
         classes: how many there are.
         tolerance: Euclidean distance, pixels.
 
     Returns:
-        float64 [classes], each in 0..1; NaN for a class that has a boundary in neither.
+        float64 [classes], each in 0..1; NaN for a class without any boundary.
     """
-    labelled = truth != IGNORE
-    true_boundary = _boundary(truth, labelled)
+    labelled = ground_truth != IGNORE
+    true_boundary = _boundary(ground_truth, labelled)
     predicted_boundary = _boundary(predicted, np.ones_like(labelled))
     decidable = _distance_to(~labelled) > tolerance
     scores = np.full(classes, np.nan)
     for number in range(classes):
-        true = true_boundary & (truth == number)
+        true = true_boundary & (ground_truth == number)
         found = predicted_boundary & (predicted == number)
         counted = found & decidable
         if true.any() or counted.any():
@@ -102,7 +102,7 @@ def _share(hits: NDArray[np.bool_]) -> float:
 
 @dataclass(frozen=True, eq=False)
 class BoundaryScores:
-    """Boundary F-scores added up over images.
+    """Sums of boundary F-scores over images.
 
     Attributes:
         total: float64 [L], sum of the scores per label.
@@ -114,7 +114,7 @@ class BoundaryScores:
 
     @classmethod
     def of(cls, scores: NDArray[np.float64]) -> BoundaryScores:
-        """Those of one image, from `boundary_f_score`."""
+        """The scores of one image, from `boundary_f_score`."""
         return cls(np.nan_to_num(scores), (~np.isnan(scores)).astype(np.int64))
 
     def __add__(self, other: BoundaryScores) -> BoundaryScores:

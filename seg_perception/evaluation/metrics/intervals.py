@@ -1,4 +1,4 @@
-"""How sure a figure is: Wilson's interval for rates, the bootstrap for means."""
+"""Confidence intervals: Wilson's score interval for rates, the bootstrap for means."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _RESAMPLES = 4000
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure and the 95 % interval around it; NaN where nothing was counted.
+    """An estimate with its 95 % confidence interval; NaN without data.
 
     Attributes:
-        value: the figure.
+        value: the estimate.
         low: lower end.
         high: upper end.
     """
@@ -28,7 +28,7 @@ class Interval:
 
 
 def wilson(hits: int, trials: int) -> Interval:
-    """The share hits / trials with Wilson's score interval, which holds for few hits and few trials too.
+    """The share hits / trials with Wilson's score interval, which also holds for few hits or trials.
 
     Source: Wilson, Probable inference, the law of succession, and statistical inference, JASA 22 (1927).
     """
@@ -38,14 +38,14 @@ def wilson(hits: int, trials: int) -> Interval:
     middle = share + z2 / (2 * trials)
     reach = _Z * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials**2))
     scale = 1 + z2 / trials
-    # At the ends the formula gives 0 and 1 but for rounding.
+    # At the ends the formula gives 0 and 1 up to rounding.
     low = 0.0 if hits == 0 else (middle - reach) / scale
     high = 1.0 if hits == trials else (middle + reach) / scale
     return Interval(share, low, high)
 
 
 def bootstrap_mean(values: Sequence[float]) -> Interval:
-    """The mean with the percentile bootstrap's interval; the same values always give the same interval.
+    """The mean with the percentile bootstrap's interval. The draws are seeded: equal values give equal intervals.
 
     For a difference between two treatments of the same cases, give the differences case by case.
 

@@ -1,4 +1,4 @@
-"""Panoptic quality: whether things and areas were found one by one, and how well each was covered.
+"""Panoptic quality: recognition of segments (things and stuff) and the IoU of the recognised ones.
 
 Source: Kirillov, He, Girshick, Rother & Dollár, "Panoptic Segmentation", CVPR 2019, section 4.
 """
@@ -19,7 +19,7 @@ _VOID = -1
 
 @dataclass(frozen=True, eq=False)
 class Segments:
-    """Which segment each pixel belongs to: pixels of equal class and instance make one.
+    """The segment of each pixel: pixels of equal class and instance make one segment.
 
     Attributes:
         classes: integers [H, W], 0..K-1; anything else is void.
@@ -37,16 +37,16 @@ class Segments:
 
         Args:
             classes: integers [H, W].
-            instances: integers [H, W], at least 0; what it holds in stuff does not matter.
-            things: one flag per class, true where its instances count one by one.
+            instances: integers [H, W], at least 0; values within stuff are ignored.
+            things: one flag per class, true for things, whose instances are segments of their own.
         """
         return cls(classes, np.where(np.isin(classes, np.flatnonzero(things)), instances, 0))
 
     @classmethod
     def from_components(cls, classes: NDArray[np.uint8], things: Sequence[bool]) -> Segments:
-        """Segments where nobody labelled instances: each connected component (8 neighbours) of a thing is one.
+        """Segments without instance labels: each connected component (8 neighbours) of a thing is one instance.
 
-        Two cars that touch are one instance then, and a car behind a pole is two.
+        So two cars that touch are one instance, and a car behind a pole is two.
         """
         instances = np.zeros(classes.shape, np.int32)
         for thing in np.flatnonzero(things):
@@ -60,66 +60,69 @@ class PanopticQuality:
 
     Attributes:
         iou: float64 [K], sum of the IoU of matched pairs.
-        matched: int64 [K], pairs (TP).
-        invented: int64 [K], predicted segments without a partner (FP).
-        missed: int64 [K], true segments without a partner (FN).
+        matched: int64 [K], matched pairs (TP).
+        false_positives: int64 [K], unmatched predicted segments.
+        false_negatives: int64 [K], unmatched true segments.
     """
 
     iou: NDArray[np.float64]
     matched: NDArray[np.int64]
-    invented: NDArray[np.int64]
-    missed: NDArray[np.int64]
+    false_positives: NDArray[np.int64]
+    false_negatives: NDArray[np.int64]
 
     @classmethod
-    def of(cls, truth: Segments, predicted: Segments, classes: int) -> PanopticQuality:
+    def of(cls, ground_truth: Segments, predicted: Segments, classes: int) -> PanopticQuality:
         """Match the segments of one image.
 
-        A pair of one class matches where its IoU exceeds 0.5; no segment can then have two partners. Pixels that are
-        void in the truth do not count towards IoU, and an unmatched predicted segment that is void for more than half
-        is not invented. Pixels void in the prediction are simply not predicted.
+        A pair of one class matches where its IoU exceeds 0.5; so no segment can match twice. Pixels that are void in
+        the ground truth do not count towards IoU. An unmatched predicted segment of which more than half is void is no
+        false positive. Void pixels of the prediction count as not predicted.
 
         Args:
-            truth: the true segments.
+            ground_truth: the true segments.
             predicted: the predicted ones, of the same shape.
             classes: K.
         """
-        true_class, true_area, true_index = _number(truth, classes)
-        found_class, found_area, found_index = _number(predicted, classes)
-        pairs, overlap = np.unique(true_index * len(found_area) + found_index, return_counts=True)
-        true, found = np.divmod(pairs, len(found_area))
+        true_class, true_area, true_index = _number(ground_truth, classes)
+        predicted_class, predicted_area, predicted_index = _number(predicted, classes)
+        pairs, overlap = np.unique(true_index * len(predicted_area) + predicted_index, return_counts=True)
+        true, found = np.divmod(pairs, len(predicted_area))
 
         in_void = true_class[true] == _VOID
-        void_area = np.bincount(found[in_void], weights=overlap[in_void], minlength=len(found_area)).astype(np.int64)
-        union = true_area[true] + found_area[found] - void_area[found] - overlap
-        same = (true_class[true] == found_class[found]) & ~in_void
+        void_area = np.bincount(found[in_void], weights=overlap[in_void], minlength=len(predicted_area)).astype(
+            np.int64
+        )
+        union = true_area[true] + predicted_area[found] - void_area[found] - overlap
+        same = (true_class[true] == predicted_class[found]) & ~in_void
         match = same & (2 * overlap > union)
 
-        missed, invented = true_class != _VOID, (found_class != _VOID) & (2 * void_area <= found_area)
-        missed[true[match]] = False
-        invented[found[match]] = False
+        false_negatives = true_class != _VOID
+        false_positives = (predicted_class != _VOID) & (2 * void_area <= predicted_area)
+        false_negatives[true[match]] = False
+        false_positives[found[match]] = False
         return cls(
             np.bincount(true_class[true[match]], overlap[match] / union[match], classes).astype(np.float64),
             np.bincount(true_class[true[match]], minlength=classes),
-            np.bincount(found_class[invented], minlength=classes),
-            np.bincount(true_class[missed], minlength=classes),
+            np.bincount(predicted_class[false_positives], minlength=classes),
+            np.bincount(true_class[false_negatives], minlength=classes),
         )
 
     def __add__(self, other: PanopticQuality) -> PanopticQuality:
         return PanopticQuality(
             self.iou + other.iou,
             self.matched + other.matched,
-            self.invented + other.invented,
-            self.missed + other.missed,
+            self.false_positives + other.false_positives,
+            self.false_negatives + other.false_negatives,
         )
 
     def segmentation(self) -> NDArray[np.float64]:
         """SQ [K]: mean IoU of the matched pairs; 0 where none matched, NaN for a class without segments."""
-        segments = self.matched + self.invented + self.missed
+        segments = self.matched + self.false_positives + self.false_negatives
         return ratio(self.iou, np.where(segments > 0, np.maximum(self.matched, 1), 0))
 
     def recognition(self) -> NDArray[np.float64]:
         """RQ = TP / (TP + FP/2 + FN/2) [K]; NaN for a class without segments."""
-        return ratio(self.matched, self.matched + 0.5 * (self.invented + self.missed))
+        return ratio(self.matched, self.matched + 0.5 * (self.false_positives + self.false_negatives))
 
     def panoptic(self) -> NDArray[np.float64]:
         """PQ = SQ · RQ [K]; NaN for a class without segments."""

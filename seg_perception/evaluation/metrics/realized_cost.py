@@ -1,9 +1,9 @@
-"""What decisions really cost under the cost matrix: the judge of the Bayes decision itself.
+"""Realized cost of decisions under the cost matrix: the metric of the Bayes decision.
 
-The mean of C[decision, truth] over labelled pixels estimates the risk E[C[a(x), c]] of a decision rule a (Duda, Hart &
-Stork, Pattern Classification, 2nd ed., section 2.2). No rule has a lower one than the Bayes decision of the true
-posterior, so what it saves against the most probable class is what the cost matrix is good for, as far as the network's
-probabilities are right.
+The mean of C[decision, true class] over labelled pixels estimates the risk E[C[a(x), c]] of a decision rule a (Duda,
+Hart & Stork, Pattern Classification, 2nd ed., section 2.2). No rule has a lower risk than the Bayes decision under the
+true posterior. What it saves against the most probable class is the benefit of the cost matrix, if the network's
+probabilities are calibrated.
 """
 
 from __future__ import annotations
@@ -15,33 +15,33 @@ from numpy.typing import NDArray
 
 from seg_perception.utils.ratio import ratio
 
-# Far below any probability that matters: keeps the share of a label's classes defined where all of them vanish.
+# Far below any probability that matters. It keeps the shares defined where all classes of a label have probability 0.
 _FLOOR = 1e-30
 
 
-def paid_costs(
+def realized_costs(
     decision: NDArray[np.integer],
-    truth: NDArray[np.uint8],
+    ground_truth: NDArray[np.uint8],
     probabilities: NDArray[np.float32],
     membership: NDArray[np.float32],
     costs: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     """The cost of each decision given its label.
 
-    A label that names a class leaves C[decision, class]. One that leaves a choice leaves its mean over the label's
-    classes, each with the network's probability that it is that one: what is to be expected knowing image and label.
+    For a label that names one class the cost is C[decision, class]. For a label that leaves a choice it is the mean
+    over the label's classes, weighted by the network's probabilities: the expected cost given image and label.
 
     Args:
         decision: [P], class indices.
-        truth: [P], label indices 0..L-1.
+        ground_truth: [P], label indices 0..L-1.
         probabilities: float32 [K, P] of the classes.
         membership: float32 [L, K], 1 where a label allows a class.
-        costs: C float32 [K, K], C[decision, truth].
+        costs: C float32 [K, K], C[decision, true class].
 
     Returns:
         float32 [P], in the unit of the costs.
     """
-    possible = (probabilities + np.float32(_FLOOR)) * membership.T[:, truth]
+    possible = (probabilities + np.float32(_FLOOR)) * membership.T[:, ground_truth]
     cost: NDArray[np.float32] = (possible * costs.T[:, decision]).sum(axis=0) / possible.sum(axis=0)
     return cost
 
@@ -49,14 +49,14 @@ def paid_costs(
 def expected_costs(
     decision: NDArray[np.integer], probabilities: NDArray[np.float32], costs: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """What the network expects each decision to cost: R(a|x) [P]; arguments as in `paid_costs`."""
+    """Expected cost R(a|x) [P] of each decision under the network's probabilities; arguments as in `realized_costs`."""
     cost: NDArray[np.float32] = (probabilities * costs.T[:, decision]).sum(axis=0)
     return cost
 
 
 @dataclass(frozen=True, eq=False)
-class CostTally:
-    """Costs added up per label.
+class CostSum:
+    """Sums of costs per label.
 
     Attributes:
         total: float64 [L], in the unit of the costs.
@@ -67,15 +67,15 @@ class CostTally:
     pixels: NDArray[np.int64]
 
     @classmethod
-    def of(cls, cost: NDArray[np.float32], truth: NDArray[np.uint8], labels: int) -> CostTally:
-        """Add up the costs [P] of pixels with the labels `truth` [P]."""
+    def of(cls, cost: NDArray[np.float32], ground_truth: NDArray[np.uint8], labels: int) -> CostSum:
+        """Add up the costs [P] of pixels with the labels `ground_truth` [P]."""
         return cls(
-            np.bincount(truth, weights=cost, minlength=labels).astype(np.float64),
-            np.bincount(truth, minlength=labels).astype(np.int64),
+            np.bincount(ground_truth, weights=cost, minlength=labels).astype(np.float64),
+            np.bincount(ground_truth, minlength=labels).astype(np.int64),
         )
 
-    def __add__(self, other: CostTally) -> CostTally:
-        return CostTally(self.total + other.total, self.pixels + other.pixels)
+    def __add__(self, other: CostSum) -> CostSum:
+        return CostSum(self.total + other.total, self.pixels + other.pixels)
 
     def mean(self) -> float:
         """Mean cost of a pixel, NaN without any."""

@@ -1,4 +1,4 @@
-"""The reliability diagram: how often decisions are right, over how sure they were (Guo et al., ICML 2017)."""
+"""The reliability diagram: accuracy over confidence (Guo et al., ICML 2017)."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ text { font: 12px system-ui, sans-serif; fill: #5e6672 }
 """
 
 
-def reliability_svg(reliability: Reliability, before: Reliability | None = None) -> str:
+def reliability_diagram_svg(reliability: Reliability, before: Reliability | None = None) -> str:
     """Draw a reliability diagram as an SVG file of its own.
 
-    Per bin of confidence a bar shows the share of right decisions, and the gap from there to the mean confidence is
-    filled: perfect calibration has no gaps. Below, how many of all pixels each bin holds.
+    Per bin of confidence a bar shows the accuracy, and the gap to the mean confidence is filled: perfect calibration
+    has no gaps. A second chart below shows the share of all pixels per bin.
 
     Args:
-        reliability: what to draw.
-        before: circles at mean confidence and share of right decisions, to compare with; none when None.
+        reliability: to draw.
+        before: drawn as circles at mean confidence and accuracy, for comparison; None for none.
     """
     parts = [_rectangle("frame", 0.0, 1.0, 0.0, 1.0)]
     edges = np.linspace(0, 1, len(reliability.count) + 1)
@@ -46,12 +46,12 @@ def reliability_svg(reliability: Reliability, before: Reliability | None = None)
     if before is not None:
         title += f" (circles: {before.expected_calibration_error():.4f} before)"
         for index in np.flatnonzero(before.count):
-            x, y = _place(*_means(before, int(index)))
+            x, y = _to_svg(*_means(before, int(index)))
             parts.append(f'<circle class="before" cx="{x:.1f}" cy="{y:.1f}" r="4"/>')
     parts += [
         _text(_LEFT, 26, title, "start", "title"),
-        *(_text(_place(v, 0)[0], _TOP + _SIDE + 16, f"{v:g}") for v in (0, 0.5, 1)),
-        *(_text(_LEFT - 6, _place(0, v)[1] + 4, f"{v:g}", "end") for v in (0, 0.5, 1)),
+        *(_text(_to_svg(v, 0)[0], _TOP + _SIDE + 16, f"{v:g}") for v in (0, 0.5, 1)),
+        *(_text(_LEFT - 6, _to_svg(0, v)[1] + 4, f"{v:g}", "end") for v in (0, 0.5, 1)),
         _text(_LEFT + _SIDE / 2, _SHARES_TOP + _SHARES_HEIGHT + 20, "confidence; below the share of all pixels"),
         f'<text transform="translate(16 {_TOP + _SIDE / 2:.1f}) rotate(-90)" text-anchor="middle">share right</text>',
     ]
@@ -63,26 +63,26 @@ def reliability_svg(reliability: Reliability, before: Reliability | None = None)
 
 
 def _means(reliability: Reliability, index: int) -> tuple[float, float]:
-    """Mean confidence and share of right decisions of a bin that is not empty."""
+    """Mean confidence and accuracy of a bin that is not empty."""
     count = reliability.count[index]
     return float(reliability.confidence[index] / count), float(reliability.correct[index] / count)
 
 
-def _place(x: float, y: float, top: float = _TOP, height: float = _SIDE) -> tuple[float, float]:
-    """From 0..1 along both axes, upwards, to the picture."""
+def _to_svg(x: float, y: float, top: float = _TOP, height: float = _SIDE) -> tuple[float, float]:
+    """From 0..1 along both axes, y upwards, to SVG coordinates."""
     return _LEFT + x * _SIDE, top + (1 - y) * height
 
 
 def _rectangle(
     kind: str, left: float, right: float, low: float, high: float, top: float = _TOP, height: float = _SIDE
 ) -> str:
-    x, y = _place(left, high, top, height)
+    x, y = _to_svg(left, high, top, height)
     size = f'width="{(right - left) * _SIDE:.1f}" height="{(high - low) * height:.1f}"'
     return f'<rect class="{kind}" x="{x:.1f}" y="{y:.1f}" {size}/>'
 
 
 def _line(kind: str, x1: float, y1: float, x2: float, y2: float) -> str:
-    start, end = _place(x1, y1), _place(x2, y2)
+    start, end = _to_svg(x1, y1), _to_svg(x2, y2)
     return f'<line class="{kind}" x1="{start[0]:.1f}" y1="{start[1]:.1f}" x2="{end[0]:.1f}" y2="{end[1]:.1f}"/>'
 
 

@@ -1,4 +1,4 @@
-"""Judges of a segmentation network: IoU from a confusion matrix, calibration error from a reliability table."""
+"""Segmentation metrics: IoU from a confusion matrix, expected calibration error from a reliability table."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from numpy.typing import NDArray
 from seg_perception.utils.ratio import ratio
 
 
-def confusion_matrix(truth: NDArray[np.integer], predicted: NDArray[np.integer], classes: int) -> NDArray[np.int64]:
-    """Count pixels per (truth, prediction).
+def confusion_matrix(
+    ground_truth: NDArray[np.integer], predicted: NDArray[np.integer], classes: int
+) -> NDArray[np.int64]:
+    """Count pixels per (ground truth, prediction).
 
     Args:
-        truth: integers of any shape; values ≥ `classes` (ignore) are left out.
+        ground_truth: integers of any shape; values ≥ `classes` (ignore) are left out.
         predicted: the same shape, values 0..classes-1.
 
     Returns:
-        int64 [classes, classes], row = truth, column = prediction.
+        int64 [classes, classes], row = ground truth, column = prediction.
     """
-    valid = truth < classes
-    flat = truth[valid].astype(np.int64) * classes + predicted[valid]
+    valid = ground_truth < classes
+    flat = ground_truth[valid].astype(np.int64) * classes + predicted[valid]
     return np.bincount(flat, minlength=classes * classes).reshape(classes, classes)
 
 

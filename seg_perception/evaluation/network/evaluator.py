@@ -1,4 +1,4 @@
-"""A network before its judges: the one place where engine, labelled data, cost matrix and judges meet."""
+"""Evaluates a network: brings together engine, labelled data, cost matrix and metrics."""
 
 from __future__ import annotations
 
@@ -11,39 +11,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_perception.datasets.dataset import load_sample
+from seg_perception.datasets.plan import DatasetPlan, load_dataset_plan
 from seg_perception.errors import ConfigError
 from seg_perception.evaluation.metrics.boundary import DEFAULT_TOLERANCE, Tolerance
-from seg_perception.evaluation.network.evaluate import Evaluation, LabelledImage, Prediction, Rules, evaluate
-from seg_perception.evaluation.network.labels import JudgedLabels
-from seg_perception.evaluation.network.summary import summarise
+from seg_perception.evaluation.metrics.labels import EvaluationLabels
+from seg_perception.evaluation.network.metrics import (
+    EvaluationResult,
+    LabelledImage,
+    NetworkEvaluationConfig,
+    Prediction,
+    evaluate,
+)
+from seg_perception.evaluation.network.summary import summarise_evaluation
 from seg_perception.inference.backends import open_engine
 from seg_perception.inference.engine import Engine
 from seg_perception.inference.onnx.graph import GraphSpec
 from seg_perception.model.card import file_sha256
 from seg_perception.risk.cost_matrix import CostMatrix
 from seg_perception.settings.yaml_file import did_you_mean
-from seg_perception.training.plan import TrainingPlan, load_plan
 
 Progress = Callable[[int, int], None]
 
 THINGS = frozenset(
     {"bicycle", "bicyclist", "bus", "car", "cyclist", "motorcycle", "pedestrian", "person", "rider", "train", "truck"}
 )
-"""What counts one by one unless it is said otherwise: the things of Cityscapes and CamVid, in small letters."""
+"""Default classes with instances, in lower case: the things of Cityscapes and CamVid."""
 
 
 @dataclass(frozen=True)
-class JudgingRequest:
-    """What to judge, and by what.
+class EvaluationRequest:
+    """What to evaluate, and on which data.
 
     Attributes:
         plan: training YAML, for its validation data.
-        model: ONNX file with its card beside it.
+        model: ONNX file with its card next to it.
         matrix: cost matrix YAML.
         root: folder that dataset paths start from; the plan's own when None.
-        things: classes whose instances count one by one; when None those whose names are in `THINGS`.
+        things: classes whose instances count one by one; None for those whose names are in `THINGS`.
         tolerance: of the boundary F-score.
-        worst: how many of the worst images to keep pictures of.
+        worst: how many of the worst images to keep with their label maps.
         threads: CPU threads of the network; one per core when None.
     """
 
@@ -57,14 +63,14 @@ class JudgingRequest:
     threads: int | None = None
 
 
-class Judging:
-    """A network that is ready to be judged."""
+class NetworkEvaluator:
+    """A network and the data to evaluate it on."""
 
-    def __init__(self, request: JudgingRequest, progress: Progress = lambda done, total: None) -> None:
-        """Open everything and read the labels once, to know which of them occur.
+    def __init__(self, request: EvaluationRequest, progress: Progress = lambda done, total: None) -> None:
+        """Open network and data, and read all labels once to find which of them occur.
 
         Args:
-            request: what to judge.
+            request: what to evaluate.
             progress: called with label images read and in all.
 
         Raises:
@@ -72,8 +78,8 @@ class Judging:
             ModelError: the model cannot be run.
         """
         self._request = request
-        self._engine = open_engine(request.model, GraphSpec(cells=1, logits=True), threads=request.threads)
-        self._plan = load_plan(request.plan, request.root, judging=True)
+        self._engine = open_engine(request.model, GraphSpec(sample_points=1, logits=True), threads=request.threads)
+        self._plan = load_dataset_plan(request.plan, request.root)
         card = self._engine.card
         if card.classes != self._plan.classes:
             raise ConfigError(
@@ -84,9 +90,9 @@ class Judging:
         self._size = (card.width, card.height)
         things = _things(request.things, self._plan)
         self._images = [(dataset, index) for dataset in self._plan.validation for index in range(len(dataset.images))]
-        labels = JudgedLabels.of(self._labels(progress), self._plan.space)
+        labels = EvaluationLabels.of(self._labels(progress), self._plan.space)
         is_thing = tuple(all(things[list(self._plan.space.members(number))]) for number in labels.numbers)
-        self._rules = Rules(labels, matrix.misclassification, is_thing, request.tolerance)
+        self._rules = NetworkEvaluationConfig(labels, matrix.misclassification, is_thing, request.tolerance)
 
     @property
     def engine(self) -> Engine:
@@ -94,12 +100,12 @@ class Judging:
         return self._engine
 
     @property
-    def labels(self) -> JudgedLabels:
-        """The labels it is judged by."""
+    def labels(self) -> EvaluationLabels:
+        """The labels that occur in the data."""
         return self._rules.labels
 
-    def run(self, progress: Progress = lambda done, total: None) -> Evaluation:
-        """Judge all images; `progress` is called with images judged and in all.
+    def run(self, progress: Progress = lambda done, total: None) -> EvaluationResult:
+        """Evaluate all images; `progress` is called with images done and in all.
 
         Raises:
             ConfigError: an image cannot be read, or nothing is labelled.
@@ -107,15 +113,15 @@ class Judging:
         """
         return evaluate(self._predict, self._samples(progress), self._rules, self._request.worst)
 
-    def summary(self, evaluation: Evaluation) -> dict[str, Any]:
-        """The figures of `evaluation.summary.summarise`, and of what they are: model, data, matrix and hashes."""
+    def summary(self, result: EvaluationResult) -> dict[str, Any]:
+        """The metrics of `summarise_evaluation` with model, data, matrix and hashes."""
         request = self._request
         data = ", ".join(f"{dataset.name} ({len(dataset.images)} images)" for dataset in self._plan.validation)
         return {
             "model": self._engine.card.name,
             "data": data,
             "matrix": str(request.matrix),
-            **summarise(evaluation, self._rules),
+            **summarise_evaluation(result, self._rules),
             "hashes": {"model": self._engine.card.sha256, "cost_matrix": file_sha256(request.matrix)},
         }
 
@@ -137,8 +143,8 @@ class Judging:
         return Prediction(output.logits[0], output.labels[0])
 
 
-def _things(names: Sequence[str] | None, plan: TrainingPlan) -> NDArray[np.bool_]:
-    """bool [K]: the classes that count one by one."""
+def _things(names: Sequence[str] | None, plan: DatasetPlan) -> NDArray[np.bool_]:
+    """bool [K]: the classes whose instances count one by one."""
     if names is None:
         return np.array([name.lower() in THINGS for name in plan.classes], bool)
     for name in names:

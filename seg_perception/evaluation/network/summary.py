@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_perception.evaluation.metrics.segmentation import Reliability, iou_per_class, pixel_accuracy
-from seg_perception.evaluation.network.evaluate import Evaluation, Rules
+from seg_perception.evaluation.network.metrics import EvaluationResult, NetworkEvaluationConfig
 
 _COLUMNS = {
     "IoU": "iou",
@@ -23,42 +23,42 @@ _COLUMNS = {
 }
 
 
-def summarise(evaluation: Evaluation, rules: Rules) -> dict[str, Any]:
-    """Every figure, ready for JSON; docs/results/evaluation.md says what each means. What is not defined is None.
+def summarise_evaluation(result: EvaluationResult, config: NetworkEvaluationConfig) -> dict[str, Any]:
+    """All metrics, ready for JSON; docs/results/evaluation.md defines them. Undefined values are None.
 
     Returns:
-        images and pixels (how many were judged); mean_iou; pixel_accuracy; boundary_f; panoptic; calibration; risk;
-        labels (figures per label, by name); confusion (pixels, row = truth, column = most probable, in the order of
+        images and pixels (numbers of); mean_iou; pixel_accuracy; boundary_f; panoptic; calibration; risk; labels
+        (metrics per label, by name); confusion (pixels, row = ground truth, column = most probable, in the order of
         labels); scores (one entry per image, the worst first).
     """
-    figures = evaluation.figures
-    panoptic = figures.panoptic
-    pq, things = panoptic.panoptic(), np.array(rules.things, bool)
+    metrics = result.metrics
+    panoptic = metrics.panoptic
+    pq, things = panoptic.panoptic(), np.array(config.things, bool)
     columns: dict[str, NDArray[Any]] = {
-        "pixels": figures.confusion.sum(axis=1),
-        "iou": iou_per_class(figures.confusion),
-        "boundary_f": figures.boundary.per_label(),
+        "pixels": metrics.confusion.sum(axis=1),
+        "iou": iou_per_class(metrics.confusion),
+        "boundary_f": metrics.boundary.per_label(),
         "pq": pq,
         "sq": panoptic.segmentation(),
         "rq": panoptic.recognition(),
         "matched": panoptic.matched,
-        "invented": panoptic.invented,
-        "missed": panoptic.missed,
-        "cost_most_probable": figures.most_probable.per_label(),
-        "cost_bayes": figures.bayes.per_label(),
+        "invented": panoptic.false_positives,
+        "missed": panoptic.false_negatives,
+        "cost_most_probable": metrics.most_probable.per_label(),
+        "cost_bayes": metrics.bayes.per_label(),
     }
     return {
-        "images": len(evaluation.scores),
-        "pixels": int(figures.confusion.sum()),
+        "images": len(result.scores),
+        "pixels": int(metrics.confusion.sum()),
         "mean_iou": _mean(columns["iou"]),
-        "pixel_accuracy": _plain(pixel_accuracy(figures.confusion)),
+        "pixel_accuracy": _plain(pixel_accuracy(metrics.confusion)),
         "boundary_f": {
-            "tolerance": str(rules.tolerance),
+            "tolerance": str(config.tolerance),
             "mean": _mean(columns["boundary_f"]),
-            "mean_over_images": _mean(np.array([score.boundary for score in evaluation.scores])),
+            "mean_over_images": _mean(np.array([score.boundary for score in result.scores])),
         },
         "panoptic": {
-            "things": [name for name, thing in zip(rules.labels.names, things, strict=True) if thing],
+            "things": [name for name, thing in zip(config.labels.names, things, strict=True) if thing],
             "pq": _mean(pq),
             "sq": _mean(columns["sq"]),
             "rq": _mean(columns["rq"]),
@@ -66,19 +66,19 @@ def summarise(evaluation: Evaluation, rules: Rules) -> dict[str, Any]:
             "pq_stuff": _mean(pq[~things]),
         },
         "calibration": {
-            "ece": _plain(figures.reliability.expected_calibration_error()),
-            "bins": _bins(figures.reliability),
+            "ece": _plain(metrics.reliability.expected_calibration_error()),
+            "bins": _bins(metrics.reliability),
         },
         "risk": {
-            "most_probable": _plain(figures.most_probable.mean()),
-            "bayes": _plain(figures.bayes.mean()),
-            "expected": _plain(figures.expected.mean()),
+            "most_probable": _plain(metrics.most_probable.mean()),
+            "bayes": _plain(metrics.bayes.mean()),
+            "expected": _plain(metrics.expected.mean()),
         },
         "labels": {
             name: {column: _plain(values[row]) for column, values in columns.items()}
-            for row, name in enumerate(rules.labels.names)
+            for row, name in enumerate(config.labels.names)
         },
-        "confusion": figures.confusion.tolist(),
+        "confusion": metrics.confusion.tolist(),
         "scores": [
             {
                 "name": score.name,
@@ -86,13 +86,13 @@ def summarise(evaluation: Evaluation, rules: Rules) -> dict[str, Any]:
                 "accuracy": _plain(score.accuracy),
                 "boundary_f": _plain(score.boundary),
             }
-            for score in evaluation.scores
+            for score in result.scores
         ],
     }
 
 
-def table(summary: Mapping[str, Any]) -> str:
-    """The figures as aligned text, a line per label, the means and totals below."""
+def evaluation_table(summary: Mapping[str, Any]) -> str:
+    """The metrics as aligned text: a line per label, then means and totals."""
     width = max(len("label"), *map(len, summary["labels"]))
     heads = [f"{head:>6}" for head in _COLUMNS]
 
@@ -106,13 +106,13 @@ def table(summary: Mapping[str, Any]) -> str:
         "boundary_f": summary["boundary_f"]["mean"],
         **{key: panoptic[key] for key in ("pq", "sq", "rq")},
     }
-    paid = {"cost_most_probable": risk["most_probable"], "cost_bayes": risk["bayes"]}
+    realized = {"cost_most_probable": risk["most_probable"], "cost_bayes": risk["bayes"]}
     return "\n".join(
         [
             f"{'label':<{width}}  " + "  ".join(heads),
             *(line(name, values) for name, values in summary["labels"].items()),
             line("mean", means),
-            line("all pixels", paid),
+            line("all pixels", realized),
             "",
             f"pixel accuracy {summary['pixel_accuracy']:.2%}, ECE {summary['calibration']['ece']:.4f}",
             f"boundary F at {summary['boundary_f']['tolerance']}; things: {', '.join(panoptic['things']) or 'none'}",
@@ -137,13 +137,13 @@ def _bins(reliability: Reliability) -> list[dict[str, float | int | None]]:
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:
-    """Mean of what is defined."""
+    """Mean of the finite values."""
     defined = values[np.isfinite(values)]
     return float(defined.mean()) if len(defined) else None
 
 
 def _plain(value: Any) -> float | int | None:
-    """A number of plain Python; None for NaN, which JSON does not know."""
+    """A plain Python number; None for NaN, which JSON lacks."""
     if isinstance(value, (int, np.integer)):
         return int(value)
     return float(value) if math.isfinite(value) else None

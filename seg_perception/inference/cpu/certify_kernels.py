@@ -1,4 +1,4 @@
-"""Scores to logits, and where the decision is settled by them: the first loops of `cpu_risk`, compiled."""
+"""Compiled kernels, first pass: scores to logits, and classes that certify the decision of whole blocks."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from seg_perception.utils.jit import compiled
 
-UNSETTLED = -1
+UNCERTIFIED = -1
 
-TOGETHER = 1024
-"""Pixels that are read at a time: enough for long inner loops, few enough for the caches."""
+CHUNK = 1024
+"""Pixels per inner loop: enough for vectorised loops, few enough for the caches."""
 
 _LOG2_E = np.float32(1.44269504)
 # ln 2 in two parts, the first of few bits, so that n ln 2 is exact (Cody and Waite, 1980).
@@ -23,8 +23,8 @@ _P0, _P1, _P2 = np.float32(1.9875691500e-4), np.float32(1.3981999507e-3), np.flo
 _P3, _P4, _P5 = np.float32(4.1665795894e-2), np.float32(1.6666665459e-1), np.float32(5.0000001201e-1)
 
 
-class Reading(NamedTuple):
-    """How scores become logits: max(scale * (score - highest score) + offset, lowest).
+class LogitMapping(NamedTuple):
+    """Maps scores to calibrated logits: max(scale * (score - highest score) + offset, lowest).
 
     Attributes:
         scale: float32 [K].
@@ -37,25 +37,25 @@ class Reading(NamedTuple):
     lowest: np.float32
 
 
-class Decisions(NamedTuple):
-    """A cost matrix as the loops want it: A decisions, all different.
+class DecisionTable(NamedTuple):
+    """The decision rows of a cost matrix as the kernels need them: A different decisions over K classes.
 
-    Decisions are compared, so what a class costs in most of them can be taken off all of them: few costs are left, and
-    only they are summed up.
+    Only differences between risks matter. So the most frequent cost of each class is subtracted from its column; few
+    costs differ from 0 then, and only they are stored (compressed sparse rows) and summed.
 
     Attributes:
-        names: uint8 [A], what each decision is called in the labels.
-        starts: int64 [A + 1], where the costs of each decision begin in the next two.
-        classes: int64 [J], of whom.
-        extra: float32 [J], cost of the decision if the truth is that class, less what it costs in most decisions.
-        costs: float32 [A, K], all of them.
-        choice: int64 [K], the cheapest decision where a class is certain.
-        gain: float32 [K], by how much that one is better than the next, if the class is certain.
-        loss: float32 [K, K], [j, k]: by how much the decision `choice[k]` is worse than the best if the truth is j; 0
-            for j = k.
+        labels: uint8 [A], the label of each decision.
+        starts: int64 [A + 1], where the entries of each decision start in `classes` and `extra`.
+        classes: int64 [J], the class of each entry.
+        extra: float32 [J], cost of the decision if the true class is that one, less the most frequent cost.
+        costs: float32 [A, K], the dense matrix.
+        choice: int64 [K], the decision of least cost if a class is certain.
+        gain: float32 [K], by how much that decision is better than the next one, if the class is certain.
+        loss: float32 [K, K], [j, k]: by how much decision `choice[k]` is worse than the best one if the true class is
+            j; 0 for j = k.
     """
 
-    names: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
     starts: NDArray[np.int64]
     classes: NDArray[np.int64]
     extra: NDArray[np.float32]
@@ -65,10 +65,10 @@ class Decisions(NamedTuple):
     loss: NDArray[np.float32]
 
     @classmethod
-    def of(cls, rows: NDArray[np.float32]) -> Decisions:
-        """From decision rows [K, K]. Of equal rows the first decides, so the others are left out."""
-        names = np.sort(np.unique(rows, axis=0, return_index=True)[1])
-        costs = np.ascontiguousarray(rows[names])
+    def from_rows(cls, rows: NDArray[np.float32]) -> DecisionTable:
+        """Build the table from decision rows [K, K]; of equal rows only the first is kept."""
+        first = np.sort(np.unique(rows, axis=0, return_index=True)[1])
+        costs = np.ascontiguousarray(rows[first])
         kinds = (np.unique(column, return_counts=True) for column in costs.T)
         extra = costs - np.array([values[counts.argmax()] for values, counts in kinds], np.float32)
         starts = np.concatenate([[0], np.cumsum(np.count_nonzero(extra, axis=1))])
@@ -79,7 +79,7 @@ class Decisions(NamedTuple):
         loss = (costs[choice] - costs[:, np.newaxis]).max(axis=0).T
         loss[classes, classes] = 0
         return cls(
-            names.astype(np.uint8),
+            first.astype(np.uint8),
             starts,
             np.ascontiguousarray(np.nonzero(extra)[1]),
             extra[extra != 0],
@@ -92,47 +92,54 @@ class Decisions(NamedTuple):
 
 @compiled
 def exponentials(values: NDArray[np.float32], bits: NDArray[np.int32]) -> None:
-    """Replace values from -87 to 88 by e to their power; `bits` is scratch of the same length."""
+    """Replace values in -87..88 by their exponentials, in place; `bits` is scratch of the same length."""
     powers = bits.view(np.float32)
     for i in range(values.size):
         n = np.floor(values[i] * _LOG2_E + _HALF)
         r = values[i] - n * _LN2_HIGH - n * _LN2_LOW
         tail = ((((_P0 * r + _P1) * r + _P2) * r + _P3) * r + _P4) * r + _P5
         values[i] = tail * r * r + r + _ONE
-        bits[i] = (np.int32(n) + np.int32(127)) << np.int32(23)  # 2 to the power of n, as a float32 is written
+        bits[i] = (np.int32(n) + np.int32(127)) << np.int32(23)  # the bits of 2**n as a float32
     for i in range(values.size):
         values[i] *= powers[i]
 
 
 @compiled
-def calibrate(scores: NDArray[np.float32], reading: Reading, logits: NDArray[np.float32]) -> None:
-    """Scores [K, pixels] to logits [K, pixels]."""
+def map_logits(scores: NDArray[np.float32], mapping: LogitMapping, logits: NDArray[np.float32]) -> None:
+    """Map scores [K, pixels] to calibrated logits [K, pixels]."""
     classes, pixels = scores.shape
     highest = scores[0].copy()
     for k in range(1, classes):
         for i in range(pixels):
             highest[i] = max(highest[i], scores[k, i])
     for k in range(classes):
-        scale, offset = reading.scale[k], reading.offset[k]
+        scale, offset = mapping.scale[k], mapping.offset[k]
         for i in range(pixels):
-            logits[k, i] = max((scores[k, i] - highest[i]) * scale + offset, reading.lowest)
+            logits[k, i] = max((scores[k, i] - highest[i]) * scale + offset, mapping.lowest)
 
 
 @compiled
-def cheapest(
+def least_risk(
     masses: NDArray[np.float32],
-    d: Decisions,
+    table: DecisionTable,
     risk: NDArray[np.float32],
     least: NDArray[np.float32],
     best: NDArray[np.int32],
 ) -> None:
-    """The decision of least risk, int32 [pixels], for masses float32 [K, pixels]; the rest is scratch."""
+    """Find the decision of least risk at each pixel.
+
+    Args:
+        masses: float32 [K, pixels], unnormalised probabilities.
+        table: the decisions.
+        risk, least: float32 [pixels], scratch.
+        best: int32 [pixels], written: index of the decision.
+    """
     pixels = best.size
     least[:] = np.inf
-    for a in range(d.names.size):
+    for a in range(table.labels.size):
         risk[:] = 0
-        for j in range(d.starts[a], d.starts[a + 1]):
-            mass, extra = masses[d.classes[j]], d.extra[j]
+        for j in range(table.starts[a], table.starts[a + 1]):
+            mass, extra = masses[table.classes[j]], table.extra[j]
             for i in range(pixels):
                 risk[i] += extra * mass[i]
         for i in range(pixels):
@@ -141,102 +148,106 @@ def cheapest(
 
 
 @compiled
-def settle(masses: NDArray[np.float32], d: Decisions, settled: NDArray[np.int32]) -> None:
-    """A class at each logit whose decision also holds wherever this is mixed with others that settled on the same one.
+def certify_labels(masses: NDArray[np.float32], table: DecisionTable, certified: NDArray[np.int32]) -> None:
+    """Certify a class at each logit: its decision holds wherever logits certified with the same class are mixed.
 
-    Decision a is better than b where the sum over k of (C[b, k] - C[a, k]) p_k is above 0. Of what speaks for a only
-    one class c is counted, of what speaks against it everything. Divided by p_c, what is left is a constant minus a sum
-    of p_k / p_c with weights of at least 0; each of them is the exponential of a linear function of the logits, hence
-    convex. Bilinear interpolation mixes four logits with weights that sum to 1, so by Jensen's inequality what holds at
-    all four holds everywhere between them.
+    Decision a is better than b where the sum over k of (C[b, k] - C[a, k]) p_k is above 0. The bound keeps one class c
+    of the positive terms, and all negative terms. Divided by p_c, it is a constant minus a sum of p_k / p_c with
+    weights of at least 0. Each p_k / p_c is the exponential of a linear function of the logits, hence convex. Bilinear
+    interpolation mixes four logits with weights that sum to 1. So by Jensen's inequality a bound that is positive at
+    all four logits is positive everywhere between them.
 
     Args:
-        masses: float32 [K, pixels], exp of the logits.
-        d: the decisions.
-        settled: int32 [pixels], written; UNSETTLED where there is no such class.
+        masses: float32 [K, pixels], exp of the logits: unnormalised probabilities.
+        table: the decisions.
+        certified: int32 [pixels], written; UNCERTIFIED where no class fulfils the bound.
     """
     classes, pixels = masses.shape
-    highest, against = masses[0].copy(), np.zeros(pixels, np.float32)
-    settled[:] = 0
+    highest, counter_evidence = masses[0].copy(), np.zeros(pixels, np.float32)
+    certified[:] = 0
     for k in range(1, classes):
         for i in range(pixels):
-            settled[i] = k if masses[k, i] > highest[i] else settled[i]
+            certified[i] = k if masses[k, i] > highest[i] else certified[i]
             highest[i] = max(highest[i], masses[k, i])
     for k in range(classes):
-        loss = d.loss[k]
+        loss = table.loss[k]
         for i in range(pixels):
-            against[i] += loss[settled[i]] * masses[k, i]
-    left = np.empty(pixels, np.int64)
+            counter_evidence[i] += loss[certified[i]] * masses[k, i]
+    remaining = np.empty(pixels, np.int64)
     count = 0
-    for i in range(pixels):  # one bound for all b settles nearly all pixels
-        if d.gain[settled[i]] * highest[i] <= against[i]:
-            left[count] = i
+    for i in range(pixels):  # a common bound for all b certifies nearly all pixels
+        if table.gain[certified[i]] * highest[i] <= counter_evidence[i]:
+            remaining[count] = i
             count += 1
     if count:
-        _settle_each(masses, left[:count], d, settled)
+        _certify_remaining(masses, remaining[:count], table, certified)
 
 
 @compiled
-def _settle_each(
-    masses: NDArray[np.float32], left: NDArray[np.int64], d: Decisions, settled: NDArray[np.int32]
+def _certify_remaining(
+    masses: NDArray[np.float32], remaining: NDArray[np.int64], table: DecisionTable, certified: NDArray[np.int32]
 ) -> None:
-    """`settle` with a bound for each b, for the pixels that are left."""
-    classes, count = masses.shape[0], left.size
-    rest, costs = np.empty((classes, count), np.float32), np.empty((classes, count), np.float32)
+    """`certify_labels` with a bound for each b, for the pixels that the common bound does not certify."""
+    classes, count = masses.shape[0], remaining.size
+    others, costs = np.empty((classes, count), np.float32), np.empty((classes, count), np.float32)
     for k in range(classes):
         for i in range(count):
-            rest[k, i] = masses[k, left[i]]
+            others[k, i] = masses[k, remaining[i]]
     best, risk, least = np.zeros(count, np.int32), np.empty(count, np.float32), np.empty(count, np.float32)
-    cheapest(rest, d, risk, least, best)
+    least_risk(others, table, risk, least, best)
     for k in range(classes):
         for i in range(count):
-            costs[k, i] = d.costs[best[i], k]
-    own, mass, sure = np.full(count, UNSETTLED), np.zeros(count, np.float32), np.full(count, np.float32(np.inf))
+            costs[k, i] = table.costs[best[i], k]
+    anchor, mass, worst_margin = (
+        np.full(count, UNCERTIFIED),
+        np.zeros(count, np.float32),
+        np.full(count, np.float32(np.inf)),
+    )
     for i in range(count):
         for k in range(classes):
-            if d.choice[k] == best[i] and rest[k, i] > mass[i]:
-                own[i], mass[i] = k, rest[k, i]
-        if own[i] == UNSETTLED:  # no class speaks for the best decision by itself
-            sure[i] = 0
+            if table.choice[k] == best[i] and others[k, i] > mass[i]:
+                anchor[i], mass[i] = k, others[k, i]
+        if anchor[i] == UNCERTIFIED:  # no single class makes the best decision best
+            worst_margin[i] = 0
         else:
-            rest[own[i], i] = 0
+            others[anchor[i], i] = 0
     margin = risk
-    for b in range(d.names.size):
+    for b in range(table.labels.size):
         for i in range(count):
-            margin[i] = (d.costs[b, own[i]] - costs[own[i], i]) * mass[i]
+            margin[i] = (table.costs[b, anchor[i]] - costs[anchor[i], i]) * mass[i]
         for k in range(classes):
-            cost = d.costs[b, k]
+            cost = table.costs[b, k]
             for i in range(count):
-                margin[i] -= max(costs[k, i] - cost, np.float32(0)) * rest[k, i]
+                margin[i] -= max(costs[k, i] - cost, np.float32(0)) * others[k, i]
         for i in range(count):
-            sure[i] = min(sure[i], margin[i]) if b != best[i] else sure[i]
+            worst_margin[i] = min(worst_margin[i], margin[i]) if b != best[i] else worst_margin[i]
     for i in range(count):
-        settled[left[i]] = own[i] if sure[i] > 0 else UNSETTLED
+        certified[remaining[i]] = anchor[i] if worst_margin[i] > 0 else UNCERTIFIED
 
 
 @compiled
-def read(
+def calibrate_and_certify(
     scores: NDArray[np.float32],
-    reading: Reading,
-    d: Decisions,
+    mapping: LogitMapping,
+    table: DecisionTable,
     first: int,
     last: int,
     logits: NDArray[np.float32],
-    settled: NDArray[np.int32],
+    certified: NDArray[np.int32],
 ) -> None:
-    """`calibrate` and `settle` for some pixels of the network's scores.
+    """`map_logits` and `certify_labels` for some pixels of the network's scores.
 
     Args:
         scores: float32 [K, n], of the network.
-        reading: of the scores.
-        d: the decisions.
+        mapping: of scores to logits.
+        table: the decisions.
         first, last: pixels, 0 to n.
         logits: float32 [K, n], written.
-        settled: int32 [n], written.
+        certified: int32 [n], written; as in `certify_labels`.
     """
-    for begin in range(first, last, TOGETHER):
-        end = min(begin + TOGETHER, last)
-        calibrate(scores[:, begin:end], reading, logits[:, begin:end])
+    for begin in range(first, last, CHUNK):
+        end = min(begin + CHUNK, last)
+        map_logits(scores[:, begin:end], mapping, logits[:, begin:end])
         masses = logits[:, begin:end].copy()
         exponentials(masses.ravel(), np.empty(masses.size, np.int32))
-        settle(masses, d, settled[begin:end])
+        certify_labels(masses, table, certified[begin:end])

@@ -1,4 +1,4 @@
-"""How much faster a converted network is on this machine's CPU."""
+"""Speedup of a converted network on this machine's CPU."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import statistics
 from seg_perception.inference.engine import Engine
 
 
-def times_as_fast(reference: Engine, converted: Engine, runs: int) -> float:
-    """Median time of one network over that of another.
+def measure_speedup(reference: Engine, converted: Engine, runs: int) -> float:
+    """Measure the median time of one network divided by that of another.
 
-    Both run in turns, so that they share the load and the clock of the moment.
+    Both run in turns, so that they see the same load and clock frequency.
 
     Args:
-        reference: the engine to compare with.
-        converted: the engine in question; above 1 its network is the faster one.
-        runs: of each.
+        reference: the baseline.
+        converted: the engine to compare; a result above 1 means that its network is faster.
+        runs: timed runs of each.
     """
     for engine in (reference, converted):
         engine.time_network()  # the first run also allocates

@@ -1,1 +1,1 @@
-"""The ONNX graph: model import, graph editing, the fused graph, and ONNX Runtime."""
+"""ONNX: model import, graph editing, the fused graph, and ONNX Runtime engines."""

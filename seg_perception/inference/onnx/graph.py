@@ -1,17 +1,17 @@
-"""The one graph: normalisation, network, calibration, Bayes decision and ground samples in a single ONNX model.
+"""The fused graph: normalisation, network, calibration, Bayes decision and sample points in a single ONNX model.
 
 Inputs:
-    image   uint8   [N, H, W, 3]    at the network's size, channels in `GraphSpec.image_order`
-    costs   float32 [K + 1, K]      K decision rows of the cost matrix, then the traverse row
-    cells   float32 [N, G, 2]       (x, y) in -1..1 over the image; pixel centre u lies at x = (2u + 1) / W - 1
+    image          uint8   [N, H, W, 3]   at the network's size, channels in `GraphSpec.image_order`
+    costs          float32 [K + 1, K]     K decision rows of the cost matrix, then the traverse row
+    sample_points  float32 [N, G, 2]      (x, y) in -1..1 over the image; pixel centre u lies at x = (2u + 1) / W - 1
 
 Outputs:
-    labels              uint8   [N, h, w]     the Bayes decision: argmin over the decision rows of C p
-    confidence          uint8   [N, h, w]     255 times the probability of the most probable class, rounded
-    expected_cost       uint8   [N, h, w]     t p, rounded, nav2 units; 254 where it is 254 or more
-    cell_probabilities  float32 [N, G, K]
-    score_size          float32 [N]           sum of |score| over the network's output: finite only if every score is
-    logits              float32 [N, K, h/s, w/s]  calibrated, at the network's own resolution; only when asked for
+    labels                uint8   [N, h, w]   the Bayes decision: argmin over the decision rows of C p
+    confidence            uint8   [N, h, w]   255 times the probability of the most probable class, rounded
+    expected_cost         uint8   [N, h, w]   t p, rounded, nav2 units; at most 254
+    sample_probabilities  float32 [N, G, K]   class probabilities at the sample points
+    score_norm            float32 [N]         sum of |score| over the network's output: finite only if every score is
+    logits                float32 [N, K, h/s, w/s]  calibrated, at the network's own resolution; if `GraphSpec.logits`
 """
 
 from __future__ import annotations
@@ -24,8 +24,13 @@ import onnx
 from onnx import TensorProto
 
 from seg_perception.inference.onnx.model_import import opset
-from seg_perception.inference.onnx.node_writer import OnnxWriter, tensor
-from seg_perception.inference.onnx.risk_nodes import LogitPlanes, calibrated_logits, decide, sample_cells
+from seg_perception.inference.onnx.node_writer import NodeWriter, tensor
+from seg_perception.inference.onnx.risk_nodes import (
+    LogitPlanes,
+    add_decision,
+    add_sample_probabilities,
+    calibrated_logits,
+)
 from seg_perception.model.card import ModelCard, Precision
 
 _IR_VERSION = 8
@@ -33,17 +38,17 @@ _IR_VERSION = 8
 
 @dataclass(frozen=True)
 class GraphSpec:
-    """What a fused graph is built for; all shapes are fixed by it.
+    """Shapes and options of a fused graph; all shapes are fixed.
 
     Attributes:
-        cells: ground samples per image, G.
+        sample_points: sample points per image, G.
         batch: images per run, N.
         resolution: "full" decides at the network's input size, "native" at the size of its logits.
-        image_order: order of the channels of the images that come in.
-        logits: also give the calibrated logits, for reports and evaluation.
+        image_order: channel order of the input images.
+        logits: whether to output the calibrated logits, for reports and evaluation.
     """
 
-    cells: int
+    sample_points: int
     batch: int = 1
     resolution: Literal["full", "native"] = "full"
     image_order: Literal["rgb", "bgr"] = "rgb"
@@ -51,14 +56,14 @@ class GraphSpec:
 
 
 def network_graph(network: onnx.ModelProto, card: ModelCard, spec: GraphSpec) -> onnx.ModelProto:
-    """The network with its normalisation and nothing else: uint8 `image` in, the network's own `scores` out.
+    """Normalisation and network only: uint8 `image` in, the network's own `scores` out.
 
     Args:
         network: from `read_network`.
         card: its model card.
         spec: only `batch` and `image_order` are used.
     """
-    before, after = OnnxWriter("image/", opset(network)), OnnxWriter("risk/", opset(network))
+    before, after = NodeWriter("image/", opset(network)), NodeWriter("risk/", opset(network))
     _normalise(before, network, card, spec)
     after.node("Identity", network.graph.output[0].name, result="scores")
     scores = onnx.ValueInfoProto()
@@ -70,36 +75,36 @@ def network_graph(network: onnx.ModelProto, card: ModelCard, spec: GraphSpec) ->
 def fused_graph(
     network: onnx.ModelProto, card: ModelCard, spec: GraphSpec, stride: int, precision: Precision = "fp32"
 ) -> onnx.ModelProto:
-    """The whole graph of this module's description.
+    """Build the fused graph; see the module for its inputs and outputs.
 
     Args:
         network: from `read_network`.
         card: its model card.
         spec: shapes and options.
         stride: input pixels per output pixel of the network, s.
-        precision: whose calibration to apply; the network itself stays as it is until `precision.in_precision`.
+        precision: selects the calibration. The network itself is converted later, by `convert_precision`.
     """
-    before, after = OnnxWriter("image/", opset(network)), OnnxWriter("risk/", opset(network))
+    before, after = NodeWriter("image/", opset(network)), NodeWriter("risk/", opset(network))
     _normalise(before, network, card, spec)
     classes = len(card.classes)
     shape = LogitPlanes(spec.batch, classes, card.height // stride, card.width // stride)
     factor = stride if spec.resolution == "full" else 1
-    logits = calibrated_logits(after, network.graph.output[0].name, card.output, card.scaling(precision))
-    decide(after, logits, shape, factor)
-    sample_cells(after, logits, shape, spec.cells)
+    logits = calibrated_logits(after, network.graph.output[0].name, card.output, card.calibration_for(precision))
+    add_decision(after, logits, shape, factor)
+    add_sample_probabilities(after, logits, shape, spec.sample_points)
 
     plane = (spec.batch, factor * shape.rows, factor * shape.columns)
     inputs = [
         _image(card, spec),
         tensor("costs", TensorProto.FLOAT, (classes + 1, classes)),
-        tensor("cells", TensorProto.FLOAT, (spec.batch, spec.cells, 2)),
+        tensor("sample_points", TensorProto.FLOAT, (spec.batch, spec.sample_points, 2)),
     ]
     outputs = [
         tensor("labels", TensorProto.UINT8, plane),
         tensor("confidence", TensorProto.UINT8, plane),
         tensor("expected_cost", TensorProto.UINT8, plane),
-        tensor("cell_probabilities", TensorProto.FLOAT, (spec.batch, spec.cells, classes)),
-        tensor("score_size", TensorProto.FLOAT, (spec.batch,)),
+        tensor("sample_probabilities", TensorProto.FLOAT, (spec.batch, spec.sample_points, classes)),
+        tensor("score_norm", TensorProto.FLOAT, (spec.batch,)),
     ]
     if spec.logits:
         after.node("Identity", logits, result="logits")
@@ -111,9 +116,9 @@ def _image(card: ModelCard, spec: GraphSpec) -> onnx.ValueInfoProto:
     return tensor("image", TensorProto.UINT8, (spec.batch, card.height, card.width, 3))
 
 
-def _normalise(graph: OnnxWriter, network: onnx.ModelProto, card: ModelCard, spec: GraphSpec) -> None:
-    """uint8 [N, H, W, 3] to the network's float32 [N, 3, H, W]."""
-    # TensorRT transposes no uint8: to float first.
+def _normalise(graph: NodeWriter, network: onnx.ModelProto, card: ModelCard, spec: GraphSpec) -> None:
+    """Add the nodes from uint8 [N, H, W, 3] to the network's float32 [N, 3, H, W]."""
+    # Cast first: TensorRT does not transpose uint8.
     planes = graph.node("Transpose", graph.node("Cast", "image", to=TensorProto.FLOAT), perm=[0, 3, 1, 2])
     if spec.image_order != card.channel_order:
         planes = graph.node("Gather", planes, np.array([2, 1, 0], np.int64), axis=1)
@@ -124,12 +129,12 @@ def _normalise(graph: OnnxWriter, network: onnx.ModelProto, card: ModelCard, spe
 
 def _assemble(
     network: onnx.ModelProto,
-    before: OnnxWriter,
-    after: OnnxWriter,
+    before: NodeWriter,
+    after: NodeWriter,
     inputs: list[onnx.ValueInfoProto],
     outputs: list[onnx.ValueInfoProto],
 ) -> onnx.ModelProto:
-    """The network between what comes before and after it; its own inputs and outputs become inner values."""
+    """Join the nodes before, of and after the network; its inputs and outputs become inner values."""
     model = onnx.ModelProto()
     model.CopyFrom(network)
     graph = model.graph

@@ -1,4 +1,4 @@
-"""Reading a network's ONNX file, and saying in one sentence why it cannot be used."""
+"""Model import: read a network's ONNX file, and bring its input to a standard form."""
 
 from __future__ import annotations
 
@@ -8,60 +8,60 @@ import onnx
 from onnx import TensorProto, ValueInfoProto, compose, external_data_helper, helper, inliner, version_converter
 
 from seg_perception.errors import ModelError
-from seg_perception.inference.onnx.graph_editing import cut_to, put_before
-from seg_perception.inference.onnx.node_writer import OnnxWriter
+from seg_perception.inference.onnx.graph_editing import prepend_nodes, truncate_at
+from seg_perception.inference.onnx.node_writer import NodeWriter
 from seg_perception.model.card import ModelCard
 from seg_perception.settings.yaml_file import did_you_mean
 
 MIN_OPSET = 17
-"""Networks older than this are converted to it; TensorRT reads it from 8.6 on, ONNX Runtime from 1.12 on."""
+"""Networks in older opsets are converted to this one; TensorRT reads it from 8.6 on, ONNX Runtime from 1.12 on."""
 
 _MIN_IR_VERSION = 8
-"""Of the file format; that of `MIN_OPSET`."""
+"""IR version of the file format that belongs to `MIN_OPSET`."""
 
 PREFIX = "network/"
-"""Put before every name of the network, so that none can clash with the names of the fused graph."""
+"""Prefix of every name of the network, so that none clashes with a name of the fused graph."""
 
-_CHOICE_OF_COORDINATES = 11
-"""From this opset on an enlarging operator says where its pixels lie."""
+_COORDINATE_MODE_OPSET = 11
+"""From this opset on, Resize has a coordinate transformation mode."""
 
 _IMAGE_TYPES = (TensorProto.FLOAT, TensorProto.FLOAT16)
 
 
 def read_network(path: Path, card: ModelCard, batch: int, prefix: str = PREFIX) -> onnx.ModelProto:
-    """Read a network and make its input float32 [batch, 3, card.height, card.width], whatever it was in the file.
+    """Read a network, and make its input float32 [batch, 3, card.height, card.width].
 
     Args:
         path: an ONNX file that takes one image, [N, 3, H, W] or [N, H, W, 3], float32 or float16, with fixed or free
-            axes; weights in files beside it are read too.
+            axes; weights in files next to it are read too.
         card: its model card.
         batch: images per run.
-        prefix: put before every name; "" leaves the names as they are.
+        prefix: of every name; "" leaves the names as they are.
 
     Returns:
-        The network in opset 17 or above, its input's shape fixed, the card's output as the only one, and that output's
-        shape left open (it is known once the network has run).
+        The network in opset 17 or above, with a fixed input shape and the card's output as its only output. The
+        output's shape is open; it is known once the network has run.
 
     Raises:
-        ModelError: the file is no ONNX network or does not match the card.
+        ModelError: the file is not an ONNX network, or does not match the card.
     """
     network = _parse(path)
     try:
         _load_weights(path, network)
         if network.functions:
             network = inliner.inline_local_functions(network)
-        _choose_output(path, network, card)
-        image = _image(path, network)
+        _select_output(path, network, card)
+        image = _image_input(path, network)
         channels_last = _fix_size(path, image, card, batch)
-        # Exporters stamp their newest version, which older runtimes refuse; the operators decide which one is needed.
+        # Exporters write their newest IR version, which older runtimes refuse; the operators decide what is needed.
         needed = helper.find_min_ir_version_for(network.opset_import, ignore_unknown=True)
         network.ir_version = max(needed, _MIN_IR_VERSION)
         del network.graph.input[:]  # before IR version 4 the weights stood among the inputs as well
         network.graph.input.append(image)
-        # What the exporter noted about shapes may name the symbolic axes that have just been fixed.
+        # The exporter's shape annotations may name symbolic axes that have just been fixed.
         del network.graph.value_info[:]
         network.graph.output[0].type.tensor_type.ClearField("shape")
-        network = compose.add_prefix(_modernised(path, network), prefix)
+        network = compose.add_prefix(_upgraded(path, network), prefix)
         _adapt_input(network, card, batch, channels_last)
     except ModelError:
         raise
@@ -71,17 +71,17 @@ def read_network(path: Path, card: ModelCard, batch: int, prefix: str = PREFIX) 
 
 
 def opset(model: onnx.ModelProto) -> int:
-    """Version of the standard operator set a model is written in."""
+    """Version of the standard operator set of a model."""
     return next((int(entry.version) for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 1)
 
 
 def input_size(path: Path) -> tuple[int | None, int | None]:
-    """Width and height of the images that a network takes, as its file says; None where that axis is free.
+    """Width and height of a network's input, from its file; None for a free axis.
 
     Raises:
-        ModelError: the file is no ONNX network, or its input is no image.
+        ModelError: the file is not an ONNX network, or its input is not an image.
     """
-    axes = _axes(_image(path, _parse(path)))
+    axes = _axes(_image_input(path, _parse(path)))
     height, width = axes[1:3] if _channels_last(axes) else axes[2:4]
     return width, height
 
@@ -113,7 +113,7 @@ def _load_weights(path: Path, network: onnx.ModelProto) -> None:
             del tensor.external_data[:]
 
 
-def _choose_output(path: Path, network: onnx.ModelProto, card: ModelCard) -> None:
+def _select_output(path: Path, network: onnx.ModelProto, card: ModelCard) -> None:
     names = [output.name for output in network.graph.output]
     listed = ", ".join(names) or "none"
     if card.output_name is None and len(names) != 1:
@@ -123,7 +123,7 @@ def _choose_output(path: Path, network: onnx.ModelProto, card: ModelCard) -> Non
         )
     wanted = card.output_name or names[0]
     try:
-        cut_to(network, wanted)
+        truncate_at(network, wanted)
     except KeyError:
         raise ModelError(
             f"{path}: has no value '{wanted}'{did_you_mean(wanted, names)}, which the model card names as output_name; "
@@ -131,8 +131,8 @@ def _choose_output(path: Path, network: onnx.ModelProto, card: ModelCard) -> Non
         ) from None
 
 
-def _image(path: Path, network: onnx.ModelProto) -> ValueInfoProto:
-    """The one input, after checking that it is an image."""
+def _image_input(path: Path, network: onnx.ModelProto) -> ValueInfoProto:
+    """The only input, after checking that it is an image."""
     constants = {tensor.name for tensor in network.graph.initializer}
     inputs: list[ValueInfoProto] = [value for value in network.graph.input if value.name not in constants]
     if len(inputs) != 1:
@@ -171,7 +171,7 @@ def _channels_last(axes: list[int | None]) -> bool:
 
 
 def _fix_size(path: Path, image: ValueInfoProto, card: ModelCard, batch: int) -> bool:
-    """Fix the axes of the input; gives whether its channels are the last of them."""
+    """Fix the axes of the input; returns whether its channels are the last axis."""
     axes = _axes(image)
     channels_last = _channels_last(axes)
     size = (card.height, card.width)
@@ -193,7 +193,7 @@ def _fix_size(path: Path, image: ValueInfoProto, card: ModelCard, batch: int) ->
     return channels_last
 
 
-def _modernised(path: Path, network: onnx.ModelProto) -> onnx.ModelProto:
+def _upgraded(path: Path, network: onnx.ModelProto) -> onnx.ModelProto:
     if opset(network) >= MIN_OPSET:
         return network
     try:
@@ -203,10 +203,10 @@ def _modernised(path: Path, network: onnx.ModelProto) -> onnx.ModelProto:
             f"{path}: is in opset {opset(network)} and cannot be converted to {MIN_OPSET} ({_first_line(error)}); "
             f"export it again with opset {MIN_OPSET}."
         ) from None
-    if opset(network) < _CHOICE_OF_COORDINATES:
+    if opset(network) < _COORDINATE_MODE_OPSET:
         for node in converted.graph.node:
             if node.op_type == "Resize":
-                # What older operators did always; the converter leaves the newer default, half a pixel beside it.
+                # Older operators always did this; the converter leaves the newer default, which is off by half a pixel.
                 node.attribute.append(helper.make_attribute("coordinate_transformation_mode", "asymmetric"))
                 node.attribute.append(helper.make_attribute("nearest_mode", "floor"))
     return converted
@@ -217,14 +217,14 @@ def _adapt_input(network: onnx.ModelProto, card: ModelCard, batch: int, channels
     half = image.type.tensor_type.elem_type == TensorProto.FLOAT16
     if not (half or channels_last):
         return
-    writer = OnnxWriter(f"{PREFIX}before/", opset(network))
+    writer = NodeWriter(f"{PREFIX}before/", opset(network))
     planes = given = f"{PREFIX}before/image"
     if half:
         planes = writer.node("Cast", planes, to=TensorProto.FLOAT16)
     if channels_last:
         planes = writer.node("Transpose", planes, perm=[0, 2, 3, 1])
     writer.node("Identity", planes, result=image.name)
-    put_before(network, writer, given, (batch, 3, card.height, card.width))
+    prepend_nodes(network, writer, given, (batch, 3, card.height, card.width))
 
 
 def _images(count: int | None) -> str:

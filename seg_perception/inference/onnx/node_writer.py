@@ -1,4 +1,4 @@
-"""Writing ONNX nodes as expressions: every call adds a node and gives the name of its result."""
+"""Writing ONNX nodes as expressions: every call adds a node and returns the name of its result."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 
-class OnnxWriter:
+class NodeWriter:
     """Collects nodes and constants of one graph.
 
     Args:
-        prefix: put before the name of every result.
-        opset: version of the ONNX operator set the nodes are written in, 17 or above.
+        prefix: of the name of every result.
+        opset: version of the ONNX operator set of the nodes, 17 or above.
 
     Attributes:
-        nodes: the nodes so far, in the order in which they can run.
+        nodes: the nodes so far, in topological order.
         constants: the constants so far.
     """
 
@@ -38,7 +38,7 @@ class OnnxWriter:
         Args:
             operator: ONNX operator type.
             *inputs: names of earlier results, or arrays, which become constants.
-            result: name of the output, for one that others know by name; by default a new one.
+            result: name of the output; by default a new unique one.
             **attributes: the operator's attributes.
 
         Returns:

@@ -1,4 +1,4 @@
-"""ONNX Runtime sessions, all opened the same way so that their times can be compared."""
+"""ONNX Runtime sessions, all opened with the same options so that their times can be compared."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FATAL = 4
 
 
 def cuda_problem() -> str | None:
-    """One sentence why this ONNX Runtime knows no CUDA; None when it does, whether or not there is a GPU."""
+    """One sentence if this ONNX Runtime is built without CUDA; else None, whether or not there is a GPU."""
     if _PROVIDERS["cuda"] in onnxruntime.get_available_providers():
         return None
     return f"this ONNX Runtime ({onnxruntime.__version__}) is built without CUDA; install onnxruntime-gpu instead."
@@ -30,10 +30,10 @@ def open_session(
     Args:
         model: the graph.
         threads: CPU threads per run; by default one per physical core.
-        device: where to run; operators that CUDA lacks run on the CPU all the same.
+        device: where to run; operators without a CUDA kernel run on the CPU.
 
     Raises:
-        DeviceError: this ONNX Runtime knows no CUDA, or finds no GPU.
+        DeviceError: this ONNX Runtime is built without CUDA, or finds no GPU.
         Exception: of ONNX Runtime, in many types; the model cannot be loaded.
     """
     provider = _PROVIDERS[device]
@@ -42,7 +42,7 @@ def open_session(
         raise DeviceError(problem)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or 0
-    # What goes wrong is raised, and told by whoever catches it; no second report on stderr.
+    # Errors are raised; ONNX Runtime must not print them to stderr as well.
     options.log_severity_level = _FATAL
     # Threads that wait sleep instead of spinning: measured no slower on idle cores, and 1.6 times as fast on cores that
     # are shared with other work, as a robot's are.

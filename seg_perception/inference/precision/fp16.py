@@ -1,4 +1,4 @@
-"""The network of a fused graph in float16, with every change of type written out as a Cast."""
+"""Conversion to float16: every change of type becomes an explicit Cast."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from seg_perception.inference.precision.network_part import convertible, is_of_network, replace_nodes, values_of_type
+from seg_perception.inference.precision.network_part import (
+    convertible_copy,
+    is_network_node,
+    replace_nodes,
+    values_of_type,
+)
 
 _IN_FP32 = frozenset(
     {
-        # Sums over many numbers, and exponentials: float16 ends at 65504.
+        # Sums over many numbers, and exponentials: the largest float16 is 65504.
         "Exp", "GlobalAveragePool", "InstanceNormalization", "LayerNormalization", "Log", "LogSoftmax", "Pow",
         "ReduceL2", "ReduceMean", "ReduceSum", "Softmax",
         # Their types are fixed, or attributes.
@@ -19,7 +24,7 @@ _IN_FP32 = frozenset(
 )  # fmt: skip
 
 _FP32_INPUTS = {"Resize": (1, 2)}
-"""Operators with inputs that ONNX knows in float32 only, and which these are: region and scales."""
+"""Operators with inputs that must be float32 in ONNX, and the indices of these inputs (region and scales)."""
 
 _LARGEST = np.finfo(np.float16).max
 
@@ -27,8 +32,8 @@ _LARGEST = np.finfo(np.float16).max
 def to_fp16(fused: onnx.ModelProto) -> onnx.ModelProto:
     """Compute the network of a fused graph in float16.
 
-    Weights beyond ±65504, such as the -1e9 of a mask, become ±65504: they stand for "very much", and infinity would
-    turn a product with zero into NaN. Activations beyond that do become infinite, which engines report as an error.
+    Weights beyond ±65504, such as the -1e9 of a mask, become ±65504: infinity would turn a product with zero
+    into NaN. Activations beyond that become infinite, which engines report as an error.
 
     Args:
         fused: from `graph.fused_graph`.
@@ -36,21 +41,21 @@ def to_fp16(fused: onnx.ModelProto) -> onnx.ModelProto:
     Raises:
         ModelError: the network has branches, loops or operators that are not ONNX's own.
     """
-    model = convertible(fused)
-    types = _TypedNodes(model)
+    model = convertible_copy(fused)
+    typed = _TypedGraph(model)
     for node in model.graph.node:
-        types.add(node, half=is_of_network(node) and node.op_type not in _IN_FP32)
-    model.graph.initializer.extend(types.constants)
-    replace_nodes(model, types.nodes)
+        typed.add(node, half=is_network_node(node) and node.op_type not in _IN_FP32)
+    model.graph.initializer.extend(typed.constants)
+    replace_nodes(model, typed.nodes)
     return model
 
 
-def rounded_like_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A graph that computes in float32 and rounds to float16 whatever is float16 in `model`.
+def emulate_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Emulate float16 on any machine: compute in float32, and round every value that is float16 in `model`.
 
-    ONNX Runtime has no float16 kernels for most CPUs: it computes such nodes in float32 and leaves out the rounding
-    between them, so that neither lost digits nor overflows would show. A GPU sums in float32 and rounds the results,
-    which is what this graph does on any machine. A graph without float16 comes back as it is.
+    ONNX Runtime has no float16 kernels for most CPUs. It computes such nodes in float32 without rounding between them,
+    so neither rounding errors nor overflows would show. A GPU sums in float32 and rounds the results; so does the
+    returned graph. A graph without float16 is returned unchanged.
     """
     halves = values_of_type(model, TensorProto.FLOAT16)
     rounded = onnx.ModelProto()
@@ -72,11 +77,11 @@ def rounded_like_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
     return rounded
 
 
-class _TypedNodes:
-    """Nodes that compute in float16 or float32 each, and read every value in the type they compute in.
+class _TypedGraph:
+    """Builds nodes that each compute in float16 or float32, and read every value in that type.
 
-    A value keeps its name in the type in which it is computed; when someone needs the other type, a second value is
-    made from it, once.
+    A value keeps its name in the type in which it is computed. The first reader of the other type adds a converted
+    copy; later readers share it.
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
@@ -98,7 +103,7 @@ class _TypedNodes:
             self._halves.update(self._floats.intersection(node.output))
 
     def _read(self, name: str, half: bool) -> str:
-        """The name of a value in the wanted type; other types than floats are left as they are."""
+        """The name of a value in the wanted type; values other than floats are left as they are."""
         if name not in self._floats or (name in self._halves) == half:
             return name
         if name not in self._converted:

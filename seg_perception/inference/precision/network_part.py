@@ -1,4 +1,4 @@
-"""Which nodes of a fused graph are the network's, and what is known about its values."""
+"""The network within a fused graph: which nodes belong to it, its value types, and extracting it again."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _BEFORE_NETWORK = "image/"
 _STANDARD_DOMAINS = ("", "ai.onnx")
 
 
-def is_of_network(node: onnx.NodeProto) -> bool:
-    """Whether a node of a fused graph came from the network file, not from what is put before and after it."""
+def is_network_node(node: onnx.NodeProto) -> bool:
+    """Whether a node of a fused graph comes from the network file, not from the nodes before and after it."""
     from_image = any(name.startswith(_BEFORE_NETWORK) for name in node.input)
     return not from_image and all(name.startswith(PREFIX) for name in node.output)
 
 
 def is_quantised(model: onnx.ModelProto) -> bool:
-    """Whether a network, alone or in a fused graph, computes in integers already."""
+    """Whether a network, alone or in a fused graph, is already quantised."""
     return any(node.op_type == "DequantizeLinear" for node in model.graph.node)
 
 
-def convertible(fused: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy whose Constant nodes have become initializers, after checking that its types can be known.
+def convertible_copy(fused: onnx.ModelProto) -> onnx.ModelProto:
+    """Copy a graph for conversion: check that its value types can be inferred, turn Constant nodes into initializers.
 
     Raises:
         ModelError: the network has branches, loops or operators that are not ONNX's own.
@@ -51,11 +51,11 @@ def convertible(fused: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def before_risk(fused: onnx.ModelProto) -> onnx.ModelProto:
-    """The image and network part of a fused graph: input `image`, and no outputs yet."""
+def until_scores(fused: onnx.ModelProto) -> onnx.ModelProto:
+    """The part of a fused graph up to the scores: input `image`, no outputs yet."""
     model = onnx.ModelProto()
     model.CopyFrom(fused)
-    last = max(index for index, node in enumerate(fused.graph.node) if is_of_network(node))
+    last = max(index for index, node in enumerate(fused.graph.node) if is_network_node(node))
     replace_nodes(model, fused.graph.node[: last + 1])
     del model.graph.output[:]
     del model.graph.input[:]
@@ -63,12 +63,12 @@ def before_risk(fused: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def network_with_image(fused: onnx.ModelProto) -> onnx.ModelProto:
+def network_from_image(fused: onnx.ModelProto) -> onnx.ModelProto:
     """Normalisation and network of a fused graph, converted or not: uint8 `image` in, float32 `scores` out."""
-    model = before_risk(fused)
-    given = [name for node in model.graph.node for name in node.output]
-    taken = {name for node in fused.graph.node[len(model.graph.node) :] for name in node.input}
-    (scores,) = (name for name in given if name in taken)
+    model = until_scores(fused)
+    produced = [name for node in model.graph.node for name in node.output]
+    consumed = {name for node in fused.graph.node[len(model.graph.node) :] for name in node.input}
+    (scores,) = (name for name in produced if name in consumed)
     model.graph.node.append(helper.make_node("Identity", [scores], ["scores"]))
     model.graph.output.append(helper.make_tensor_value_info("scores", TensorProto.FLOAT, None))
     inferred = shape_inference.infer_shapes(model)
@@ -76,17 +76,17 @@ def network_with_image(fused: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def network_alone(fused: onnx.ModelProto) -> onnx.ModelProto:
-    """The network of a fused graph, converted or not, as a network of its own: float32 [N, 3, H, W] in, scores out.
+def extract_network(fused: onnx.ModelProto) -> onnx.ModelProto:
+    """Extract the network of a fused graph, converted or not: float32 [N, 3, H, W] in, scores out.
 
-    It can be saved, given a model card, and opened like any other network.
+    It can be saved, produced a model card, and opened like any other network.
     """
-    nodes = [node for node in fused.graph.node if is_of_network(node)]
-    rest = [node for node in fused.graph.node if not is_of_network(node)]
-    given = {name for node in rest for name in node.output}
-    taken = {name for node in rest for name in node.input}
-    (image,) = given.intersection(name for node in nodes for name in node.input)
-    (scores,) = taken.intersection(name for node in nodes for name in node.output)
+    nodes = [node for node in fused.graph.node if is_network_node(node)]
+    rest = [node for node in fused.graph.node if not is_network_node(node)]
+    produced = {name for node in rest for name in node.output}
+    consumed = {name for node in rest for name in node.input}
+    (image,) = produced.intersection(name for node in nodes for name in node.input)
+    (scores,) = consumed.intersection(name for node in nodes for name in node.output)
     count, height, width, channels = (axis.dim_value for axis in fused.graph.input[0].type.tensor_type.shape.dim)
     model = onnx.ModelProto()
     model.CopyFrom(fused)
@@ -99,7 +99,7 @@ def network_alone(fused: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def replace_nodes(model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto]) -> None:
-    """Give a model other nodes, and leave out the initializers that none of them reads."""
+    """Replace the nodes of a model, and remove the initializers that none of them reads."""
     used = {name for node in nodes for name in node.input}
     constants = [item for item in model.graph.initializer if item.name in used]
     del model.graph.node[:]
@@ -109,7 +109,7 @@ def replace_nodes(model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto]) -> No
 
 
 def values_of_type(model: onnx.ModelProto, kind: int) -> frozenset[str]:
-    """Names of all values of one type (`onnx.TensorProto.…`): inputs, constants, and what the nodes give."""
+    """Names of all values of one type (`onnx.TensorProto.…`): inputs, constants and results of nodes."""
     graph = shape_inference.infer_shapes(model).graph
     values = [*graph.input, *graph.output, *graph.value_info]
     return frozenset(
@@ -119,7 +119,7 @@ def values_of_type(model: onnx.ModelProto, kind: int) -> frozenset[str]:
 
 
 def _constant(node: onnx.NodeProto) -> onnx.TensorProto | None:
-    """The value of a Constant node under the name of its output; None for text and sparse ones."""
+    """The value of a Constant node, named as its output; None for text and sparse ones."""
     attribute = node.attribute[0]
     value = helper.get_attribute_value(attribute)
     if attribute.name == "value":

@@ -1,4 +1,4 @@
-"""The ranges that values of a network take on real images, cut where 8 bits spend their steps best."""
+"""Value ranges of a network on calibration images, and the clipped range of least quantisation error."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from onnx import TensorProto, helper
 
 from seg_perception.errors import ModelError
 from seg_perception.inference.onnx.session import open_session
-from seg_perception.inference.precision.network_part import before_risk
+from seg_perception.inference.precision.network_part import until_scores
 
 _BINS = 2048
-_KEPT = np.linspace(1.0, 0.2, 81)
+_RANGE_FRACTIONS = np.linspace(1.0, 0.2, 81)
 
 
 @dataclass(frozen=True, eq=False)
 class Histogram:
-    """How often a value was seen where.
+    """Histogram of a value over all calibration images.
 
     Attributes:
-        low: least value, at most 0: a quantised range must hold zero, with which images are padded.
+        low: least value, at most 0: a quantised range must contain zero, which pads images.
         high: greatest value, at least 0.
         counts: int64 [B], per bin of equal width from `low` to `high`.
     """
@@ -34,8 +34,10 @@ class Histogram:
     counts: NDArray[np.int64]
 
 
-def histograms(model: onnx.ModelProto, names: Sequence[str], batches: Sequence[NDArray[np.uint8]]) -> list[Histogram]:
-    """Run the image and network part of a fused graph, and count what its values are.
+def collect_histograms(
+    model: onnx.ModelProto, names: Sequence[str], batches: Sequence[NDArray[np.uint8]]
+) -> list[Histogram]:
+    """Run a fused graph up to its scores, and collect histograms of some values.
 
     Args:
         model: a fused graph.
@@ -46,7 +48,7 @@ def histograms(model: onnx.ModelProto, names: Sequence[str], batches: Sequence[N
         One histogram per name.
 
     Raises:
-        ModelError: an image makes the network give numbers that are not finite.
+        ModelError: a value is not finite on an image.
     """
     low, high = np.zeros(len(names)), np.zeros(len(names))
     for values in _runs(model, names, batches):
@@ -62,14 +64,15 @@ def histograms(model: onnx.ModelProto, names: Sequence[str], batches: Sequence[N
 
 
 def best_range(histogram: Histogram, steps: int, symmetric: bool) -> tuple[float, float]:
-    """The part of a histogram's range that, divided into `steps`, gives the least mean squared error.
+    """The clipped range that, quantised to `steps` steps, has the least mean squared error.
 
-    Cutting rare extremes off makes all other values finer. (Both ends are cut by the same share, to at most a fifth.)
+    Clipping rare extremes quantises all other values more finely. Both ends are clipped by the same factor, down to a
+    fifth.
 
     Args:
         histogram: of the value.
-        steps: of the quantised range, 254 or 255.
-        symmetric: whether the range must be as wide below zero as above.
+        steps: number of steps of the quantised range, 254 or 255.
+        symmetric: whether the range must be symmetric about zero.
 
     Returns:
         (low, high), low <= 0 <= high.
@@ -80,8 +83,8 @@ def best_range(histogram: Histogram, steps: int, symmetric: bool) -> tuple[float
     if symmetric:
         high = max(high, -low)
         low = -high
-    errors = [_squared_error(centres, histogram.counts, kept * low, kept * high, steps) for kept in _KEPT]
-    kept = float(_KEPT[int(np.argmin(errors))])
+    errors = [_squared_error(centres, histogram.counts, kept * low, kept * high, steps) for kept in _RANGE_FRACTIONS]
+    kept = float(_RANGE_FRACTIONS[int(np.argmin(errors))])
     return kept * low, kept * high
 
 
@@ -96,7 +99,7 @@ def _squared_error(
 def _runs(
     model: onnx.ModelProto, names: Sequence[str], batches: Sequence[NDArray[np.uint8]]
 ) -> Iterator[list[NDArray[Any]]]:
-    watched = before_risk(model)
+    watched = until_scores(model)
     watched.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
     session = open_session(watched)
     for batch in batches:

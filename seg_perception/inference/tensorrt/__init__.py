@@ -1,1 +1,1 @@
-"""TensorRT and TensorRT-RTX: plans, their cache, and the engine that runs them."""
+"""TensorRT and TensorRT-RTX: building plans, the plan cache, and the engine that runs a plan."""

@@ -1,4 +1,4 @@
-"""TensorRT 10 and newer, and TensorRT-RTX: two modules of one API. Nothing else imports either."""
+"""The API of TensorRT 10 and newer, and of TensorRT-RTX. No other module imports either of them."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ from typing import Any, Literal
 import onnx
 
 from seg_perception.errors import DeviceError, ModelError
-from seg_perception.inference.interrupts import interrupts_noted
-from seg_perception.inference.tensorrt.build_progress import BuildProgress, Progress
+from seg_perception.inference.interrupts import deferred_interrupts
+from seg_perception.inference.progress import Progress
+from seg_perception.inference.tensorrt.build_progress import BuildProgress
 
 Flavour = Literal["tensorrt", "tensorrt_rtx"]
 FLAVOURS: tuple[Flavour, ...] = ("tensorrt", "tensorrt_rtx")
 TITLES: dict[Flavour, str] = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT-RTX"}
 
-_OLDEST = 10
+_MIN_MAJOR_VERSION = 10
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
 class TensorRt:
-    """One of the two, ready to build and to load plans.
+    """An installed TensorRT or TensorRT-RTX; builds and loads plans.
 
     Attributes:
-        flavour: which.
-        version: its own.
-        module: for the names of its types.
+        flavour: which of the two.
+        version: of the installed module.
+        module: the Python module.
     """
 
     flavour: Flavour
@@ -46,9 +47,9 @@ class TensorRt:
 
     @property
     def is_portable(self) -> bool:
-        """Whether plans run on GPUs other than the one they were built on, and are built without any.
+        """Whether a plan is built without a GPU and runs on GPUs of different kinds.
 
-        So it is with TensorRT-RTX, which finishes a plan for the GPU that it finds when loading it.
+        This holds for TensorRT-RTX: it compiles a plan for the GPU when it loads the plan.
         """
         return self.flavour == "tensorrt_rtx"
 
@@ -57,16 +58,16 @@ class TensorRt:
 
         Args:
             model: the graph; all its shapes are fixed.
-            progress: told what is done, as a share from 0 to 1.
+            progress: gets the fraction that is done, 0 to 1.
 
         Raises:
-            ModelError: TensorRT cannot parse the graph or finds no way to run it.
-            KeyboardInterrupt: by Ctrl-C or raised in `progress`; the build was ended in good order.
+            ModelError: TensorRT cannot parse the graph, or has no kernel for it.
+            KeyboardInterrupt: Ctrl-C, or raised in `progress`; the build was cancelled cleanly.
         """
         module, logger = self.module, _logger(self.module)
         logger.reset()
         builder = module.Builder(logger)
-        # Ignored from TensorRT 11 on, where no other networks are left.
+        # TensorRT 11 has strongly typed networks only, and no flag for them.
         typed = getattr(module.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
         network = builder.create_network(0 if typed is None else 1 << int(typed))
         parser = module.OnnxParser(network, logger)
@@ -77,21 +78,21 @@ class TensorRt:
                 "network without this operator, or use backend onnx_cpu."
             )
         config = builder.create_builder_config()
-        with interrupts_noted() as is_interrupted:
+        with deferred_interrupts() as is_interrupted:
             monitor = _monitor(module, BuildProgress(progress), is_interrupted)
             config.progress_monitor = monitor
             plan = builder.build_serialized_network(network, config)
-        if monitor.ended or is_interrupted():
+        if monitor.cancelled or is_interrupted():
             raise KeyboardInterrupt
         if plan is None:
             raise ModelError(f"{self.title} cannot build the graph: {logger.last_error}.")
         return bytes(plan)
 
     def load(self, plan: bytes) -> tuple[Any, Any]:
-        """Load a plan whose hash has been checked: (runtime, engine), both to be kept as long as one is used.
+        """Load a plan whose hash was checked; returns (runtime, engine). Keep both as long as the engine is used.
 
         Raises:
-            DeviceError: it does not load; it is damaged, or of another version, or of another GPU.
+            DeviceError: TensorRT refuses the plan: it is damaged, or for another version or another GPU.
         """
         logger = _logger(self.module)
         logger.reset()
@@ -103,7 +104,7 @@ class TensorRt:
 
 
 def require_installed(flavour: Flavour) -> None:
-    """Check that TensorRT is there without loading it, which takes 100 MB.
+    """Check that TensorRT is installed without loading it, which takes 100 MB.
 
     Raises:
         DeviceError: it is not installed.
@@ -113,7 +114,7 @@ def require_installed(flavour: Flavour) -> None:
 
 
 def find_tensorrt(flavour: Flavour) -> TensorRt:
-    """The installed TensorRT or TensorRT-RTX.
+    """Find and load the installed TensorRT or TensorRT-RTX.
 
     Raises:
         DeviceError: it is not installed, cannot be loaded, or is too old.
@@ -125,17 +126,17 @@ def find_tensorrt(flavour: Flavour) -> TensorRt:
     except Exception as error:  # its shared libraries are missing or do not fit the driver
         raise DeviceError(f"{title} cannot be loaded ({_one_line(str(error))}); install it again.") from None
     version = str(module.__version__)
-    if flavour == "tensorrt" and int(version.split(".")[0]) < _OLDEST:
+    if flavour == "tensorrt" and int(version.split(".")[0]) < _MIN_MAJOR_VERSION:
         raise DeviceError(
-            f"TensorRT {version} is too old: version {_OLDEST} or newer is needed, which JetPack 6 brings (JetPack 5 "
-            "has 8.5); update JetPack, or use backend onnx_cpu."
+            f"TensorRT {version} is too old: version {_MIN_MAJOR_VERSION} or newer is needed, which JetPack 6 "
+            "brings (JetPack 5 has 8.5); update JetPack, or use backend onnx_cpu."
         )
     return TensorRt(flavour, version, module)
 
 
 @cache
 def _logger(module: ModuleType) -> Any:
-    """The one logger of a module: TensorRT wants the same for all its objects."""
+    """The logger of a module; TensorRT needs the same one for all its objects."""
 
     class Log(module.ILogger):  # type: ignore[name-defined,misc]
         def __init__(self) -> None:
@@ -157,7 +158,7 @@ def _monitor(module: ModuleType, progress: BuildProgress, is_interrupted: Callab
     class Monitor(module.IProgressMonitor):  # type: ignore[name-defined,misc]
         def __init__(self) -> None:
             module.IProgressMonitor.__init__(self)
-            self.ended = False
+            self.cancelled = False
 
         def phase_start(self, name: str, parent: str | None, steps: int) -> None:
             progress.start(name, parent, steps)
@@ -165,10 +166,10 @@ def _monitor(module: ModuleType, progress: BuildProgress, is_interrupted: Callab
         def step_complete(self, name: str, step: int) -> bool:
             try:
                 progress.step(name, step)
-            except KeyboardInterrupt:  # must not pass through the builder's own code, which would end the process
-                self.ended = True
-            self.ended = self.ended or is_interrupted()
-            return not self.ended
+            except KeyboardInterrupt:  # must not pass through the builder's C++ code, which would abort the process
+                self.cancelled = True
+            self.cancelled = self.cancelled or is_interrupted()
+            return not self.cancelled
 
         def phase_finish(self, name: str) -> None:
             progress.finish(name)

@@ -1,11 +1,10 @@
-"""How far TensorRT is with a build, from the phases within phases that its builder reports."""
+"""Progress of a TensorRT build, from the nested phases that its builder reports."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-Progress = Callable[[float], None]
+from seg_perception.inference.progress import Progress
 
 
 @dataclass
@@ -16,23 +15,23 @@ class _Phase:
 
 
 class BuildProgress:
-    """Turns phases and their steps into one share from 0 to 1 that never falls.
+    """Combines nested phases and their steps into one fraction from 0 to 1 that never decreases.
 
-    A phase that runs inside another one fills the other's current step.
+    A phase inside another one fills the current step of the outer phase.
     """
 
-    def __init__(self, tell: Progress) -> None:
-        """Tell `tell` every time the share grows."""
-        self._tell = tell
+    def __init__(self, report: Progress) -> None:
+        """Call `report` whenever the fraction grows."""
+        self._report = report
         self._phases: dict[str, _Phase] = {}
-        self._told = 0.0
+        self._reported = 0.0
 
     def start(self, name: str, parent: str | None, steps: int) -> None:
-        """A phase of so many steps begins, within `parent` if it is given."""
+        """A phase with `steps` steps begins, inside the phase `parent` if given."""
         self._phases[name] = _Phase(parent, max(steps, 1))
 
     def step(self, name: str, step: int) -> None:
-        """Step number `step` of a phase is done, counted from 0."""
+        """Step number `step` (from 0) of a phase is done."""
         if name in self._phases:
             self._phases[name].done = step + 1
             self._update()
@@ -42,12 +41,14 @@ class BuildProgress:
         self._phases.pop(name, None)
 
     def _update(self) -> None:
-        share = max((self._share(name) for name, phase in self._phases.items() if phase.parent is None), default=0.0)
-        if share > self._told:
-            self._told = share
-            self._tell(share)
+        fraction = max(
+            (self._fraction(name) for name, phase in self._phases.items() if phase.parent is None), default=0.0
+        )
+        if fraction > self._reported:
+            self._reported = fraction
+            self._report(fraction)
 
-    def _share(self, name: str) -> float:
+    def _fraction(self, name: str) -> float:
         phase = self._phases[name]
-        inner = [self._share(child) for child, other in self._phases.items() if other.parent == name]
+        inner = [self._fraction(child) for child, other in self._phases.items() if other.parent == name]
         return min((phase.done + max(inner, default=0.0)) / phase.steps, 1.0)

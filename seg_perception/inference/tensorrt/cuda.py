@@ -1,4 +1,4 @@
-"""What the engine needs of CUDA, through cuda-python: one device, one stream, page-locked buffers, a captured graph."""
+"""CUDA through cuda-python: one device, one stream, page-locked buffers, and captured graphs."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from seg_perception.errors import DeviceError
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU.
+    """Properties of a GPU.
 
     Attributes:
-        name: as its driver calls it.
+        name: as the driver reports it.
         compute_capability: such as "8.7" (Jetson Orin) or "11.0" (Jetson Thor).
-        memory: bytes.
+        memory: total, bytes.
     """
 
     name: str
@@ -31,10 +31,10 @@ class Gpu:
 
 @dataclass(frozen=True, eq=False)
 class Buffer:
-    """The same bytes on both sides.
+    """A buffer in host memory and its copy in GPU memory.
 
     Attributes:
-        host: page-locked, so that copies run beside the CPU.
+        host: page-locked, so that copies are asynchronous.
         device: address on the GPU.
     """
 
@@ -43,13 +43,13 @@ class Buffer:
 
 
 class Cuda:
-    """The first GPU, with a stream of its own and everything that was allocated through it."""
+    """The first GPU with its own stream; owns everything that was allocated through it."""
 
     def __init__(self) -> None:
-        """Find the GPU.
+        """Select the first GPU.
 
         Raises:
-            DeviceError: cuda-python is not installed, or there is no GPU that its driver can use.
+            DeviceError: cuda-python is not installed, or there is no usable GPU.
         """
         try:
             self._runtime = importlib.import_module("cuda.bindings.runtime")
@@ -58,7 +58,7 @@ class Cuda:
                 f"cuda-python is not installed ({error}); pip install cuda-python in the major version of this "
                 "machine's CUDA."
             ) from None
-        self._undo: list[Callable[[], None]] = []
+        self._cleanup: list[Callable[[], None]] = []
         try:
             self._call("cudaSetDevice", 0)
         except DeviceError as error:
@@ -70,14 +70,14 @@ class Cuda:
             memory=int(properties.totalGlobalMem),
         )
         self.stream = int(self._call("cudaStreamCreateWithFlags", self._runtime.cudaStreamNonBlocking))
-        self._undo.append(lambda: self._call("cudaStreamDestroy", self.stream))
+        self._cleanup.append(lambda: self._call("cudaStreamDestroy", self.stream))
 
     def use(self) -> None:
-        """Let the calling thread work on this GPU."""
+        """Make this GPU the current one of the calling thread."""
         self._call("cudaSetDevice", 0)
 
     def buffer(self, shape: tuple[int, ...], dtype: DTypeLike) -> Buffer:
-        """A buffer of this shape and type, filled with nothing in particular.
+        """Allocate a buffer of this shape and type, uninitialised.
 
         Raises:
             DeviceError: out of memory.
@@ -85,49 +85,49 @@ class Cuda:
         kind = np.dtype(dtype)
         size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
         host = int(self._call("cudaMallocHost", size))
-        self._undo.append(lambda: self._call("cudaFreeHost", host))
+        self._cleanup.append(lambda: self._call("cudaFreeHost", host))
         device = int(self._call("cudaMalloc", size))
-        self._undo.append(lambda: self._call("cudaFree", device))
+        self._cleanup.append(lambda: self._call("cudaFree", device))
         memory = np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(host))
         return Buffer(memory.view(kind).reshape(shape), device)
 
     def to_device(self, buffer: Buffer) -> None:
-        """Queue the copy of a buffer to the GPU."""
+        """Enqueue the copy of a buffer to the GPU."""
         self._copy(buffer.device, buffer.host.ctypes.data, buffer.host.nbytes, "cudaMemcpyHostToDevice")
 
     def to_host(self, buffer: Buffer) -> None:
-        """Queue the copy of a buffer from the GPU."""
+        """Enqueue the copy of a buffer from the GPU."""
         self._copy(buffer.host.ctypes.data, buffer.device, buffer.host.nbytes, "cudaMemcpyDeviceToHost")
 
     def synchronize(self) -> None:
-        """Wait until the stream is done.
+        """Wait for the stream.
 
         Raises:
-            DeviceError: something queued before has failed.
+            DeviceError: work that was enqueued before has failed.
         """
         self._call("cudaStreamSynchronize", self.stream)
 
-    def capture(self, queue: Callable[[], None]) -> Callable[[], None]:
-        """Record what a function queues as a CUDA graph, so that one call launches it all.
+    def capture(self, enqueue: Callable[[], None]) -> Callable[[], None]:
+        """Capture the work that a function enqueues as a CUDA graph, so that one call launches all of it.
 
         Args:
-            queue: queues work on the stream, always the same; it has been called once before.
+            enqueue: enqueues always the same work on the stream; it was called at least once before.
 
         Returns:
-            A function that queues the same work.
+            A function that launches the graph.
 
         Raises:
-            DeviceError: the work cannot be recorded; the stream can still be used.
+            DeviceError: the work cannot be captured; the stream stays usable.
         """
         mode = self._runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
         self._call("cudaStreamBeginCapture", self.stream, mode)
         try:
-            queue()
+            enqueue()
         finally:
             graph = self._call("cudaStreamEndCapture", self.stream)
-        self._undo.append(lambda: self._call("cudaGraphDestroy", graph))
+        self._cleanup.append(lambda: self._call("cudaGraphDestroy", graph))
         executable = self._call("cudaGraphInstantiate", graph, 0)
-        self._undo.append(lambda: self._call("cudaGraphExecDestroy", executable))
+        self._cleanup.append(lambda: self._call("cudaGraphExecDestroy", executable))
 
         def launch() -> None:
             self._call("cudaGraphLaunch", executable, self.stream)
@@ -135,15 +135,15 @@ class Cuda:
         return launch
 
     def close(self) -> None:
-        """Free everything, the newest first; what comes after the first failure is freed all the same.
+        """Free everything, newest first, also after a failure.
 
         Raises:
             DeviceError: the first failure.
         """
         failure: DeviceError | None = None
-        while self._undo:
+        while self._cleanup:
             try:
-                self._undo.pop()()
+                self._cleanup.pop()()
             except DeviceError as error:
                 failure = failure or error
         if failure:

@@ -1,4 +1,4 @@
-"""The network as a TensorRT plan on the GPU."""
+"""The engine that runs a TensorRT plan on the GPU."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_perception.errors import DeviceError, ModelError
-from seg_perception.inference.engine import EngineOutput, OpenedNetwork
-from seg_perception.inference.engine_io import inputs_of, output_of
+from seg_perception.inference.engine import EngineBase, EngineOutput
+from seg_perception.inference.engine_io import engine_output, graph_inputs
 from seg_perception.inference.onnx.graph import GraphSpec
 from seg_perception.inference.prepared_graphs import noise_image
 from seg_perception.inference.tensorrt.api import TensorRt
@@ -20,27 +20,28 @@ from seg_perception.inference.tensorrt.cuda import Buffer, Cuda
 from seg_perception.model.card import ModelCard
 
 
-class Program:
-    """A loaded plan with its buffers, warmed up, and launched by a single call where CUDA can record it.
+class PlanExecutor:
+    """Runs a loaded plan: owns its buffers, and launches copies and plan as one CUDA graph if CUDA can capture them.
 
     Attributes:
-        inputs: by name; to be filled before a run.
+        inputs: by name; fill them before a run.
         outputs: by name; valid until the next run.
+        is_captured: whether a run is a launch of a CUDA graph.
     """
 
     def __init__(self, api: TensorRt, cuda: Cuda, loaded: tuple[Any, Any]) -> None:
-        """Allocate and warm up.
+        """Allocate the buffers and warm up.
 
         Args:
-            api: what loaded the plan.
-            cuda: where it runs.
+            api: the TensorRT that loaded the plan.
+            cuda: the GPU it runs on.
             loaded: from `TensorRt.load`.
 
         Raises:
             DeviceError: the GPU has not enough memory, or fails.
         """
         self._cuda = cuda
-        # The engine needs its runtime as long as it lives.
+        # The runtime must outlive the engine.
         self._runtime, self._engine = loaded
         self._context = self._engine.create_execution_context()
         if self._context is None:
@@ -55,17 +56,17 @@ class Program:
             buffer.host.fill(0)
             (self.inputs if is_input else self.outputs)[name] = buffer
             self._context.set_tensor_address(name, buffer.device)
-        self._launch = self._queue
-        self.run()  # the first run loads kernels, and cannot be recorded
-        self.is_recorded = True
+        self._launch = self._enqueue
+        self.run()  # the first run loads kernels, and cannot be captured
+        self.is_captured = True
         try:
-            self._launch = cuda.capture(self._queue)
+            self._launch = cuda.capture(self._enqueue)
         except DeviceError:
-            self.is_recorded = False
+            self.is_captured = False
         self.run()
 
     def run(self) -> None:
-        """Copy the inputs, compute, copy the outputs, and wait for it all.
+        """Copy the inputs, compute, copy the outputs, and wait.
 
         Raises:
             DeviceError: the GPU failed.
@@ -74,10 +75,10 @@ class Program:
         self._cuda.synchronize()
 
     def time_plan(self, runs: int) -> float:
-        """Time the plan alone on what the buffers hold: so many runs in a row without copies, and one wait for all.
+        """Time the plan alone, on the present contents of the buffers: `runs` runs in a row without copies, one wait.
 
         Returns:
-            Milliseconds of one run.
+            Milliseconds per run.
 
         Raises:
             DeviceError: the GPU failed.
@@ -90,10 +91,10 @@ class Program:
         return (time.perf_counter() - start) * 1e3 / runs
 
     def close(self) -> None:
-        """Let go of the plan; the buffers belong to `Cuda`."""
+        """Release the plan; the buffers belong to `Cuda`."""
         self._context = self._engine = self._runtime = None
 
-    def _queue(self) -> None:
+    def _enqueue(self) -> None:
         for buffer in self.inputs.values():
             self._cuda.to_device(buffer)
         self._execute()
@@ -106,12 +107,12 @@ class Program:
 
     @cached_property
     def _compute(self) -> Callable[[], None]:
-        """Launches the plan without copies, recorded where all of it could be."""
-        return self._cuda.capture(self._execute) if self.is_recorded else self._execute
+        """Launches the plan without copies, as a CUDA graph if it was captured."""
+        return self._cuda.capture(self._execute) if self.is_captured else self._execute
 
 
-class TensorRtEngine(OpenedNetwork):
-    """An `Engine` of TensorRT or TensorRT-RTX; it owns its part of the GPU."""
+class TensorRtEngine(EngineBase):
+    """An `Engine` on TensorRT or TensorRT-RTX; owns its GPU resources."""
 
     def __init__(
         self,
@@ -123,62 +124,64 @@ class TensorRtEngine(OpenedNetwork):
         spec: GraphSpec,
         precision: str,
     ) -> None:
-        """Put a plan to work.
+        """Create an engine from a loaded plan.
 
         Args:
-            api: what loaded the plan.
-            cuda: where it runs; closed with the engine.
-            loaded: the plan of the fused graph.
-            load_network: loads the plan of the network alone, when it is to be timed.
+            api: the TensorRT that loaded the plan.
+            cuda: the GPU it runs on; closed with the engine.
+            loaded: the plan of the fused graph, from `TensorRt.load`.
+            load_network: loads the plan of the network alone; called when that is timed first.
             card: the model card.
-            spec: what the plan was built for.
-            precision: what it was built in.
+            spec: shapes and options of the plan.
+            precision: of the plan.
 
         Raises:
             DeviceError: the GPU has not enough memory, or fails.
-            ModelError: the plan has other inputs or outputs than card and spec need.
+            ModelError: inputs or outputs of the plan do not match card and spec.
         """
         self._api = api
         self._cuda = cuda
         self._load_network = load_network
         super().__init__(card, spec)
         self._precision = precision
-        self._program: Program | None = Program(api, cuda, loaded)
-        self._network: Program | None = None
+        self._program: PlanExecutor | None = PlanExecutor(api, cuda, loaded)
+        self._network: PlanExecutor | None = None
         self._check()
 
-    def run(self, images: NDArray[np.uint8], costs: NDArray[np.float32], cells: NDArray[np.float32]) -> EngineOutput:
+    def run(
+        self, images: NDArray[np.uint8], costs: NDArray[np.float32], sample_points: NDArray[np.float32]
+    ) -> EngineOutput:
         """Run the network on one batch; see `Engine.run`.
 
         Raises:
             DeviceError: the GPU failed.
         """
-        program = self._open()
-        for name, value in inputs_of(self._card, self._spec, images, costs, cells).items():
-            np.copyto(program.inputs[name].host, value)
+        executor = self._require_executor()
+        for name, value in graph_inputs(self._card, self._spec, images, costs, sample_points).items():
+            np.copyto(executor.inputs[name].host, value)
         self._cuda.use()
-        program.run()
-        return output_of(self._card, {name: buffer.host.copy() for name, buffer in program.outputs.items()})
+        executor.run()
+        return engine_output(self._card, {name: buffer.host.copy() for name, buffer in executor.outputs.items()})
 
     def time_plan(self, runs: int) -> float:
-        """Time the whole plan on the GPU without what is around it; see `Program.time_plan`.
+        """Time the whole plan on the GPU without copies; see `PlanExecutor.time_plan`.
 
         Raises:
             DeviceError: the GPU failed.
         """
-        program = self._open()
+        executor = self._require_executor()
         self._cuda.use()
-        return program.time_plan(runs)
+        return executor.time_plan(runs)
 
     def time_network(self, runs: int = 1) -> list[float]:
         """Time the network by itself, in milliseconds, copies included; see `Engine.time_network`.
 
-        The first call may have to build a plan of it.
+        The first call builds a plan of the network if the cache has none.
         """
-        self._open()
+        self._require_executor()
         self._cuda.use()
         if self._network is None:
-            self._network = Program(self._api, self._cuda, self._load_network())
+            self._network = PlanExecutor(self._api, self._cuda, self._load_network())
             np.copyto(self._network.inputs["image"].host, noise_image(self._card, self._spec))
         times = []
         for _ in range(runs):
@@ -189,45 +192,45 @@ class TensorRtEngine(OpenedNetwork):
 
     def describe(self) -> str:
         """One line for logs and reports."""
-        launched = "" if self._program is None or self._program.is_recorded else ", launched without a CUDA graph"
+        launched = "" if self._program is None or self._program.is_captured else ", launched without a CUDA graph"
         return (
             f"{self._card.name}: {self._card.width}x{self._card.height}, {len(self._card.classes)} classes, "
             f"{self._precision}, {self._api.title} on {self._cuda.gpu.name}{launched}"
         )
 
     def close(self) -> None:
-        """Free what it holds on the GPU."""
-        for program in (self._program, self._network):
-            if program is not None:
-                program.close()
+        """Free all GPU resources."""
+        for executor in (self._program, self._network):
+            if executor is not None:
+                executor.close()
         self._program = self._network = None
         self._cuda.close()
 
-    def _open(self) -> Program:
+    def _require_executor(self) -> PlanExecutor:
         if self._program is None:
             raise ModelError(f"the engine of '{self._card.name}' is closed; open it again.")
         return self._program
 
     def _check(self) -> None:
-        """That the plan is what card and spec say; its manifest says so, but only the plan itself can know."""
-        card, spec, program = self._card, self._spec, self._open()
+        """Check inputs and outputs of the plan itself against card and spec; the manifest may be wrong."""
+        card, spec, executor = self._card, self._spec, self._require_executor()
         classes = len(card.classes)
         expected = {
             "image": (spec.batch, card.height, card.width, 3),
             "costs": (classes + 1, classes),
-            "cells": (spec.batch, spec.cells, 2),
+            "sample_points": (spec.batch, spec.sample_points, 2),
         }
-        found = {name: buffer.host.shape for name, buffer in program.inputs.items()}
+        found = {name: buffer.host.shape for name, buffer in executor.inputs.items()}
         if found != expected:
             raise ModelError(
                 f"the plan takes {found}, but model card and settings need {expected}; build it again with: "
                 "seg-perception compile MODEL.onnx"
             )
-        needed = {"labels", "confidence", "expected_cost", "cell_probabilities", "score_size"}
+        needed = {"labels", "confidence", "expected_cost", "sample_probabilities", "score_norm"}
         if spec.logits:
             needed.add("logits")
-        if set(program.outputs) != needed:
+        if set(executor.outputs) != needed:
             raise ModelError(
-                f"the plan gives {', '.join(sorted(program.outputs))}, but {', '.join(sorted(needed))} are needed; "
+                f"the plan gives {', '.join(sorted(executor.outputs))}, but {', '.join(sorted(needed))} are needed; "
                 "build it again with: seg-perception compile MODEL.onnx"
             )

@@ -1,6 +1,6 @@
-"""A TensorRT plan with its manifest: what it was built from, for which machine, and the hash that vouches for it.
+"""A TensorRT plan and its manifest: source, target machine and hashes.
 
-A plan is machine code. One that is not exactly what its manifest says is never handed to TensorRT.
+A plan is machine code. TensorRT never gets a plan whose hash differs from that in its manifest.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ import onnx
 from seg_perception.errors import ModelError
 
 SUFFIX = ".plan"
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
 class PlanTarget:
-    """The software and the machine that a plan is for.
+    """The TensorRT version and the GPU that a plan is for.
 
     Attributes:
         flavour: "tensorrt" or "tensorrt_rtx".
-        version: of it.
+        version: of TensorRT or TensorRT-RTX.
         gpu: name of the GPU, or "any" where plans are portable.
         compute_capability: of the GPU, or "any".
     """
@@ -45,12 +45,12 @@ class PlanTarget:
 
 @dataclass(frozen=True)
 class PlanSource:
-    """What a plan is made from.
+    """The network and graph that a plan is built from.
 
     Attributes:
         model: name of the network, from its card.
-        model_sha256: of the network file.
-        graph_sha256: of the graph in fp32: the network with normalisation, calibration and decision, for one size.
+        model_sha256: hash of the network file.
+        graph_sha256: hash of the graph in fp32: normalisation, network, calibration and decision, with fixed shapes.
         precision: "fp32", "fp16" or "int8".
     """
 
@@ -61,19 +61,19 @@ class PlanSource:
 
 
 @dataclass(frozen=True)
-class Manifest:
-    """All that is known about a plan; the JSON file beside it.
+class PlanManifest:
+    """Description of a plan; the JSON file next to it.
 
     Attributes:
-        source: what it is made from.
-        target: what it is for.
-        spec: the `GraphSpec` it was built for, by field.
-        inputs: name → [type, shape], as TensorRT tells them.
-        outputs: likewise.
-        build_seconds: how long the build took.
-        agreement: figures of the comparison with fp32; None where none was made.
-        plan_sha256: of the plan.
-        converted_sha256: of the graph it was built from, in its precision.
+        source: what the plan is built from.
+        target: what it is built for.
+        spec: fields of its `GraphSpec`.
+        inputs: name → [type, shape].
+        outputs: name → [type, shape].
+        build_seconds: duration of the build, s.
+        precision_parity: fields of its `PrecisionParity`; None if it was not compared with fp32.
+        plan_sha256: hash of the plan.
+        converted_sha256: hash of the graph in the plan's precision.
     """
 
     source: PlanSource
@@ -82,43 +82,43 @@ class Manifest:
     inputs: Mapping[str, Any]
     outputs: Mapping[str, Any]
     build_seconds: float
-    agreement: Mapping[str, Any] | None
+    precision_parity: Mapping[str, Any] | None
     plan_sha256: str
     converted_sha256: str
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A plan that its manifest vouches for.
+    """A plan whose hash is that in its manifest.
 
     Attributes:
-        content: what TensorRT loads.
-        manifest: what it is.
+        content: the bytes that TensorRT loads.
+        manifest: its description.
     """
 
     content: bytes
-    manifest: Manifest
+    manifest: PlanManifest
 
 
 def sha256(content: bytes) -> str:
-    """64 hexadecimal digits."""
+    """The sha256 as 64 hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
 
 
 def graph_sha256(graph: onnx.ModelProto) -> str:
-    """Hash of a graph; the same graph gives the same one in every process."""
+    """Hash of a graph; the same in every process."""
     return sha256(graph.SerializeToString(deterministic=True))
 
 
 def manifest_path(plan: Path) -> Path:
-    """Where the manifest of a plan lies: `urban.plan`, `urban.plan.json`."""
+    """Path of the manifest of a plan: `urban.plan.json` for `urban.plan`."""
     return plan.with_name(plan.name + ".json")
 
 
 def write_plan(path: Path, plan: Plan, graph: onnx.ModelProto) -> None:
-    """Write a plan, the graph it was built from and its manifest so that no reader ever meets half of them.
+    """Write a plan, the graph it was built from and its manifest so that readers never use a part of them.
 
-    The manifest comes last: a plan without one, or beside an older one, is none.
+    The manifest is written last: a plan without a manifest, or with an older one, is invalid.
 
     Raises:
         ModelError: the folder cannot be written.
@@ -133,8 +133,8 @@ def _graph_path(plan: Path) -> Path:
     return plan.with_name(plan.name + ".onnx")
 
 
-def read_graph(plan: Path, manifest: Manifest) -> onnx.ModelProto:
-    """The graph that a plan was built from.
+def read_graph(plan: Path, manifest: PlanManifest) -> onnx.ModelProto:
+    """Read the graph that a plan was built from.
 
     Raises:
         ModelError: it is missing or damaged.
@@ -143,81 +143,81 @@ def read_graph(plan: Path, manifest: Manifest) -> onnx.ModelProto:
     graph = onnx.ModelProto()
     try:
         graph.ParseFromString(path.read_bytes())
-    except Exception as error:  # damaged bytes end anywhere in protobuf
-        raise ModelError(f"{path}: cannot be read ({' '.join(str(error).split())}); {_AGAIN}") from None
+    except Exception as error:  # damaged bytes may fail anywhere in protobuf
+        raise ModelError(f"{path}: cannot be read ({' '.join(str(error).split())}); {_REBUILD}") from None
     if graph_sha256(graph) != manifest.converted_sha256:
-        raise ModelError(f"{path}: is not the graph that the manifest names; {_AGAIN}")
+        raise ModelError(f"{path}: is not the graph that the manifest names; {_REBUILD}")
     return graph
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file under another name, then give it its own.
+    """Write to a temporary file, then rename it.
 
     Raises:
         ModelError: the folder cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
-        raise _unwritable(path.parent, error) from None
+        raise _write_error(path.parent, error) from None
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())  # a robot may lose its power at any time
+            os.fsync(file.fileno())  # a robot may lose power at any time
             os.fchmod(file.fileno(), 0o644)  # mkstemp's is for this user alone
-        Path(aside).replace(path)
+        Path(temporary).replace(path)
     except OSError as error:
-        Path(aside).unlink(missing_ok=True)
-        raise _unwritable(path, error) from None
+        Path(temporary).unlink(missing_ok=True)
+        raise _write_error(path, error) from None
 
 
-def _unwritable(path: Path, error: OSError) -> ModelError:
+def _write_error(path: Path, error: OSError) -> ModelError:
     return ModelError(f"{path}: cannot be written ({error.strerror}); free space or correct its rights.")
 
 
-def read_manifest(plan: Path) -> Manifest:
-    """The manifest of a plan.
+def read_manifest(plan: Path) -> PlanManifest:
+    """Read the manifest of a plan.
 
     Raises:
-        ModelError: it is missing, or not one that this version has written.
+        ModelError: it is missing, or not a manifest of this version.
     """
     path = manifest_path(plan)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content.pop("format") != _FORMAT:
-            raise ValueError("of another version")
+            raise ValueError("another version of the format")
         content["source"] = PlanSource(**content["source"])
         content["target"] = PlanTarget(**content["target"])
-        return Manifest(**{field.name: content[field.name] for field in fields(Manifest)})
+        return PlanManifest(**{field.name: content[field.name] for field in fields(PlanManifest)})
     except FileNotFoundError:
-        raise ModelError(f"{path}: is missing, so nothing vouches for the plan; {_AGAIN}") from None
+        raise ModelError(f"{path}: is missing, so the plan cannot be verified; {_REBUILD}") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{path}: is no manifest of a plan ({error}); {_AGAIN}") from None
+        raise ModelError(f"{path}: is not a manifest of a plan ({error}); {_REBUILD}") from None
 
 
 def read_plan(path: Path) -> Plan:
     """Read a plan, and check it against its manifest.
 
     Raises:
-        ModelError: plan or manifest are missing or damaged.
+        ModelError: plan or manifest is missing or damaged.
     """
     manifest = read_manifest(path)
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror}); {_AGAIN}") from None
+        raise ModelError(f"{path}: cannot be read ({error.strerror}); {_REBUILD}") from None
     if sha256(content) != manifest.plan_sha256:
-        raise ModelError(f"{path}: is not the plan that its manifest vouches for (another sha256); {_AGAIN}")
+        raise ModelError(f"{path}: is not the plan that its manifest describes (its sha256 differs); {_REBUILD}")
     return Plan(content, manifest)
 
 
-def mismatch(path: Path, manifest: Manifest, target: PlanTarget) -> str | None:
-    """One sentence naming both sides if a plan is not for this machine; None when it is."""
+def mismatch(path: Path, manifest: PlanManifest, target: PlanTarget) -> str | None:
+    """One sentence that names both targets if a plan is not for this machine; else None."""
     if manifest.target == target:
         return None
-    return f"{path}: was built for {manifest.target}, but this machine has {target}; {_AGAIN}"
+    return f"{path}: was built for {manifest.target}, but this machine has {target}; {_REBUILD}"
 
 
-_AGAIN = "build it again here with: seg-perception compile MODEL.onnx"
+_REBUILD = "build it again here with: seg-perception compile MODEL.onnx"

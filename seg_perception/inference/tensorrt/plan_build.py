@@ -1,4 +1,4 @@
-"""From the fused graph to a plan in the precision that was asked for."""
+"""Building plans from the fused graph, in the requested precision."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Any
 import onnx
 from onnx import helper
 
-from seg_perception.evaluation.network.precision_parity import Agreement
 from seg_perception.inference.onnx.graph import GraphSpec
-from seg_perception.inference.precision.network_part import network_with_image
+from seg_perception.inference.precision.network_part import network_from_image
+from seg_perception.inference.precision.parity import PrecisionParity
 from seg_perception.inference.prepared_graphs import PreparedGraphs
+from seg_perception.inference.progress import Progress
 from seg_perception.inference.tensorrt.api import TensorRt
-from seg_perception.inference.tensorrt.build_progress import Progress
-from seg_perception.inference.tensorrt.plan import Manifest, Plan, PlanSource, PlanTarget, graph_sha256, sha256
+from seg_perception.inference.tensorrt.plan import Plan, PlanManifest, PlanSource, PlanTarget, graph_sha256, sha256
 from seg_perception.model.card import ModelCard, Precision
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
-    """What plans of one network are made from.
+class BuildRequest:
+    """What to build: a network and the options of its plans.
 
     Attributes:
         card: the model card.
         spec: shapes and options of the graphs.
-        graphs: from `prepare`.
-        precision: what the network shall compute in.
+        graphs: from `prepare_graphs`.
+        precision: in which the network is to compute.
     """
 
     card: ModelCard
@@ -37,12 +37,12 @@ class Material:
 
     @property
     def source(self) -> PlanSource:
-        """What the plan of the fused graph is made from."""
+        """Source of the plan of the fused graph."""
         return self._source(self.graphs.fused)
 
     @property
     def network_source(self) -> PlanSource:
-        """What the plan of the network alone is made from, which is there to be timed."""
+        """Source of the plan of the network alone, which is built for timing."""
         return self._source(self.graphs.network)
 
     def _source(self, graph: onnx.ModelProto) -> PlanSource:
@@ -52,54 +52,54 @@ class Material:
 def build_plan(
     api: TensorRt,
     target: PlanTarget,
-    material: Material,
+    request: BuildRequest,
     converted: onnx.ModelProto,
-    agreement: Agreement | None,
+    parity: PrecisionParity | None,
     progress: Progress,
 ) -> Plan:
     """Build the plan of a fused graph.
 
     Args:
-        api: what builds it.
-        target: what it is for: this machine.
-        material: what it is made from.
-        converted: the fused graph in its precision.
-        agreement: how it compares with fp32; None if that was not looked at.
-        progress: told the share that is done.
+        api: the TensorRT that builds it.
+        target: this machine.
+        request: what to build.
+        converted: the fused graph in the requested precision.
+        parity: its comparison with fp32; None if there was none.
+        progress: gets the fraction that is done, 0 to 1.
 
     Raises:
         ModelError: TensorRT cannot build it.
     """
-    return _build(api, target, material, material.source, converted, agreement, progress)
+    return _build(api, target, request, request.source, converted, parity, progress)
 
 
 def build_network_plan(
-    api: TensorRt, target: PlanTarget, material: Material, converted: onnx.ModelProto
+    api: TensorRt, target: PlanTarget, request: BuildRequest, converted: onnx.ModelProto
 ) -> tuple[Plan, onnx.ModelProto]:
-    """Build the plan of the network alone, of the same graph; gives the graph as well."""
-    graph = network_with_image(converted)
-    return _build(api, target, material, material.network_source, graph, None, lambda share: None), graph
+    """Build the plan of the network alone, from the same graph; returns plan and graph."""
+    graph = network_from_image(converted)
+    return _build(api, target, request, request.network_source, graph, None, lambda fraction: None), graph
 
 
 def _build(
     api: TensorRt,
     target: PlanTarget,
-    material: Material,
+    request: BuildRequest,
     source: PlanSource,
     graph: onnx.ModelProto,
-    agreement: Agreement | None,
+    parity: PrecisionParity | None,
     progress: Progress,
 ) -> Plan:
     start = time.monotonic()
     content = api.build(graph, progress)
-    manifest = Manifest(
+    manifest = PlanManifest(
         source=source,
         target=target,
-        spec=asdict(material.spec),
+        spec=asdict(request.spec),
         inputs=_tensors(graph.graph.input),
         outputs=_tensors(graph.graph.output),
         build_seconds=round(time.monotonic() - start, 2),
-        agreement=None if agreement is None else asdict(agreement),
+        precision_parity=None if parity is None else asdict(parity),
         plan_sha256=sha256(content),
         converted_sha256=graph_sha256(graph),
     )
@@ -107,7 +107,7 @@ def _build(
 
 
 def _tensors(values: Any) -> dict[str, list[Any]]:
-    """name → [type, shape]."""
+    """Name → [type, shape]."""
     described = {}
     for value in values:
         tensor = value.type.tensor_type

@@ -1,7 +1,7 @@
-"""How far a camera looks beside where its mount says, learnt while the robot drives over flat ground.
+"""Online extrinsic calibration: estimates the pitch and roll error of a camera while the robot drives on flat ground.
 
-Each time the robot has gone a little further, the ground in its image is fitted to the same ground in an earlier one
-(`attitude_fit.py`). One fit may be wrong; the median of the last ones is what counts, as soon as they agree.
+Each time the robot has moved a little further, the ground in its image is registered with the same ground in an earlier
+image (`attitude_fit`). A single fit may be wrong. The median of the last fits is used as soon as they agree.
 """
 
 from __future__ import annotations
@@ -18,84 +18,86 @@ from numpy.typing import NDArray
 
 from seg_perception.geometry.camera import Camera
 from seg_perception.geometry.transforms import Transform, footprint_of
-from seg_perception.projection.extrinsic_calibration.attitude_fit import fit_attitude, turned
+from seg_perception.projection.extrinsic_calibration.attitude_fit import attitude_rotation, fit_attitude
 from seg_perception.projection.extrinsic_calibration.ground_view import GroundView, view_ground
 from seg_perception.sensor_data.frame import Frame
 
 NOT_MOVED = "the robot has not moved far enough yet"
 NO_GROUND = "hardly any ground is in view"
-FEATURELESS = "the ground shows nothing to tell it by"
-FEW = "too few looks yet"
-DISAGREE = "the looks disagree"
+FEATURELESS = "the ground has too little texture"
+FEW = "too few observations yet"
+DISAGREE = "the observations disagree"
 
-_PREFIX = "horizon "
-_APART = 0.2  # heights of the camera that the robot goes between two views
-_BASELINE = (0.6, 3.0)  # heights of the camera between two views that are compared
+_PREFIX = "attitude "
+_MIN_MOTION = 0.2  # between two views, in heights of the camera
+_BASELINE = (0.6, 3.0)  # between two views that are compared, in heights of the camera
 _KEPT_VIEWS = 6
-_LIKENESS = 0.4  # of two views of the same ground, at least; those of noise have less
-_DEVIATION = math.radians(0.75)  # of one fit's pitch, at most
+_MIN_CORRELATION = 0.4  # of two views of the same ground; views of noise have less
+_MAX_DEVIATION = math.radians(0.75)  # of the pitch of one fit
 _FITS = 15  # that the median is taken of
 _FEWEST_FITS = 3
-_CERTAINTY = math.radians(0.2)  # standard error of the median, at most
-# Odometry that is 3 % too long looks like a pitch error of 0.3°; to correct that would be worse than nothing.
+_MAX_STANDARD_ERROR = math.radians(0.2)  # of the median
+# Odometry that is 3 % too long looks like a pitch error of 0.3°; correcting that would do harm.
 _SMALLEST = math.radians(0.35)
 
 
 @dataclass(frozen=True)
-class Horizon:
-    """What is known of a camera's attitude.
+class AttitudeCorrection:
+    """Estimated attitude error of a camera.
 
     Attributes:
-        pitch: how much lower the camera is taken to look than its mount says, rad; 0 while that is not known, and where
-            it is within two standard errors or so small that odometry may feign it.
-        roll: how much further its right side is taken to hang, rad; 0 in the same cases.
-        error: standard error of the pitch, rad; infinite while there are too few looks.
-        looks: how many looks say so.
-        doubt: why the pitch is not known, one of a few fixed texts; empty where it is.
+        pitch: how much lower the camera looks than its nominal extrinsics say, rad. 0 while it is unknown, where it is
+            within two standard errors of 0, or where it is so small that an error of the odometry may explain it.
+        roll: how much further its right side hangs down, rad; 0 in the same cases.
+        standard_error: of the pitch, rad; infinite while there are too few observations.
+        observations: number of fits behind it.
+        unknown_because: why the pitch is unknown, one of a few fixed texts; empty where it is known.
     """
 
     pitch: float = 0.0
     roll: float = 0.0
-    error: float = math.inf
-    looks: int = 0
-    doubt: str = NOT_MOVED
+    standard_error: float = math.inf
+    observations: int = 0
+    unknown_because: str = NOT_MOVED
 
     @property
-    def told_from_true(self) -> Transform:
-        """What to turn a camera's told pose by, from the right: base_from_optical @ told_from_true."""
-        return Transform(turned(self.pitch, self.roll), np.zeros(3))
+    def nominal_from_actual(self) -> Transform:
+        """Corrects the nominal extrinsics from the right: base_from_optical @ nominal_from_actual."""
+        return Transform(attitude_rotation(self.pitch, self.roll), np.zeros(3))
 
-    def in_words(self) -> str:
+    def describe(self) -> str:
         """One line for people."""
-        if self.doubt:
-            return f"not known: {self.doubt}"
-        pitch, roll, error = (math.degrees(angle) for angle in (self.pitch, self.roll, self.error))
-        return f"pitch {pitch:+.2f}°, roll {roll:+.2f}°, standard error {error:.2f}°, by {self.looks} looks"
+        if self.unknown_because:
+            return f"not known: {self.unknown_because}"
+        pitch, roll, error = (math.degrees(angle) for angle in (self.pitch, self.roll, self.standard_error))
+        return (
+            f"pitch {pitch:+.2f}°, roll {roll:+.2f}°, standard error {error:.2f}°, by {self.observations} observations"
+        )
 
 
-class HorizonKeeper:
-    """Learns the attitude of one camera.
+class AttitudeEstimator:
+    """Estimates the attitude error of one camera.
 
     Attributes:
-        horizon: what is known.
+        correction: the current estimate.
     """
 
     def __init__(self, limit: float) -> None:
-        """Know nothing.
+        """Start without any observation.
 
         Args:
-            limit: no error is taken to be larger, rad.
+            limit: largest error that is corrected, rad.
         """
         self._limit = limit
         self._views: deque[GroundView] = deque(maxlen=_KEPT_VIEWS)
         self._fits: deque[tuple[float, float]] = deque(maxlen=_FITS)
-        self.horizon = Horizon()
+        self.correction = AttitudeCorrection()
 
     def forget_views(self) -> None:
-        """The robot's position has jumped: earlier views no longer compare. What is known of the mount stays."""
+        """Drop earlier views, because the robot's position has jumped. The estimate stays."""
         self._views.clear()
 
-    def see(
+    def update(
         self,
         green: NDArray[np.uint8],
         ground: NDArray[np.bool_],
@@ -103,122 +105,127 @@ class HorizonKeeper:
         odom_from_base: Transform,
         base_from_optical: Transform,
     ) -> None:
-        """Learn from one image.
+        """Add an image to the estimate.
 
         Args:
             green: uint8 [H, W], its green channel.
             ground: bool [H, W], where it shows ground.
             camera: of that size.
             odom_from_base: pose of the robot.
-            base_from_optical: the mount as the robot was told, without any correction.
+            base_from_optical: nominal extrinsics, without any correction.
         """
         odom_from_optical = odom_from_base @ base_from_optical
         odom_from_footprint = footprint_of(odom_from_base)
         footprint_from_optical = odom_from_footprint.inverse() @ odom_from_optical
-        gone = [
+        distances = [
             float(np.linalg.norm(view.odom_from_level.translation - odom_from_optical.translation)) / view.height
             for view in self._views
         ]
-        if gone and gone[-1] < _APART:
+        if distances and distances[-1] < _MIN_MOTION:
             return
         now = view_ground(green, ground, camera, odom_from_footprint, footprint_from_optical)
         if now is None:
-            self._judge(NO_GROUND)
+            self._estimate(NO_GROUND)
             return
-        reference = [view for view, way in zip(self._views, gone, strict=True) if _BASELINE[0] <= way <= _BASELINE[1]]
-        if reference:
-            fit = fit_attitude(reference[-1], now, 1.5 * self._limit)
-            telling = fit is not None and fit.likeness >= _LIKENESS and fit.deviation[0] <= _DEVIATION
-            if fit is not None and telling:
+        candidates = [
+            view
+            for view, distance in zip(self._views, distances, strict=True)
+            if _BASELINE[0] <= distance <= _BASELINE[1]
+        ]
+        if candidates:
+            fit = fit_attitude(candidates[-1], now, 1.5 * self._limit)
+            good = fit is not None and fit.correlation >= _MIN_CORRELATION and fit.deviation[0] <= _MAX_DEVIATION
+            if fit is not None and good:
                 self._fits.append((fit.pitch, fit.roll))
-            self._judge(FEW if telling else FEATURELESS)
+            self._estimate(FEW if good else FEATURELESS)
         self._views.append(now)
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Everything it goes on from, as arrays that np.savez keeps exactly."""
+        """The state, as arrays that np.savez keeps exactly."""
         arrays: dict[str, NDArray[Any]] = {"fits": np.array(self._fits).reshape(-1, 2)}
-        for place, view in enumerate(self._views):
-            arrays |= {f"view {place} {name}": array for name, array in view.to_arrays().items()}
+        for number, view in enumerate(self._views):
+            arrays |= {f"view {number} {name}": array for name, array in view.to_arrays().items()}
         return arrays
 
     @classmethod
-    def from_arrays(cls, limit: float, arrays: Mapping[str, NDArray[Any]]) -> HorizonKeeper:
-        """What `to_arrays` described."""
-        keeper = cls(limit)
-        keeper._fits.extend((float(pitch), float(roll)) for pitch, roll in arrays["fits"])
-        keeper._views.extend(GroundView.from_arrays(each) for each in _parts(arrays, "view ").values())
-        keeper._judge(FEW)
-        return keeper
+    def from_arrays(cls, limit: float, arrays: Mapping[str, NDArray[Any]]) -> AttitudeEstimator:
+        """The estimator that `to_arrays` described."""
+        estimator = cls(limit)
+        estimator._fits.extend((float(pitch), float(roll)) for pitch, roll in arrays["fits"])
+        estimator._views.extend(GroundView.from_arrays(each) for each in _parts(arrays, "view ").values())
+        estimator._estimate(FEW)
+        return estimator
 
-    def _judge(self, why_few: str) -> None:
-        """Take stock; `why_few` is what to say where there are too few fits."""
+    def _estimate(self, why_few: str) -> None:
+        """Update the correction from the fits; `why_few` is the reason to give where there are too few of them."""
         count = len(self._fits)
         if count < _FEWEST_FITS:
-            self.horizon = Horizon(looks=count, doubt=why_few)
+            self.correction = AttitudeCorrection(observations=count, unknown_because=why_few)
             return
         fits = np.array(self._fits)
-        middle = np.median(fits, axis=0)
-        # For normal errors 1.48 median deviations are a standard one, and a median errs 1.25 times as much as a mean.
-        error = 1.25 * 1.48 * np.median(np.abs(fits - middle), axis=0) / math.sqrt(count)
-        counts = (error <= _CERTAINTY) & (np.abs(middle) > np.maximum(2 * error, _SMALLEST))
-        pitch, roll = np.where(counts, np.clip(middle, -self._limit, self._limit), 0.0).tolist()
-        doubt = DISAGREE if error[0] > _CERTAINTY else ""
-        self.horizon = Horizon(pitch, roll, float(error[0]), count, doubt)
+        median = np.median(fits, axis=0)
+        # For normal errors, 1.48 times the median deviation is a standard deviation. The standard error of a median is
+        # 1.25 times that of a mean.
+        error = 1.25 * 1.48 * np.median(np.abs(fits - median), axis=0) / math.sqrt(count)
+        significant = (error <= _MAX_STANDARD_ERROR) & (np.abs(median) > np.maximum(2 * error, _SMALLEST))
+        pitch, roll = np.where(significant, np.clip(median, -self._limit, self._limit), 0.0).tolist()
+        unknown_because = DISAGREE if error[0] > _MAX_STANDARD_ERROR else ""
+        self.correction = AttitudeCorrection(pitch, roll, float(error[0]), count, unknown_because)
 
 
-class Horizons:
-    """A keeper for each camera, by the name of its optical frame.
+class OnlineCalibration:
+    """An attitude estimator for each camera, by the name of its optical frame.
 
     Attributes:
-        limit: no error is taken to be larger, rad; 0 does not look for any.
+        limit: largest error that is corrected, rad; 0 switches calibration off.
     """
 
     def __init__(self, limit: float) -> None:
-        """Know nothing."""
+        """Start without any observation."""
         self.limit = limit
-        self._keepers: dict[str, HorizonKeeper] = {}
+        self._estimators: dict[str, AttitudeEstimator] = {}
 
-    def of(self, frame: Frame) -> Horizon | None:
-        """What is known of the camera of a frame; None where nobody looks."""
+    def correction(self, frame: Frame) -> AttitudeCorrection | None:
+        """The correction for the camera of a frame; None where calibration is off."""
         if not self.limit:
             return None
-        keeper = self._keepers.get(frame.frame_id)
-        return keeper.horizon if keeper else Horizon()
+        estimator = self._estimators.get(frame.frame_id)
+        return estimator.correction if estimator else AttitudeCorrection()
 
-    def see(self, frame: Frame, image: NDArray[np.uint8], camera: Camera, ground: NDArray[np.bool_]) -> None:
-        """Learn from a frame.
+    def update(self, frame: Frame, image: NDArray[np.uint8], camera: Camera, ground: NDArray[np.bool_]) -> None:
+        """Add a frame to the estimate of its camera.
 
         Args:
-            frame: with the mount as the robot was told.
-            image: uint8 [H, W, 3], RGB or BGR: green is close to brightness, and in the middle of both.
+            frame: with the nominal extrinsics.
+            image: uint8 [H, W, 3], RGB or BGR; only its green channel is used, which is close to brightness.
             camera: of that size.
             ground: bool [H, W], where it shows ground.
         """
         if self.limit:
-            keeper = self._keepers.setdefault(frame.frame_id, HorizonKeeper(self.limit))
+            estimator = self._estimators.setdefault(frame.frame_id, AttitudeEstimator(self.limit))
             green = np.ascontiguousarray(image[..., 1])
-            keeper.see(green, ground, camera, frame.odom_from_base, frame.base_from_optical)
+            estimator.update(green, ground, camera, frame.odom_from_base, frame.base_from_optical)
 
     def forget_views(self) -> None:
-        """See `HorizonKeeper.forget_views`."""
-        for keeper in self._keepers.values():
-            keeper.forget_views()
+        """See `AttitudeEstimator.forget_views`."""
+        for estimator in self._estimators.values():
+            estimator.forget_views()
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """See `HorizonKeeper.to_arrays`; every name begins with "horizon"."""
+        """See `AttitudeEstimator.to_arrays`; every name begins with "attitude"."""
         return {
             f"{_PREFIX}{quote(name)} {key}": array
-            for name, keeper in self._keepers.items()
-            for key, array in keeper.to_arrays().items()
+            for name, estimator in self._estimators.items()
+            for key, array in estimator.to_arrays().items()
         }
 
     @classmethod
-    def from_arrays(cls, limit: float, arrays: Mapping[str, NDArray[Any]]) -> Horizons:
-        """What `to_arrays` described, among other arrays."""
-        horizons = cls(limit)
+    def from_arrays(cls, limit: float, arrays: Mapping[str, NDArray[Any]]) -> OnlineCalibration:
+        """The calibration that `to_arrays` described; other arrays are ignored."""
+        calibration = cls(limit)
         for name, part in _parts(arrays, _PREFIX).items():
-            horizons._keepers[unquote(name)] = HorizonKeeper.from_arrays(limit, part)
-        return horizons
+            calibration._estimators[unquote(name)] = AttitudeEstimator.from_arrays(limit, part)
+        return calibration
 
 
 def _parts(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, dict[str, NDArray[Any]]]:

@@ -1,4 +1,4 @@
-"""A point cloud as points in the image of a camera that looks from elsewhere."""
+"""A point cloud as points in the image of a camera that looks from another position."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 from seg_perception.geometry.camera import Camera
 from seg_perception.geometry.transforms import Transform
 from seg_perception.projection.flat_ground.sampling import widest_view
-from seg_perception.projection.range.measured_points import MeasuredPoints, facing_of, seen_from
+from seg_perception.projection.range.measured_points import MeasuredPoints, heading_of, project_points
 from seg_perception.settings.projection import ProjectionSettings
 
-# Side of the image patches in which a nearer point hides those behind it, as a share of the image's width: wider than
-# the gap between the beams of common sensors, so that a surface seen by few of them still hides.
+# Side of the image patches in which a nearer point hides those behind it, as a share of the image's width. It is wider
+# than the gap between the beams of common sensors, so that a surface hit by few of them still hides.
 _PATCH = 1 / 64
-# So much further away than the nearest of its patch, a point is behind it and not on the same slanting surface.
+# A point this many times as far away as the nearest of its patch is behind it, and not on the same slanting surface.
 _BEHIND = 1.25
 
 
@@ -27,7 +27,7 @@ def cloud_points(
 ) -> MeasuredPoints:
     """The points that lie in the image.
 
-    A sensor beside the camera sees behind what the camera sees: such points keep their place and lose their class.
+    A sensor next to the camera sees points that are hidden from the camera. They keep their position and have no class.
 
     Args:
         xyz: [N, 3] in the sensor's frame, m; points that are not finite are left out.
@@ -40,41 +40,41 @@ def cloud_points(
         MeasuredPoints.
     """
     optical_from_sensor = footprint_from_optical.inverse() @ footprint_from_sensor
-    ahead = np.flatnonzero(_may_be_seen(np.asarray(xyz, np.float32), optical_from_sensor, camera))
+    ahead = np.flatnonzero(_may_be_visible(np.asarray(xyz, np.float32), optical_from_sensor, camera))
     moved = footprint_from_sensor.apply(xyz[ahead])
-    cells, inside = seen_from(moved, camera, footprint_from_optical.inverse())
-    moved, cells = moved[inside], cells[inside]
+    sample_points, inside = project_points(moved, camera, footprint_from_optical.inverse())
+    moved, sample_points = moved[inside], sample_points[inside]
     distance = np.linalg.norm(moved - footprint_from_optical.translation, axis=1)
     return MeasuredPoints(
         xyz=np.asfortranarray(moved, np.float32),
-        cells=cells,
-        has_class=distance <= _BEHIND * _nearest_of_patch(cells, distance),
+        sample_points=sample_points,
+        has_class=distance <= _BEHIND * _nearest_of_patch(sample_points, distance),
         origin=footprint_from_sensor.translation,
-        facing=facing_of(footprint_from_optical),
+        heading=heading_of(footprint_from_optical),
         error=np.full(len(moved), settings.points_error, np.float32),
     )
 
 
-def _may_be_seen(xyz: NDArray[np.float32], optical_from_sensor: Transform, camera: Camera) -> NDArray[np.bool_]:
-    """Points [N] that were measured and lie in the cone around what the camera sees: of a full turn, the few that do.
+def _may_be_visible(xyz: NDArray[np.float32], optical_from_sensor: Transform, camera: Camera) -> NDArray[np.bool_]:
+    """Which points were measured and lie in the cone around the field of view: bool [N], few of a full turn.
 
-    Drivers write the origin, too, where nothing came back.
+    Where nothing came back, some drivers write the origin.
     """
     rotation, translation = (
         part.astype(np.float32) for part in (optical_from_sensor.rotation, optical_from_sensor.translation)
     )
     with np.errstate(invalid="ignore", over="ignore"):
         measured = np.einsum("ij,ij->i", xyz, xyz)
-        # Not by BLAS, as in `depth`.
+        # Not by BLAS, as in `depth_points`.
         x, y, z = np.einsum("ij,nj->in", rotation, xyz) + translation[:, np.newaxis]
         ahead = z >= np.float32(widest_view(camera)) * np.sqrt(x * x + y * y + z * z)
-    seen: NDArray[np.bool_] = ahead & np.isfinite(measured) & (measured > 0)
-    return seen
+    visible: NDArray[np.bool_] = ahead & np.isfinite(measured) & (measured > 0)
+    return visible
 
 
-def _nearest_of_patch(cells: NDArray[np.float32], distance: NDArray[np.float64]) -> NDArray[np.float64]:
+def _nearest_of_patch(sample_points: NDArray[np.float32], distance: NDArray[np.float64]) -> NDArray[np.float64]:
     """Distance [N] of the nearest point in each point's patch of the image."""
-    column, row = np.floor((cells + 1) / (2 * _PATCH)).astype(np.intp).T
+    column, row = np.floor((sample_points + 1) / (2 * _PATCH)).astype(np.intp).T
     patch = row * (int(1 / _PATCH) + 1) + column
     order = np.lexsort((distance, patch))
     first = np.flatnonzero(np.diff(patch[order], prepend=-1))

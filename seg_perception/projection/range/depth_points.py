@@ -1,6 +1,6 @@
-"""A depth image as points on what the camera sees.
+"""A depth image as points in the camera's image.
 
-The depth image is aligned with the camera's image: both have the same view, though their sizes may differ.
+The depth image is aligned with the camera's image: both have the same field of view; their sizes may differ.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from seg_perception.geometry.camera import Camera
 from seg_perception.geometry.transforms import Transform
-from seg_perception.projection.flat_ground.sampling import normalised_cells
-from seg_perception.projection.range.measured_points import MeasuredPoints, facing_of, seen_from
+from seg_perception.projection.range.measured_points import MeasuredPoints, heading_of, project_points
+from seg_perception.projection.sample_points import to_sample_points
 from seg_perception.settings.projection import ProjectionSettings
 
-# Thinned out further than this along a row, a pole of a hand's width at 8 m could fall between two pixels.
+# With a larger step along a row, a pole of 10 cm at 8 m could fall between two pixels.
 _WIDEST_STEP = 4
 
-# A pixel whose depth lies between those of its neighbours, this share of it away from either, shows nothing: the sensor
-# has mixed the thing in front with what is behind. On ground, neighbours in a column differ by r / (h f) of the range.
+# A pixel whose depth lies between those of its neighbours, and differs from both by more than this share, is dropped:
+# the sensor has mixed foreground and background. Along a column of ground, neighbours differ by r / (h f) of the range.
 _MIXED = 0.1
 
 
@@ -32,16 +32,16 @@ def depth_points(
     footprint_from_image: Transform | None,
     settings: ProjectionSettings,
 ) -> MeasuredPoints:
-    """The pixels that show something, as points.
+    """The pixels with a depth, as points.
 
-    Rows are kept and columns thinned out first, each row from another column on: along a column the ground's range
-    changes fastest, and thin upright things are met by some row.
+    Columns are thinned out first, and each row starts at another column. Rows are kept as long as possible, because the
+    range of the ground changes fastest along a column. So a thin upright object is hit in some row.
 
     Args:
-        metres: float32 [H, W], z in the optical frame; 0, negative and not finite mean that nothing was measured.
+        metres: float32 [H, W], z in the optical frame; 0, negative or not finite where nothing was measured.
         camera: of this size.
         footprint_from_optical: pose of the camera when the depth was measured.
-        footprint_from_image: its pose when the image was taken; None where both are of one time.
+        footprint_from_image: its pose when the image was taken; None where both have the same stamp.
         settings: max_points and depth_error.
 
     Returns:
@@ -49,25 +49,26 @@ def depth_points(
     """
     across = min(_WIDEST_STEP, math.ceil(metres.size / settings.max_points))
     down = math.ceil(metres.size / (across * settings.max_points))
-    index, rays, cells = _lattice(camera, across, down)
+    index, rays, sample_points = _lattice(camera, across, down)
     depth = metres.ravel()[index]
     with np.errstate(invalid="ignore"):
         usable = np.flatnonzero(np.isfinite(depth) & (depth > 0) & ~_mixed(metres, index, depth))
-    depth, cells = depth[usable], cells[usable]
-    # Not by BLAS: a product this thin gains nothing from its threads, and on a busy machine they wait for each other.
+    depth, sample_points = depth[usable], sample_points[usable]
+    # Not by BLAS: a product this small gains nothing from its threads, and on a busy machine they wait for each other.
     xyz = np.einsum("ij,jn->in", footprint_from_optical.rotation.astype(np.float32), rays).take(usable, axis=1)
     xyz *= depth
     xyz += footprint_from_optical.translation.astype(np.float32)[:, np.newaxis]
-    seen = np.ones(depth.size, np.bool_)
+    visible = np.ones(depth.size, np.bool_)
     if footprint_from_image is not None:
-        cells, inside = seen_from(xyz.T, camera, footprint_from_image.inverse())
-        xyz, cells, depth, seen = xyz[:, inside], cells[inside], depth[inside], seen[inside]
+        sample_points, inside = project_points(xyz.T, camera, footprint_from_image.inverse())
+        xyz, sample_points = xyz[:, inside], sample_points[inside]
+        depth, visible = depth[inside], visible[inside]
     return MeasuredPoints(
         xyz=xyz.T,
-        cells=cells,
-        has_class=seen,
+        sample_points=sample_points,
+        has_class=visible,
         origin=footprint_from_optical.translation,
-        facing=facing_of(footprint_from_image or footprint_from_optical),
+        heading=heading_of(footprint_from_image or footprint_from_optical),
         error=np.float32(settings.depth_error) * depth * depth,
     )
 
@@ -86,16 +87,16 @@ def _mixed(metres: NDArray[np.float32], index: NDArray[np.intp], depth: NDArray[
 def _lattice(
     camera: Camera, across: int, down: int
 ) -> tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.float32]]:
-    """The pixels that are read: index in the flat image [M], ray with z = 1 [3, M], place in the image [M, 2].
+    """The pixels that are read: index in the flat image [M], ray with z = 1 [3, M], sample point [M, 2].
 
-    The outermost pixels are left out, since they lack neighbours, and so are those the lens cannot map to a ray ahead.
+    The outermost pixels are left out, since they lack neighbours, and so are those that the lens maps to no ray ahead.
     """
     v, u = np.mgrid[1 : camera.height - 1, 1 : camera.width - 1]
-    chosen = (v % down == 0) & ((u + v // down) % across == 0)
-    pixels = np.stack([u[chosen], v[chosen]], axis=-1).astype(np.float64)
+    selected = (v % down == 0) & ((u + v // down) % across == 0)
+    pixels = np.stack([u[selected], v[selected]], axis=-1).astype(np.float64)
     rays, valid = camera.rays(pixels)
     valid &= rays[:, 2] > 0
     pixels, rays = pixels[valid], rays[valid]
     index = (pixels[:, 1] * camera.width + pixels[:, 0]).astype(np.intp)
-    cells = normalised_cells(pixels, camera.width, camera.height)
-    return index, np.ascontiguousarray((rays / rays[:, 2:]).T, np.float32), cells
+    sample_points = to_sample_points(pixels, camera.width, camera.height)
+    return index, np.ascontiguousarray((rays / rays[:, 2:]).T, np.float32), sample_points

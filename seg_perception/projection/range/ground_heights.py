@@ -1,10 +1,10 @@
-"""How high the ground lies along each line of sight: the lowest surface that the robot could drive up to.
+"""The height of the ground along each bearing: the lowest surface that the robot could drive on.
 
-Walking outwards from the sensor's foot point, ground goes on as long as it neither rises nor falls more steeply than
-the robot can drive. A surface belongs to it if, from every nearer piece of ground, it can be reached at the slope
-limit: the slope filter of Vosselman ("Slope based filtering of laser altimetry data", ISPRS XXXIII-B3, 2000), taken
-along a line from where the robot stands, instead of over all pairs of points, so that the bottom of a hole does not
-turn its rim into an obstacle.
+Scanning outwards from the sensor's nadir point, the ground continues as long as it neither rises nor falls more steeply
+than the robot can drive. A surface is ground if it can be reached at the slope limit from every nearer piece of ground.
+This is the slope filter of Vosselman ("Slope based filtering of laser altimetry data", ISPRS XXXIII-B3, 2000), but
+along a line from where the robot stands instead of over all pairs of points. So the bottom of a hole does not turn its
+rim into an obstacle.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_perception.projection.flat_ground import kernels
+from seg_perception.projection.range import kernels
 from seg_perception.settings.projection import ProjectionSettings
 
-# Up to here the ground is as high as where the robot stands, m: it carries the robot's own length.
+# Up to here the ground is at the height where the robot stands, m: it carries the robot's own length.
 _FOOTING = 0.5
-# As far as the nearest ground may be out of sight while its slope is still believed, m.
-_BLIND = 2.0
-# Length over which the slope of the ground is averaged, m; it says where ground goes on behind what hides it.
+# Length of the gap in front of the nearest visible ground over which its slope is still believed, m.
+_FIRST_GAP = 2.0
+# Length over which the slope of the ground is averaged, m; the slope extrapolates the ground behind what hides it.
 _SLOPE_LENGTH = 1.0
 
 
@@ -31,7 +31,7 @@ class GroundHeights:
     """The ground along B bearings at R ranges.
 
     Attributes:
-        height: float32 [B, R], m in the footprint frame; where no ground was found, where it is expected.
+        height: float32 [B, R], m in the footprint frame; the expected height where no ground was found.
         found: bool [B, R].
         slope: float32 [B, R], rise outwards along the bearing, m per m.
     """
@@ -41,24 +41,28 @@ class GroundHeights:
     slope: NDArray[np.float32]
 
 
-def follow_ground(
+def estimate_ground(
     lowest: NDArray[np.float32], ranges: NDArray[np.float64], settings: ProjectionSettings
 ) -> GroundHeights:
     """Find the ground among the lowest points.
 
-    Beside the height c and slope s of the last ground, each bearing carries two bounds for the next: the upper one
-    rises and the lower one falls by the slope limit, starting anew from every piece of ground that is lower or higher.
+    Along each bearing the scan carries the height c and slope s of the last ground, and two bounds for the next: the
+    upper bound rises and the lower bound falls by the slope limit. Ground that is lower than the upper bound or higher
+    than the lower bound resets that bound to its own height.
 
-    Over what is not seen, bounds that widen with the distance would let in whatever stands or lies far enough behind.
-    So ground may lie at most `max_step` below where its slope leads: where the eye passes over an edge, a fall always
-    looks like a slope that is a little flatter than the line of sight. Above it, it may rise by what the slope limit
-    gives over `max_gap` as well. And only within `max_step` of where its slope leads may it stand alone; elsewhere
-    something on its bearing, up to `max_gap` further in or out, must continue it at the slope limit: what a level beam
-    has met may be a wall as well as a ramp.
+    Across a gap without ground, the bounds widen with the distance and would admit anything that is far enough away. So
+    three more rules hold:
+
+    - Ground may lie at most `max_step` below the extrapolated slope: behind an edge, a drop always looks like a slope
+      that is a little flatter than the line of sight.
+    - It may lie above it by `max_step` plus what the slope limit gives over `max_gap`.
+    - Only within `max_step` of the extrapolated slope may it stand alone. Elsewhere another point on its bearing, up to
+      `max_gap` further in or out, must continue it at the slope limit: what a single level beam hits may be a wall as
+      well as a ramp.
 
     Args:
         lowest: float32 [B, R], height of the lowest points; NaN where there is none.
-        ranges: float64 [R], m from the sensor's foot point, ascending.
+        ranges: float64 [R], m from the sensor's nadir point, ascending.
         settings: max_slope, max_step, max_gap and height_noise.
 
     Returns:
@@ -67,23 +71,21 @@ def follow_ground(
     limit, noise = math.tan(settings.max_slope), settings.height_noise
     steps = np.diff(ranges, prepend=_FOOTING).clip(0).astype(np.float32)
     continued = _is_continued(lowest, float(ranges[1] - ranges[0]), settings)
-    bounds = np.array(
-        [limit, noise, settings.max_step, limit * _BLIND, settings.max_step + limit * settings.max_gap, _SLOPE_LENGTH],
-        np.float32,
-    )
+    first_rise, later_rise = limit * _FIRST_GAP, settings.max_step + limit * settings.max_gap
+    limits = np.array([limit, noise, settings.max_step, first_rise, later_rise, _SLOPE_LENGTH], np.float32)
     heights, slopes = np.empty((2, *lowest.shape), np.float32)
     found = np.empty(lowest.shape, np.bool_)
-    kernels.follow(lowest, steps, continued, bounds, heights, found, slopes)
+    kernels.trace_ground(lowest, steps, continued, limits, heights, found, slopes)
     return GroundHeights(heights, found, slopes)
 
 
 def _is_continued(lowest: NDArray[np.float32], step: float, settings: ProjectionSettings) -> NDArray[np.bool_]:
-    """Where in [B, R] something on the same bearing continues a surface at the slope limit, inwards or outwards."""
+    """Where in [B, R] another point on the same bearing continues a surface at the slope limit, inwards or outwards."""
     limit, ranges = math.tan(settings.max_slope), lowest.shape[1]
     continued = np.zeros(lowest.shape, np.bool_)
-    for places in range(1, min(int(settings.max_gap / step + 1e-9), ranges - 1) + 1):
-        tolerance = np.float32(limit * places * step + settings.height_noise)
-        agree = np.abs(lowest[:, places:] - lowest[:, :-places]) <= tolerance
-        continued[:, places:] |= agree
-        continued[:, :-places] |= agree
+    for offset in range(1, min(int(settings.max_gap / step + 1e-9), ranges - 1) + 1):
+        tolerance = np.float32(limit * offset * step + settings.height_noise)
+        agree = np.abs(lowest[:, offset:] - lowest[:, :-offset]) <= tolerance
+        continued[:, offset:] |= agree
+        continued[:, :-offset] |= agree
     return continued

@@ -1,4 +1,4 @@
-"""rosbag2 and ROS 1 bags through the rosbags library, with every failure told in one sentence."""
+"""rosbag2 and ROS 1 bags through the rosbags library; every failure is an error of one sentence."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 from seg_perception.errors import RecordingError
-from seg_perception.recordings.result_bag.messages import ros2_types
+from seg_perception.recordings.rosbags_types import ros2_types
 
-_MENDS = {
+_REPAIR_COMMANDS = {
     ".bag": "rosbag reindex",
     ".mcap": "mcap recover",
     ".db3": "ros2 bag reindex",
@@ -26,17 +26,18 @@ _MENDS = {
 
 
 class Bag:
-    """An opened bag.
+    """An open bag.
 
-    Messages are decoded with rosbags' own definitions of the standard types, which have not changed within ROS 1 nor
-    from Humble on; so bags without definitions, and those with other types that do not parse, are read as well.
+    rosbags' own definitions of the standard types decode the messages. These types have not changed within ROS 1, nor
+    in ROS 2 since Humble. So bags without definitions can be read, and bags with other types whose definitions do not
+    parse.
 
     Attributes:
         path: the bag, a folder or a file.
-        files: the files it consists of.
-        kind: "rosbag2" or "ROS 1 bag", with the storage.
-        types: topic to message type, of topics that hold messages.
-        latched: topics that were published for late subscribers too, such as /tf_static.
+        files: the files of the bag.
+        kind: "ROS 1 bag" or "rosbag2 (STORAGE)".
+        types: topic to message type, for topics that hold messages.
+        latched: transient-local (ROS 1: latched) topics, such as /tf_static.
         counts: topic to number of messages.
         seconds: from the first message to the last.
     """
@@ -56,12 +57,14 @@ class Bag:
             self._reader = Rosbag1Reader(path) if is_ros1 else Rosbag2Reader(path)
             self._reader.open()
         except Exception as error:  # a damaged file makes the reader fail in many ways
-            raise RecordingError(f"{path}: cannot be opened as a bag ({_reason(error)}); {_mend(path)}.") from None
+            raise RecordingError(
+                f"{path}: cannot be opened as a bag ({_reason(error)}); {_repair_hint(path)}."
+            ) from None
         self._is_open = True
         self._is_ros1 = is_ros1
         self._migrations: dict[str, object] = {}
         self._deserialize = _ros1_types().deserialize_ros1 if is_ros1 else ros2_types().deserialize_cdr
-        storage = next((file.suffix[1:] for file in self.files if file.suffix in _MENDS), "compressed")
+        storage = next((file.suffix[1:] for file in self.files if file.suffix in _REPAIR_COMMANDS), "compressed")
         self.kind = "ROS 1 bag" if is_ros1 else f"rosbag2 ({storage})"
         filled = [connection for connection in self._reader.connections if connection.msgcount]
         self.types = {connection.topic: connection.msgtype for connection in filled}
@@ -70,11 +73,14 @@ class Bag:
         self.latched = {connection.topic for connection in filled if _is_latched(connection)}
 
     def topics_of(self, *message_types: str) -> list[str]:
-        """Topics of these types that hold messages, by name."""
+        """The topics of these types that hold messages, sorted."""
         return sorted(topic for topic, name in self.types.items() if name in message_types)
 
     def messages(self, topics: Collection[str]) -> Iterator[tuple[str, int, bytes]]:
-        """Topic, time of recording in nanoseconds and serialised content, in the order of recording.
+        """The messages of some topics in the order of recording.
+
+        Yields:
+            Topic, time of recording in nanoseconds, and serialised content.
 
         Raises:
             RecordingError: the file is damaged.
@@ -87,28 +93,28 @@ class Bag:
             for connection, time_ns, data in self._reader.messages(connections):
                 yield connection.topic, time_ns, data
                 read += 1
-        except Exception as error:  # as above
+        except Exception as error:  # see __init__
             raise RecordingError(
                 f"{self.path}: is damaged after {read} messages of {', '.join(sorted(topics))} ({_reason(error)}); "
-                f"{_mend(self.path)}."
+                f"{_repair_hint(self.path)}."
             ) from None
 
     def decode(self, topic: str, data: bytes) -> Any:
-        """A message as an object with the fields of its ROS type (upper-case D, K, R, P in a ROS 1 CameraInfo).
+        """Decode a message to an object with the fields of its ROS type (a ROS 1 CameraInfo has D, K, R and P).
 
         Raises:
             RecordingError: the content does not fit the type.
         """
         try:
             return self._deserialize(data, self.types[topic])
-        except Exception as error:  # as above
+        except Exception as error:  # see __init__
             raise RecordingError(
                 f"{self.path}: a message on {topic} does not fit its type {self.types[topic]} ({_reason(error)}); "
                 "check its publisher."
             ) from None
 
     def as_cdr(self, topic: str, data: bytes) -> bytes:
-        """Serialised content as ROS 2 has it; that of a rosbag2 is so already.
+        """Serialised content as CDR, the format of ROS 2; a rosbag2 holds it already.
 
         Raises:
             RecordingError: the content does not fit the type.
@@ -123,7 +129,7 @@ class Bag:
             return bytes(store.serialize_cdr(migrated, name))
         except RecordingError:
             raise
-        except Exception as error:  # as above
+        except Exception as error:  # see __init__
             raise RecordingError(f"{self.path}: a message on {topic} cannot be converted ({_reason(error)}).") from None
 
     def close(self) -> None:
@@ -134,7 +140,7 @@ class Bag:
 
 
 def _is_latched(connection: Any) -> bool:
-    """Whether a rosbag2 recorded a transient-local publisher, or a ROS 1 bag a latching one."""
+    """Whether the publisher was transient-local (rosbag2) or latched (ROS 1)."""
     profiles = getattr(connection.ext, "offered_qos_profiles", ())
     return any(profile.durability == QosDurability.TRANSIENT_LOCAL for profile in profiles) or bool(
         getattr(connection.ext, "latching", 0)
@@ -150,16 +156,16 @@ def _ros1_types() -> Typestore:
 
 
 def _check_sqlite(path: Path) -> None:
-    """Raise ValueError where a database lacks pages at its end, which SQLite notices only when it needs them.
+    """Raise ValueError if a database lacks pages at its end: SQLite itself notices that only when it needs them.
 
-    Page size and number of pages are in the header (https://www.sqlite.org/fileformat.html, 1.3).
+    The header holds page size and number of pages (https://www.sqlite.org/fileformat.html, 1.3).
     """
     if path.suffix != ".db3":
         return
     with path.open("rb") as file:
         header = file.read(100)
     if len(header) < 100 or not header.startswith(b"SQLite format 3\0"):
-        raise ValueError("it is no SQLite database")
+        raise ValueError("it is not an SQLite database")
     (page_size,), (page_count,) = struct.unpack_from(">H", header, 16), struct.unpack_from(">I", header, 28)
     missing = page_count * (2**16 if page_size == 1 else page_size) - path.stat().st_size
     if missing > 0:
@@ -170,8 +176,8 @@ def _reason(error: Exception) -> str:
     return f"{error}".strip().rstrip(".").replace("\n", " ") or type(error).__name__
 
 
-def _mend(path: Path) -> str:
+def _repair_hint(path: Path) -> str:
     files = path.iterdir() if path.is_dir() else (path,)
-    suffix = next((file.suffix for file in files if file.suffix in _MENDS), None)
-    repair = f"repair it with '{_MENDS[suffix]}' or " if suffix else ""
+    suffix = next((file.suffix for file in files if file.suffix in _REPAIR_COMMANDS), None)
+    repair = f"repair it with '{_REPAIR_COMMANDS[suffix]}' or " if suffix else ""
     return f"it is cut short, damaged or not what its name says: {repair}record it again"

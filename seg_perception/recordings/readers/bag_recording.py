@@ -1,4 +1,4 @@
-"""A bag as a recording: images brought together with the poses at their stamps."""
+"""A bag as a recording: each image with the poses, depth and points at its stamp."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from seg_perception.recordings.readers.bag_topics import (
     first_image,
 )
 from seg_perception.recordings.readers.poses import Poses, choose_poses
-from seg_perception.recordings.readers.range_data import Ranging, RangingTopics, choose_ranging
+from seg_perception.recordings.readers.range_data import RangeBuffer, RangeTopics, choose_range_topics
 from seg_perception.recordings.readers.recording import (
     DEFAULT_FRAME_ID,
     NO_POSE,
@@ -38,13 +38,13 @@ from seg_perception.sensor_data.frame import DepthImage, Frame, PointCloud
 from seg_perception.sensor_data.images.compressed import channel_order, decode_compressed, reduction
 from seg_perception.sensor_data.images.raw import decode_image
 
-_WAIT_NS = 10**9  # how much later than its image a transform may be recorded
-_WAITING_BYTES = 2**27  # and how much image data may wait for transforms
+_WAIT_NS = 10**9  # a transform may be recorded so much later than its image
+_WAITING_BYTES = 2**27  # most image data that waits for transforms
 
 
 @dataclass(frozen=True)
 class _Image:
-    """An image message as it was recorded; `message` is None where it could not be read, and `problem` says why."""
+    """A recorded image message; `message` is None if it could not be decoded, and `problem` says why."""
 
     time_ns: int
     stamp_ns: int
@@ -54,8 +54,15 @@ class _Image:
 
 
 @dataclass(frozen=True)
-class Posed:
-    """An image, the poses at its stamp, and what was measured about that time."""
+class PosedImage:
+    """An image with the poses at its stamp and the range data nearest in time.
+
+    Attributes:
+        image: the message.
+        odom_from_base: pose of the robot.
+        base_from_optical: pose of the camera on the robot.
+        depth, points: None if the bag has none that is usable.
+    """
 
     image: _Image
     odom_from_base: Transform
@@ -65,7 +72,7 @@ class Posed:
 
     @property
     def stamp_ns(self) -> int:
-        """Of the image."""
+        """Stamp of the image, nanoseconds."""
         return self.image.stamp_ns
 
 
@@ -75,16 +82,16 @@ def open_bag(path: Path, options: SourceOptions, is_only: bool = True) -> BagRec
     Args:
         path: the bag.
         options: how to read it, with one image topic at most.
-        is_only: whether no other camera's images are read beside these.
+        is_only: whether this is the only camera that is read.
 
     Raises:
-        RecordingError: it cannot be opened, or lacks images, their calibration or their mount.
+        RecordingError: it cannot be opened, or lacks images, their calibration or the camera's extrinsics.
     """
     bag = Bag(path)
     try:
         wanted = options.image_topics[0] if options.image_topics else None
-        ranging = choose_ranging(bag, options, "" if is_only else wanted or "")
-        topic = choose_image_topic(bag, wanted, ranging.depth)
+        range_topics = choose_range_topics(bag, options, "" if is_only else wanted or "")
+        topic = choose_image_topic(bag, wanted, range_topics.depth)
         message = first_image(bag, topic)
         camera = choose_camera(bag, topic, options.camera)
         check_size(bag, topic, message, camera)
@@ -92,7 +99,7 @@ def open_bag(path: Path, options: SourceOptions, is_only: bool = True) -> BagRec
     except BaseException:
         bag.close()
         raise
-    return BagRecording(bag, topic, camera, poses, ranging, options.wanted_size)
+    return BagRecording(bag, topic, camera, poses, range_topics, options.wanted_size)
 
 
 class BagRecording(Recording):
@@ -104,7 +111,7 @@ class BagRecording(Recording):
         topic: str,
         camera: Camera,
         poses: Poses,
-        ranging: RangingTopics,
+        range_topics: RangeTopics,
         wanted_size: tuple[int, int] | None,
     ) -> None:
         """Use `open_bag`."""
@@ -117,7 +124,7 @@ class BagRecording(Recording):
                 "camera": f"{camera.width}x{camera.height}, {camera.model}",
                 "mount": poses.mount_description,
                 "poses": poses.description,
-                "ranging": ranging.description(),
+                "ranging": range_topics.description(),
             },
             expected_items=bag.counts[topic],
             has_poses=poses.topic is not None,
@@ -127,22 +134,22 @@ class BagRecording(Recording):
         self._bag = bag
         self._topic = topic
         self._poses = poses
-        self._ranging = Ranging(bag, ranging, poses, self.problems)
+        self._ranges = RangeBuffer(bag, range_topics, poses, self.problems)
         size = (camera.width, camera.height)
         self._factor = reduction(size, wanted_size) if wanted_size and bag.types[topic] == COMPRESSED else 1
         reduced = camera.resized(size[0] // self._factor, size[1] // self._factor) if self._factor > 1 else camera
         self._cameras = {(each.width, each.height): each for each in (camera, reduced)}
 
     def frames(self, skip: int = 0) -> Iterator[Frame | Dropped]:  # noqa: D102
-        for index, item in enumerate(self.posed()):
+        for index, item in enumerate(self.posed_images()):
             if index >= skip:
                 yield item if isinstance(item, Dropped) else self.frame_of(item)
 
     def close(self) -> None:  # noqa: D102
         self._bag.close()
 
-    def posed(self) -> Iterator[Posed | Dropped]:
-        """Each image once all is known that its pose needs, or once it has waited long enough."""
+    def posed_images(self) -> Iterator[PosedImage | Dropped]:
+        """Each image as soon as its poses and range data are known, or after it has waited long enough."""
         waiting: deque[_Image] = deque()
         last_stamp_ns = 0
         for image, now_ns in self._received():
@@ -155,19 +162,23 @@ class BagRecording(Recording):
                     or now_ns - head.time_ns > _WAIT_NS
                     or sum(image.size for image in waiting) > _WAITING_BYTES
                 )
-                if not is_last_chance and not self._ranging.is_complete(head.stamp_ns, (now_ns or 0) - head.time_ns):
+                if not is_last_chance and not self._ranges.is_complete(head.stamp_ns, (now_ns or 0) - head.time_ns):
                     break
                 item = self._match(head, last_stamp_ns, is_last_chance)
                 if item is None:
                     break
                 waiting.popleft()
-                if isinstance(item, Posed):
+                if isinstance(item, PosedImage):
                     last_stamp_ns = head.stamp_ns
                 yield item
 
     def _received(self) -> Iterator[tuple[_Image | None, int | None]]:
-        """Images, and None for any other message, with the time of recording; (None, None) at the end."""
-        topics = (self._topic, self._poses.topic, *self._ranging.names)
+        """Images in the order of recording.
+
+        Yields:
+            An image, or None for any other message, and its time of recording; (None, None) at the end.
+        """
+        topics = (self._topic, self._poses.topic, *self._ranges.names)
         for topic, time_ns, data in self._bag.messages([topic for topic in topics if topic]):
             try:
                 message = self._bag.decode(topic, data)
@@ -179,16 +190,16 @@ class BagRecording(Recording):
                 continue
             if topic == self._topic:
                 yield _Image(time_ns, stamp_of(message.header), len(data), message), time_ns
-            elif topic in self._ranging.names:
-                self._ranging.add(topic, message)
+            elif topic in self._ranges.names:
+                self._ranges.add(topic, message)
                 yield None, time_ns
             else:
                 self._poses.add(message)
                 yield None, time_ns
         yield None, None
 
-    def _match(self, image: _Image, last_stamp_ns: int, is_last_chance: bool) -> Posed | Dropped | None:
-        """The image with its poses or why there is none; None while it should wait."""
+    def _match(self, image: _Image, last_stamp_ns: int, is_last_chance: bool) -> PosedImage | Dropped | None:
+        """The image with its poses, or why it is dropped; None while it should wait."""
         if image.message is None:
             return Dropped(image.stamp_ns, UNREADABLE, image.problem)
         if image.stamp_ns <= 0:
@@ -198,13 +209,13 @@ class BagRecording(Recording):
                 image.stamp_ns, NOT_LATER, f"{self._topic}: stamp {image.stamp_ns} ns follows {last_stamp_ns} ns."
             )
         try:
-            return Posed(image, *self._poses.at(image.stamp_ns), *self._ranging.at(image.stamp_ns))
+            return PosedImage(image, *self._poses.at(image.stamp_ns), *self._ranges.at(image.stamp_ns))
         except GeometryError as error:
             return Dropped(image.stamp_ns, NO_POSE, str(error)) if is_last_chance else None
 
-    def frame_of(self, posed: Posed) -> Frame | Dropped:
+    def frame_of(self, posed_image: PosedImage) -> Frame | Dropped:
         """Decode the image."""
-        message, stamp_ns = posed.image.message, posed.stamp_ns
+        message, stamp_ns = posed_image.image.message, posed_image.stamp_ns
         try:
             if self._bag.types[self._topic] == RAW:
                 image, order = decode_image(
@@ -229,9 +240,9 @@ class BagRecording(Recording):
             image=image,
             channel_order=order,
             camera=camera,
-            odom_from_base=posed.odom_from_base,
-            base_from_optical=posed.base_from_optical,
+            odom_from_base=posed_image.odom_from_base,
+            base_from_optical=posed_image.base_from_optical,
             frame_id=message.header.frame_id.lstrip("/") or DEFAULT_FRAME_ID,
-            depth=posed.depth,
-            points=posed.points,
+            depth=posed_image.depth,
+            points=posed_image.points,
         )

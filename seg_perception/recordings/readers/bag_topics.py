@@ -1,4 +1,4 @@
-"""Which topic of a bag shows the camera's images, and which one its calibration."""
+"""Choose the topics of a bag that hold the camera's images and its calibration."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from seg_perception.sensor_data.images.raw import check_encoding
 
 RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 _CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
-_TRIES = 20  # so many broken messages at the start are forgiven
+_TRIES = 20  # so many messages are tried until one can be decoded
 
 
 def choose_image_topic(bag: Bag, wanted: str | None, depth: str | None = None) -> str:
-    """The topic that was asked for, or the only one there is.
+    """The given image topic, or the only one of the bag.
 
     Args:
         bag: the bag.
-        wanted: the topic that was asked for.
-        depth: topic of depth images, which are no pictures.
+        wanted: the user's choice; None for none.
+        depth: topic of depth images, which are not camera images.
 
     Raises:
-        RecordingError: there is none, or no such, or more than one to choose from.
+        RecordingError: the topic does not exist, or there are none or several to choose from.
     """
     topics = [topic for topic in bag.topics_of(RAW, COMPRESSED) if not topic.endswith("/compressedDepth")]
     topics = [topic for topic in topics if topic != depth]
@@ -51,7 +51,7 @@ def first_image(bag: Bag, topic: str) -> Any:
     """The first image message that can be decoded.
 
     Raises:
-        RecordingError: its encoding or format is not supported, or all of the first messages are broken.
+        RecordingError: its encoding or format is not supported, or none of the first messages can be decoded.
     """
     message = _first(bag, topic)
     if message is None:
@@ -64,19 +64,20 @@ def first_image(bag: Bag, topic: str) -> Any:
 
 
 def choose_camera(bag: Bag, topic: str, given: Camera | None) -> Camera:
-    """The calibration that was given, or the one recorded beside the images.
+    """The given calibration, or the one recorded with the images.
 
     Raises:
-        RecordingError: there is none, or it makes no sense.
+        RecordingError: there is none, or it is not valid.
     """
     if given is not None:
         return given
-    places = _info_topics(topic)
-    info_topic = next((place for place in places if bag.types.get(place) == _CAMERA_INFO), None)
+    candidates = _info_topics(topic)
+    info_topic = next((name for name in candidates if bag.types.get(name) == _CAMERA_INFO), None)
     info = _first(bag, info_topic) if info_topic else None
     if info is None:
         raise RecordingError(
-            f"{bag.path}: holds no calibration for {topic} (looked for {' and '.join(places)}); give one with --camera."
+            f"{bag.path}: holds no calibration for {topic} (looked for {' and '.join(candidates)}); "
+            "give one with --camera."
         )
     lower = hasattr(info, "k")  # ROS 1 writes these fields in upper case
     k, d, p = (info.k, info.d, info.p) if lower else (info.K, info.D, info.P)
@@ -87,14 +88,14 @@ def choose_camera(bag: Bag, topic: str, given: Camera | None) -> Camera:
 
 
 def check_size(bag: Bag, topic: str, message: Any, camera: Camera) -> None:
-    """Raise RecordingError where the images do not have the size that the calibration is for."""
+    """Raise RecordingError if the images do not have the size of the calibration."""
     if bag.types[topic] == RAW:
         width, height = message.width, message.height
     else:
         try:
             height, width = decode_compressed(message.data).shape[:2]
         except ImageError:
-            return  # one broken image; the others are checked as they come
+            return  # one broken image; frames() checks the others
     if (width, height) != (camera.width, camera.height):
         raise RecordingError(
             f"{bag.path}: images on {topic} are {width}x{height} pixels, but their calibration is for "
@@ -103,7 +104,7 @@ def check_size(bag: Bag, topic: str, message: Any, camera: Camera) -> None:
 
 
 def _info_topics(topic: str) -> list[str]:
-    """Where the camera_info of an image topic may be: beside it, or beside what a transport was derived from."""
+    """Where camera_info may be: in the namespace of the images, or in that of the base topic of a transport."""
     parents = [topic.rpartition("/")[0]]
     if topic.endswith("/compressed"):
         parents.insert(0, parents[0].rpartition("/")[0])

@@ -1,4 +1,4 @@
-"""Videos and image files as a recording: no poses, one calibration, one mount."""
+"""Videos and image files as a recording: no poses, one calibration, fixed extrinsics."""
 
 from __future__ import annotations
 
@@ -25,29 +25,31 @@ from seg_perception.recordings.readers.recording import (
 )
 from seg_perception.sensor_data.frame import Frame
 from seg_perception.sensor_data.images.compressed import decode_compressed, reduction
+from seg_perception.sensor_data.images.folder import read_image_file
 
 _IMAGE_RATE_HZ = 10.0
-_MAX_RATE_HZ = 1000.0  # what a video claims when it does not know
+_MAX_RATE_HZ = 1000.0  # videos of unknown rate claim more
 # A video's number of frames is an estimate; so many may be missing at its end.
-_FORGIVEN_FRAMES = 3
+_MAX_MISSING_FRAMES = 3
 
 
 def open_images(source: str, paths: list[Path], options: SourceOptions) -> Recording:
-    """Image files in the given order, taken at a fixed rate.
+    """Open image files as images at a fixed rate, in the given order.
 
     Args:
-        source: what the user named, for messages and the report.
+        source: the name the user gave, for messages and the report.
         paths: the files, at least one.
         options: see SourceOptions.
 
     Raises:
-        RecordingError: calibration or mount are missing, no file can be decoded, or the images are of another size.
+        RecordingError: calibration or extrinsics are missing, no file can be decoded, or the images do not have the
+            size of the calibration.
     """
     camera, mount = _camera_and_mount(source, options)
     for path in paths:
         try:
-            first = decode_compressed(path.read_bytes())
-        except (ImageError, OSError):
+            first = decode_compressed(read_image_file(path))
+        except ImageError:
             continue
         _check_size(str(path), first, camera)
         return ImageRecording(source, paths, camera, mount, options)
@@ -74,8 +76,8 @@ class ImageRecording(Recording):
         for index, path in enumerate(self.files[skip:], skip):
             stamp_ns = _stamp_ns(index, self._rate_hz)
             try:
-                image = decode_compressed(path.read_bytes(), self._factor)
-            except (ImageError, OSError) as error:
+                image = decode_compressed(read_image_file(path), self._factor)
+            except ImageError as error:
                 yield Dropped(stamp_ns, UNREADABLE, f"{path}: {error}")
                 continue
             camera = self._cameras.get((image.shape[1], image.shape[0]))
@@ -89,8 +91,8 @@ def open_video(path: Path, options: SourceOptions) -> Recording:
     """A video file, through OpenCV.
 
     Raises:
-        RecordingError: calibration or mount are missing, or the file cannot be read, is cut short, has no sensible
-            frame rate, or its pictures are of another size than the calibration's.
+        RecordingError: calibration or extrinsics are missing, or the file cannot be read, is cut short, has no valid
+            frame rate, or its images do not have the size of the calibration.
     """
     camera, mount = _camera_and_mount(str(path), options)
     check_mp4(path)
@@ -98,7 +100,7 @@ def open_video(path: Path, options: SourceOptions) -> Recording:
     try:
         is_read, first = capture.read()
         if not is_read:
-            raise RecordingError(f"{path}: holds no picture that OpenCV can decode; convert it to H.264 in an .mp4.")
+            raise RecordingError(f"{path}: holds no image that OpenCV can decode; convert it to H.264 in an .mp4.")
         _check_size(str(path), np.asarray(first, dtype=np.uint8), camera)
         rate_hz = options.rate_hz or capture.get(cv2.CAP_PROP_FPS)
         if not 0 < rate_hz <= _MAX_RATE_HZ:
@@ -111,7 +113,7 @@ def open_video(path: Path, options: SourceOptions) -> Recording:
 
 
 class VideoRecording(Recording):
-    """The pictures of a video file."""
+    """The images of a video file."""
 
     def __init__(self, path: Path, camera: Camera, mount: Transform, rate_hz: float, expected: int | None) -> None:
         """Use `open_video`."""
@@ -131,20 +133,20 @@ class VideoRecording(Recording):
                 index += 1
         finally:
             capture.release()
-        if self.expected_items is not None and index < self.expected_items - _FORGIVEN_FRAMES:
-            self.problems[f"{self.files[0]}: ended after {index} of {self.expected_items} pictures"] += 1
+        if self.expected_items is not None and index < self.expected_items - _MAX_MISSING_FRAMES:
+            self.problems[f"{self.files[0]}: ended after {index} of {self.expected_items} images"] += 1
 
     def _decoded(self, capture: cv2.VideoCapture, index: int) -> Frame | Dropped:
         stamp_ns = _stamp_ns(index, self._rate_hz)
         is_read, image = capture.retrieve()
         if not is_read:
-            return Dropped(stamp_ns, UNREADABLE, f"{self.files[0]}: picture {index} cannot be decoded.")
+            return Dropped(stamp_ns, UNREADABLE, f"{self.files[0]}: image {index} cannot be decoded.")
         return _frame(stamp_ns, np.asarray(image, dtype=np.uint8), self._camera, self._mount)
 
 
 def _capture(path: Path) -> cv2.VideoCapture:
-    # FFmpeg would write lines of its own beside our sentence: -8 is its AV_LOG_QUIET, which OpenCV only passes on if
-    # debugging is asked for too.
+    # Keep FFmpeg from writing lines of its own: -8 is its AV_LOG_QUIET, which OpenCV only passes on together with
+    # debugging.
     os.environ.setdefault("OPENCV_FFMPEG_DEBUG", "1")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     capture = cv2.VideoCapture(str(path))
@@ -158,11 +160,13 @@ def _camera_and_mount(source: str, options: SourceOptions) -> tuple[Camera, Tran
     if any(topics) or options.poses in ("tf", "odometry"):
         raise RecordingError(f"{source}: has no topics; leave out --poses, --image-topic and all other -topic options.")
     if options.camera is None:
-        raise RecordingError(f"{source}: carries no calibration; give a ROS calibration file with --camera.")
+        raise RecordingError(f"{source}: has no calibration; give a ROS calibration file with --camera.")
     if options.mount is None:
-        raise RecordingError(f"{source}: does not tell where the camera sits; give --mount x y z roll pitch yaw.")
+        raise RecordingError(f"{source}: has no extrinsics of the camera; give --mount x y z roll pitch yaw.")
     if options.rate_hz is not None and not 0 < options.rate_hz <= _MAX_RATE_HZ:
-        raise RecordingError(f"a rate of {options.rate_hz:g} Hz makes no sense; give --rate within 0 to 1000.")
+        raise RecordingError(
+            f"--rate {options.rate_hz:g}: is not valid; give images per second, above 0 and up to 1000."
+        )
     return options.camera, options.mount
 
 
@@ -176,7 +180,7 @@ def _check_size(source: str, image: NDArray[np.uint8], camera: Camera) -> None:
 
 
 def _stamp_ns(index: int, rate_hz: float) -> int:
-    """The first picture is one period after 0, since ROS reads a stamp of 0 as "not set"."""
+    """The first image is one period after 0, because ROS reads a stamp of 0 as "not set"."""
     return round((index + 1) * 1e9 / rate_hz)
 
 

@@ -1,4 +1,4 @@
-"""Several cameras of one bag as a recording: their images in the order of their stamps, for one map."""
+"""Several cameras of one bag as one recording: their images in the order of their stamps."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from seg_perception.errors import RecordingError
-from seg_perception.recordings.readers.bag_recording import BagRecording, Posed, open_bag
+from seg_perception.recordings.readers.bag_recording import BagRecording, PosedImage, open_bag
 from seg_perception.recordings.readers.recording import Dropped, Recording, SourceOptions
 from seg_perception.sensor_data.frame import Frame
 
 
-def open_cameras(path: Path, options: SourceOptions) -> Recording:
-    """Open a bag with several cameras, each with the calibration and the mount that are recorded for it.
+def open_multi_camera(path: Path, options: SourceOptions) -> Recording:
+    """Open a bag with several cameras; the bag must hold calibration and extrinsics of each.
 
     Raises:
-        RecordingError: as `open_bag`, or an option is for one camera only, or there are no poses.
+        RecordingError: as `open_bag`, or an option is for one camera only, or the bag has no poses.
     """
     for given, option in (
         (options.camera, "--camera"),
@@ -40,19 +40,19 @@ def open_cameras(path: Path, options: SourceOptions) -> Recording:
             opened.callback(cameras[-1].close)
         if not all(camera.has_poses for camera in cameras):
             raise RecordingError(
-                f"{path}: without poses of the robot each image has a map of its own, so several cameras have none in "
-                "common; record /tf or odometry, or name one --image-topic."
+                f"{path}: without poses of the robot each image has a map of its own, so several cameras cannot share "
+                "one; record /tf or odometry, or name one --image-topic."
             )
-        recording = CamerasRecording(cameras)
+        recording = MultiCameraRecording(cameras)
         opened.pop_all()
     return recording
 
 
-class CamerasRecording(Recording):
-    """The images of several cameras; the bag is read once for each."""
+class MultiCameraRecording(Recording):
+    """The images of several cameras; each camera reads the bag once."""
 
     def __init__(self, cameras: Sequence[BagRecording]) -> None:
-        """Use `open_cameras`."""
+        """Use `open_multi_camera`."""
         every = [camera.description for camera in cameras]
         super().__init__(
             files=cameras[0].files,
@@ -62,14 +62,14 @@ class CamerasRecording(Recording):
         )
         self.seconds = max(camera.seconds for camera in cameras)
         self._cameras = cameras
-        self._counted = [Counter[str]() for _ in cameras]
+        self._problems_counted = [Counter[str]() for _ in cameras]
 
     def frames(self, skip: int = 0) -> Iterator[Frame | Dropped]:  # noqa: D102
         newest_ns = 0
-        streams = (((item, camera) for item in camera.posed()) for camera in self._cameras)
+        streams = (((item, camera) for item in camera.posed_images()) for camera in self._cameras)
         for index, (item, camera) in enumerate(heapq.merge(*streams, key=lambda pair: pair[0].stamp_ns)):
-            if isinstance(item, Posed):
-                # Cameras that are triggered together share their stamps, and a result holds one image for each.
+            if isinstance(item, PosedImage):
+                # Cameras that are triggered together share their stamps; a result has one frame per stamp.
                 stamp_ns = newest_ns = max(item.stamp_ns, newest_ns + 1)
             if index < skip:
                 continue
@@ -86,5 +86,5 @@ class CamerasRecording(Recording):
 
     def _count_problems(self) -> None:
         for number, camera in enumerate(self._cameras):
-            self.problems.update(camera.problems - self._counted[number])
-            self._counted[number] = Counter(camera.problems)
+            self.problems.update(camera.problems - self._problems_counted[number])
+            self._problems_counted[number] = Counter(camera.problems)

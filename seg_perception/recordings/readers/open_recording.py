@@ -1,8 +1,9 @@
-"""Any recording a user may name -> frames."""
+"""Open a recording of any kind."""
 
 from __future__ import annotations
 
 import glob
+import itertools
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,27 +11,35 @@ from pathlib import Path
 from seg_perception.errors import RecordingError
 from seg_perception.recordings.readers.bag_recording import open_bag
 from seg_perception.recordings.readers.file_recording import open_images, open_video
-from seg_perception.recordings.readers.multi_camera import open_cameras
+from seg_perception.recordings.readers.multi_camera import open_multi_camera
 from seg_perception.recordings.readers.recording import Dropped, Recording, SourceOptions
-from seg_perception.sensor_data.images.folder import SUFFIXES
+from seg_perception.sensor_data.images.folder import IMAGE_SUFFIXES
 
-__all__ = ["Dropped", "Recording", "SourceOptions", "find_bag", "is_there", "open_recording"]
+__all__ = ["Dropped", "Recording", "SourceOptions", "find_bag", "open_recording", "recording_exists", "recording_name"]
 
 _BAG_SUFFIXES = (".mcap", ".db3", ".bag")
 _VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg")
+_SUFFIXES = (*_BAG_SUFFIXES, *_VIDEO_SUFFIXES, *IMAGE_SUFFIXES)
 
 
-def open_recording(source: str, options: SourceOptions) -> Recording:
-    """Open a recording of any kind, having checked all that can be checked before the first frame.
+def open_recording(source: str, options: SourceOptions | None = None) -> Recording:
+    """Open a recording of any kind, and check all that can be checked before the first frame.
 
     Args:
         source: a rosbag2 folder, an .mcap, .db3 or .bag file, a video, an image, a folder of images, or a glob of
             images (in the order of the numbers in their names).
-        options: how to read it.
+        options: how to read it; None for the defaults, which suit a bag with one camera.
 
     Raises:
-        RecordingError: it is missing, empty, damaged, of no known kind, or lacks something that must then be given.
+        RecordingError: it is missing, empty, damaged, of an unknown kind, or lacks something that `options` must give.
+
+    Examples:
+        >>> with sp.open_recording(bag) as recording:
+        ...     frames = [item for item in recording.frames() if isinstance(item, sp.Frame)]
+        >>> frames[0].image.shape
+        (360, 480, 3)
     """
+    options = options or SourceOptions()
     path = Path(source)
     try:
         if path.is_dir():
@@ -42,13 +51,27 @@ def open_recording(source: str, options: SourceOptions) -> Recording:
         raise RecordingError(f"{source}: cannot be read ({error.strerror}); check the file and its rights.") from None
 
 
-def is_there(source: str) -> bool:
-    """Whether this machine sees anything under the name of a recording."""
+def recording_exists(source: str) -> bool:
+    """Whether a recording, or any file a glob matches, exists on this machine."""
     return Path(source).exists() or bool(glob.glob(source, recursive=True))
 
 
+def recording_name(source: str) -> str:
+    """A name for a recording, for output folders and titles.
+
+    It is the name of the file or folder without the suffix of a recording, or of the folder that holds all images of a
+    glob.
+    """
+    path = Path(source)
+    if glob.has_magic(source) and not path.exists():
+        path = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), path.parts)).resolve()
+        return path.name or "images"
+    path = path.resolve()
+    return (path.stem if path.suffix.lower() in _SUFFIXES else path.name) or "recording"
+
+
 def find_bag(source: str) -> Path | None:
-    """The bag that `open_recording` would read for this source; None where it would read something else, or refuse."""
+    """The bag that `open_recording` opens for this source; None if it opens something else, or nothing."""
     path = Path(source)
     if path.is_file():
         return path if path.suffix.lower() in _BAG_SUFFIXES and path.stat().st_size else None
@@ -62,11 +85,10 @@ def find_bag(source: str) -> Path | None:
 
 def _open_file(path: Path, options: SourceOptions) -> Recording:
     suffix = path.suffix.lower()
-    known = (*_BAG_SUFFIXES, *_VIDEO_SUFFIXES, *SUFFIXES)
-    if suffix not in known:
+    if suffix not in _SUFFIXES:
         raise RecordingError(
-            f"{path}: is no kind of recording known here; give a rosbag2 folder, an image folder, or a file that ends "
-            f"in {', '.join(known)}."
+            f"{path}: is not a known kind of recording; give a rosbag2 folder, an image folder, or a file that ends in "
+            f"{', '.join(_SUFFIXES)}."
         )
     if path.stat().st_size == 0:
         raise RecordingError(f"{path}: is empty; record or copy it again.")
@@ -78,7 +100,7 @@ def _open_file(path: Path, options: SourceOptions) -> Recording:
 
 
 def _open_bag(path: Path, options: SourceOptions) -> Recording:
-    return open_cameras(path, options) if len(options.image_topics) > 1 else open_bag(path, options)
+    return open_multi_camera(path, options) if len(options.image_topics) > 1 else open_bag(path, options)
 
 
 def _open_folder(path: Path, options: SourceOptions) -> Recording:
@@ -98,8 +120,8 @@ def _open_folder(path: Path, options: SourceOptions) -> Recording:
     deeper = sorted(folder for folder in path.iterdir() if folder.is_dir() and _holds_recording(folder))
     if len(deeper) == 1:
         return _open_folder(deeper[0], options)
-    mend = f"give {' or '.join(map(str, deeper[:5]))}" if deeper else "check the path"
-    raise RecordingError(f"{path}: holds neither a bag nor images; {mend}.")
+    fix = f"give {' or '.join(map(str, deeper[:5]))}" if deeper else "check the path"
+    raise RecordingError(f"{path}: holds neither a bag nor images; {fix}.")
 
 
 def _open_glob(source: str, options: SourceOptions) -> Recording:
@@ -116,10 +138,10 @@ def _holds_recording(folder: Path) -> bool:
 
 
 def _images(paths: Iterable[Path]) -> list[Path]:
-    files = (path for path in paths if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
+    files = (path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."))
     return sorted((file for file in files if file.is_file()), key=_natural)
 
 
 def _natural(path: Path) -> list[str | int]:
-    """Sorts frame2 before frame10."""
+    """Sort key that puts frame2 before frame10."""
     return [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", str(path))]

@@ -1,4 +1,4 @@
-"""Where the robot and its camera were at an image's stamp, from what a bag holds."""
+"""Poses of the robot and extrinsics of its camera at an image's stamp, from the transforms and odometry of a bag."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seg_perception.errors import GeometryError, RecordingError
-from seg_perception.geometry.stamped_transform import looks_at_the_sky, odometry_link, transform_links
-from seg_perception.geometry.transforms import Transform, TransformBuffer
+from seg_perception.geometry.stamped_transform import looks_upwards, odometry_transform, stamped_transforms
+from seg_perception.geometry.transform_buffer import TransformBuffer
+from seg_perception.geometry.transforms import Transform
 from seg_perception.recordings.readers.bag import Bag
 from seg_perception.recordings.readers.recording import SourceOptions
 
 TF, TF_STATIC = "/tf", "/tf_static"
 _ODOMETRY_TYPE = "nav_msgs/msg/Odometry"
-_KEPT_NS = 10 * 10**9  # far more than an image may be recorded late, and nothing in memory
-_PROBED_NS = 5 * 10**9  # transforms that a bag needs come at once and again and again
+_KEPT_NS = 10 * 10**9  # far more than an image may be recorded late, and little memory
+_PROBED_NS = 5 * 10**9  # at the start; needed transforms repeat, so they are among these
 
 
 @dataclass
@@ -25,10 +26,13 @@ class Poses:
     """Robot and camera poses of a bag, fed with its messages in the order of recording.
 
     Attributes:
-        topic: the topic to feed, None where there are no poses.
-        description: where poses come from, for the report.
-        mount_description: where the camera's mount comes from, for the report.
-        problems: refused transforms, counted.
+        options: how to read the bag.
+        buffer: transforms so far.
+        optical_frame: header.frame_id of the images.
+        topic: the topic whose messages `add` takes; None without poses.
+        description: source of the poses, for the report.
+        mount_description: source of the camera's extrinsics, for the report.
+        problems: how many transforms were refused.
     """
 
     options: SourceOptions
@@ -41,20 +45,23 @@ class Poses:
     _problem_keys: dict[str, str] = field(default_factory=dict)
 
     def add(self, message: Any) -> None:
-        """Take a message of `topic`; a transform that makes no sense is counted and left out."""
-        names = self.options.odom_frame, self.options.base_frame
-        for link in transform_links(message.transforms) if self.topic == TF else [odometry_link(message, *names)]:
+        """Take a message of `topic`; invalid transforms are skipped and counted."""
+        if self.topic == TF:
+            transforms = stamped_transforms(message.transforms)
+        else:
+            transforms = [odometry_transform(message, self.options.odom_frame, self.options.base_frame)]
+        for each in transforms:
             try:
-                self.buffer.add(link.parent, link.child, link.stamp_ns, link.transform())
+                self.buffer.add(each.parent, each.child, each.stamp_ns, each.transform())
             except GeometryError as error:
-                first = f"refused transforms from '{link.child}' to '{link.parent}', the first because {error}"
-                self.problems[self._problem_keys.setdefault(f"{link.parent} {link.child}", first)] += 1
+                first = f"refused transforms from '{each.child}' to '{each.parent}', the first because {error}"
+                self.problems[self._problem_keys.setdefault(f"{each.parent} {each.child}", first)] += 1
 
     def at(self, stamp_ns: int) -> tuple[Transform, Transform]:
         """odom_from_base and base_from_optical.
 
         Raises:
-            GeometryError: not known at this stamp, or not yet.
+            GeometryError: unknown at this stamp, or not known yet.
         """
         odom, base = self.options.odom_frame, self.options.base_frame
         odom_from_base = self.buffer.lookup(odom, base, stamp_ns) if self.topic else Transform.identity()
@@ -63,19 +70,19 @@ class Poses:
         return odom_from_base, self.buffer.lookup(base, self.optical_frame, stamp_ns)
 
     def sensor_at(self, frame: str, stamp_ns: int) -> Transform:
-        """odom_from_sensor of another sensor than the camera.
+        """odom_from_sensor of a sensor other than the camera.
 
         Raises:
-            GeometryError: not known at this stamp, or not at all.
+            GeometryError: unknown at this stamp, or not known at all.
         """
         odom_from_base, _ = self.at(stamp_ns)
         return odom_from_base @ self.buffer.lookup(self.options.base_frame, frame, stamp_ns)
 
 
 def choose_poses(bag: Bag, options: SourceOptions, optical_frame: str) -> Poses:
-    """Decide where a bag's poses come from, and check that they are there.
+    """Choose the source of a bag's poses, and check that it exists.
 
-    All fixed transforms of the bag are taken at once: /tf_static is latched, and may be recorded late.
+    All fixed transforms of the bag are read at once, because /tf_static is latched and may be recorded late.
 
     Args:
         bag: the bag.
@@ -83,10 +90,10 @@ def choose_poses(bag: Bag, options: SourceOptions, optical_frame: str) -> Poses:
         optical_frame: header.frame_id of the images.
 
     Raises:
-        RecordingError: the bag lacks what was asked for, or the mount of the camera, or is ambiguous.
+        RecordingError: the bag lacks the chosen poses or the extrinsics of the camera, or the choice is ambiguous.
     """
     buffer = TransformBuffer(keep_ns=_KEPT_NS)
-    known = TransformBuffer()  # every link as if it were fixed: only tells what is connected with what
+    known = TransformBuffer()  # every transform as if it were fixed: shows which frames are connected
     for message in _messages(bag, TF_STATIC):
         _add_fixed(buffer, message)
         _add_fixed(known, message)
@@ -121,8 +128,8 @@ def _choose_topic(
     if choice == "tf":
         if not _connected(known, odom, base):
             raise RecordingError(
-                f"{bag.path}: no transforms link '{odom}' to '{base}' (frames: {_names(known.frames())}); "
-                "name the right ones with --odom-frame and --base-frame, or go without poses with --poses none."
+                f"{bag.path}: no transforms lead from '{odom}' to '{base}' (frames: {_names(known.frames())}); "
+                "name the right frames with --odom-frame and --base-frame, or use no poses with --poses none."
             )
         return TF, f"/tf, '{odom}' to '{base}'"
     topic = options.odometry_topic or (odometry_topics[0] if len(odometry_topics) == 1 else None)
@@ -140,7 +147,7 @@ def _choose_topic(
     child = first.child_frame_id.lstrip("/") if first else ""
     if child and child != base and not _connected(fixed, child, base):
         raise RecordingError(
-            f"{bag.path}: {topic} tells the pose of '{child}', and no fixed transforms link it to '{base}'; "
+            f"{bag.path}: {topic} holds the pose of '{child}', and no fixed transforms lead from it to '{base}'; "
             f"give --base-frame {child}."
         )
     return topic, f"{topic}, '{odom}' to '{child or base}'"
@@ -154,19 +161,19 @@ def _check_mount(bag: Bag, options: SourceOptions, known: TransformBuffer, optic
         base_from_optical = known.lookup(base, optical_frame, 0)
     except GeometryError:
         raise RecordingError(
-            f"{bag.path}: no transforms tell where the camera ('{optical_frame}', the images' frame_id) sits on "
-            f"'{base}' (frames: {_names(known.frames())}); give --mount x y z roll pitch yaw."
+            f"{bag.path}: no transforms lead from '{base}' to the camera ('{optical_frame}', the images' frame_id; "
+            f"frames: {_names(known.frames())}); give its extrinsics with --mount x y z roll pitch yaw."
         ) from None
-    if looks_at_the_sky(base_from_optical):
+    if looks_upwards(base_from_optical):
         raise RecordingError(
-            f"{bag.path}: by its transforms the camera ('{optical_frame}', the images' frame_id) looks at the sky, so "
-            "this is no optical frame (z forward) but a body frame; give --mount x y z roll pitch yaw."
+            f"{bag.path}: its transforms make the camera ('{optical_frame}', the images' frame_id) look at the sky: a "
+            "body frame, not an optical frame (z forward); give its extrinsics with --mount x y z roll pitch yaw."
         )
     return f"transforms, '{base}' to '{optical_frame}'"
 
 
 def _messages(bag: Bag, topic: str, span_ns: int | None = None) -> Iterator[Any]:
-    """Decoded messages of one topic, those of its first `span_ns` only; broken ones are left out."""
+    """Decoded messages of one topic within its first `span_ns`; broken ones are skipped."""
     start_ns: int | None = None
     for _, time_ns, data in bag.messages([topic]):
         start_ns = time_ns if start_ns is None else start_ns
@@ -179,10 +186,10 @@ def _messages(bag: Bag, topic: str, span_ns: int | None = None) -> Iterator[Any]
 
 
 def _add_fixed(buffer: TransformBuffer, message: Any) -> None:
-    for link in transform_links(message.transforms):
-        # Whoever needs a transform that makes no sense is told that it is missing.
+    for each in stamped_transforms(message.transforms):
+        # Whoever needs an invalid transform gets an error: it is missing.
         with suppress(GeometryError):
-            buffer.add_static(link.parent, link.child, link.transform())
+            buffer.add_static(each.parent, each.child, each.transform())
 
 
 def _connected(known: TransformBuffer, target: str, source: str) -> bool:

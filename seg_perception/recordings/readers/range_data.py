@@ -1,4 +1,4 @@
-"""Depth images and point clouds of a bag, brought together with its images."""
+"""Depth images and point clouds of a bag, matched with its camera images in time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from seg_perception.errors import GeometryError, ImageError, PointsError, RecordingError
+from seg_perception.errors import GeometryError, ImageError, PointCloudError, RecordingError
 from seg_perception.geometry.stamped_transform import stamp_of
 from seg_perception.recordings.readers.bag import Bag
 from seg_perception.recordings.readers.bag_topics import COMPRESSED, RAW
@@ -18,20 +18,20 @@ from seg_perception.sensor_data.images.depth import depth_of
 from seg_perception.sensor_data.point_clouds.decode import points_of
 
 CLOUD = "sensor_msgs/msg/PointCloud2"
-# How drivers name depth that is aligned with the colour image (RealSense; OpenNI, ZED and Azure Kinect). Any other
-# depth image may be another camera's, and the bag does not say so.
+# Driver names for depth that is aligned with the colour image (RealSense; OpenNI, ZED and Azure Kinect). Any other
+# depth image may belong to another camera.
 _ALIGNED = ("aligned_depth", "depth_registered")
 _COMPRESSED_DEPTH = "/compressedDepth"
 
-_WAIT_NS = 3 * 10**8  # how much later than its image something may be recorded that was measured at the same time
+_WAIT_NS = 3 * 10**8  # range data of the image's own time may be recorded so much later
 _KEPT_NS = 10**9
 
 _Measured = TypeVar("_Measured", DepthImage, PointCloud)
 
 
 @dataclass(frozen=True)
-class RangingTopics:
-    """Which topics of a bag hold depth and points; None where none does."""
+class RangeTopics:
+    """The topics of a bag with depth images and point clouds; None for none."""
 
     depth: str | None
     points: str | None
@@ -42,23 +42,23 @@ class RangingTopics:
         return ", ".join(f"{name} from {topic}" for name, topic in named.items() if topic) or "none: flat ground"
 
 
-def choose_ranging(bag: Bag, options: SourceOptions, beside: str = "") -> RangingTopics:
-    """The topics that were asked for, or the only ones there are.
+def choose_range_topics(bag: Bag, options: SourceOptions, image_topic: str = "") -> RangeTopics:
+    """The given topics, or the only ones of the bag.
 
     Args:
         bag: the bag.
-        options: what was asked for.
-        beside: images of one camera of several, in whose namespace its depth must be; empty for an only one.
+        options: the user's choice.
+        image_topic: images of one camera of several; its depth must be in their namespace. Empty for a single camera.
 
     Raises:
-        RecordingError: what was asked for is not there.
+        RecordingError: a given topic does not exist.
     """
     depth = [topic for topic in bag.topics_of(RAW, COMPRESSED) if _may_be_depth(bag, topic)]
     clouds = bag.topics_of(CLOUD)
     aligned = [topic for topic in depth if any(name in topic for name in _ALIGNED)]
-    if beside:
-        aligned = [topic for topic in aligned if _namespace(topic) == _namespace(beside)]
-    return RangingTopics(
+    if image_topic:
+        aligned = [topic for topic in aligned if _namespace(topic) == _namespace(image_topic)]
+    return RangeTopics(
         _chosen(bag, options.depth_topic, depth, aligned, "--depth-topic"),
         _chosen(bag, options.points_topic, clouds, clouds, "--points-topic"),
     )
@@ -77,25 +77,23 @@ def _chosen(bag: Bag, wanted: str | None, possible: list[str], found: list[str],
         return found[0] if len(found) == 1 else None
     if wanted not in possible:
         listed = ", ".join(possible) or "none"
-        raise RecordingError(
-            f"{bag.path}: there is nothing on {wanted} for {option}; topics that may be meant: {listed}."
-        )
+        raise RecordingError(f"{bag.path}: holds nothing on {wanted} for {option}; topics of that kind: {listed}.")
     return wanted
 
 
 @dataclass
-class Ranging:
-    """Feeds on messages in the order of recording, and gives those next to an image in time.
+class RangeBuffer:
+    """Keeps recent range messages, and gives those nearest to an image in time.
 
     Attributes:
         bag: the bag.
-        topics: which of its topics.
-        poses: fed by the reader of the bag.
-        problems: what could not be used, counted.
+        topics: its topics with range data.
+        poses: kept up to date by the reader of the bag.
+        problems: how many messages could not be used, by reason.
     """
 
     bag: Bag
-    topics: RangingTopics
+    topics: RangeTopics
     poses: Poses
     problems: Counter[str]
     _waiting: dict[str, deque[tuple[int, Any]]] = field(init=False)
@@ -105,33 +103,33 @@ class Ranging:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The topics whose messages are to be given to `add`."""
+        """The topics whose messages `add` takes."""
         return tuple(self._waiting)
 
     def add(self, topic: str, message: Any) -> None:
-        """Take a message of one of `topics`."""
+        """Take a message of one of `names`, in the order of recording."""
         waiting, stamp_ns = self._waiting[topic], stamp_of(message.header)
         waiting.append((stamp_ns, message))
         while waiting[0][0] < stamp_ns - _KEPT_NS:
             waiting.popleft()
 
     def is_complete(self, stamp_ns: int, waited_ns: int) -> bool:
-        """Whether nothing nearer to an image in time is to be expected.
+        """Whether no later message can be nearer to an image in time.
 
         Args:
-            stamp_ns: the image's.
-            waited_ns: time of recording since the image's own.
+            stamp_ns: of the image.
+            waited_ns: time since the image was recorded.
         """
         return waited_ns > _WAIT_NS or all(waiting and waiting[-1][0] >= stamp_ns for waiting in self._waiting.values())
 
     def at(self, stamp_ns: int) -> tuple[DepthImage | None, PointCloud | None]:
-        """What was measured next to an image's stamp, however far from it; None where nothing usable was."""
+        """The depth image and the points nearest to an image's stamp, however far; None if there are none."""
         return (
-            self._next_to(stamp_ns, self.topics.depth, self._depth),
-            self._next_to(stamp_ns, self.topics.points, self._points),
+            self._nearest(stamp_ns, self.topics.depth, self._depth),
+            self._nearest(stamp_ns, self.topics.points, self._points),
         )
 
-    def _next_to(
+    def _nearest(
         self, stamp_ns: int, topic: str | None, read: Callable[[int, Any], _Measured | None]
     ) -> _Measured | None:
         if topic is None or not self._waiting[topic]:
@@ -139,7 +137,7 @@ class Ranging:
         measured_ns, message = min(self._waiting[topic], key=lambda entry: abs(entry[0] - stamp_ns))
         try:
             return read(measured_ns, message)
-        except (GeometryError, ImageError, PointsError) as error:
+        except (GeometryError, ImageError, PointCloudError) as error:
             kind = "unplaced" if isinstance(error, GeometryError) else "unreadable"
             self.problems[f"{kind} messages on {topic}"] += 1
             return None

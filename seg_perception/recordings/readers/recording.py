@@ -1,4 +1,4 @@
-"""What every kind of recording has in common: options in, a stream of frames and dropped images out."""
+"""The interface of all recordings: options in, a stream of frames and dropped images out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from seg_perception.geometry.camera import Camera
 from seg_perception.geometry.transforms import Transform
 from seg_perception.sensor_data.frame import Frame
 
-DEFAULT_FRAME_ID = "camera_optical_frame"  # of images that do not say
+DEFAULT_FRAME_ID = "camera_optical_frame"  # of images without a frame_id
 PoseChoice = Literal["auto", "tf", "odometry", "none"]
 
 NO_STAMP = "no stamp"
@@ -29,17 +29,21 @@ class SourceOptions:
     """How to read a recording.
 
     Attributes:
-        camera: intrinsics; they outrank CameraInfo messages. Needed for everything but bags.
-        mount: base_from_optical; it outranks the recorded transforms. Needed for everything but bags.
-        image_topics: which images of a bag, of one camera or of several that fill one map; none where the bag has one
-            image topic only.
-        poses: where a bag's robot poses come from; "auto" takes /tf, else the one Odometry topic, else none.
-        odometry_topic: which odometry of a bag; None where the bag has one only.
+        camera: intrinsics; they replace CameraInfo messages. Only bags can do without.
+        mount: the camera's extrinsics base_from_optical; they replace recorded transforms. Only bags can do without.
+        image_topics: images of a bag, from one camera or from several that share a map; may be empty if the bag has
+            one image topic.
+        poses: source of a bag's robot poses; "auto" takes /tf, else the only Odometry topic, else none.
+        odometry_topic: odometry of a bag; None if the bag has one such topic.
         odom_frame, base_frame: the fixed frame and the robot's frame (REP-105).
-        depth_topic: depth images of the same view; None where they are known by their topic's name.
-        points_topic: which point clouds of a bag; None where the bag has one topic only.
-        rate_hz: images per second of image files (10 by default) or of a video (by default as the file says).
-        wanted_size: (width, height) that the network takes: JPEGs are decoded no larger than needed; None decodes all.
+        depth_topic: depth images aligned with the camera images; None to recognise them by the name of their topic.
+        points_topic: point clouds of a bag; None if the bag has one such topic.
+        rate_hz: images per second of image files (default 10) or of a video (default: its own frame rate).
+        wanted_size: (width, height) of the network's input: larger JPEGs are decoded at a reduced size; None decodes
+            at full size.
+
+    Examples:
+        >>> options = sp.SourceOptions(camera=camera, mount=base_from_optical, rate_hz=5.0)  # for a folder of images
     """
 
     camera: Camera | None = None
@@ -61,8 +65,8 @@ class Dropped:
 
     Attributes:
         stamp_ns: the image's stamp, or its time of recording where it has none.
-        reason: one of a few words, for counting.
-        detail: what exactly happened, a sentence.
+        reason: one of a few texts, for counting.
+        detail: what happened to this image, a sentence.
     """
 
     stamp_ns: int
@@ -75,12 +79,12 @@ class Recording(ABC):
     """An opened recording; a context manager that closes it.
 
     Attributes:
-        files: what it consists of, in order.
-        description: what was chosen, for the report: kind, images, camera, mount, poses.
-        expected_items: how many items `frames` yields, where that is known beforehand; a video's is an estimate.
-        has_poses: whether frames carry the robot's own motion; without, every frame stands by itself.
-        problems: what went wrong without costing an image, with how often; grows while frames are read.
-        seconds: how long a bag lasts; 0 for everything else.
+        files: its files, in order.
+        description: what is read, for the report: kind, images, camera, mount, poses.
+        expected_items: how many items `frames` yields; None if unknown, an estimate for a video.
+        has_poses: whether frames carry the robot's motion; without it no frame depends on an earlier one.
+        problems: problems that dropped no image, with their counts; grows while frames are read.
+        seconds: duration of a bag; 0 for all other kinds.
     """
 
     files: tuple[Path, ...]
@@ -95,13 +99,13 @@ class Recording(ABC):
         """One item per recorded image, in the order of recording; frames' stamps always rise.
 
         Args:
-            skip: leave out this many items at the start, without decoding them: those done before an interruption.
+            skip: skip this many items at the start without decoding them, to resume an interrupted run.
 
         Raises:
-            RecordingError: the recording turns out damaged; what came before is good.
+            RecordingError: the recording is damaged; the items before are good.
         """
 
-    def close(self) -> None:  # noqa: B027 - most kinds keep nothing open
+    def close(self) -> None:  # noqa: B027 - most kinds hold no open file
         """Close the files; closing twice does nothing."""
 
     def __enter__(self) -> Recording:

@@ -1,1 +1,1 @@
-"""`result.mcap`: what a replay saw and decided, written and read back."""
+"""`result.mcap`: the images, decisions and costmaps of a replay, written and read back."""

@@ -1,4 +1,4 @@
-"""An MCAP file that is complete after every flush, and that can be reopened at any flush and written on."""
+"""An MCAP file that is complete after every flush and can be resumed from any flush."""
 
 from __future__ import annotations
 
@@ -27,13 +27,12 @@ _PENDING_BYTES = 2**24
 class McapFile:
     """Writes messages of a fixed set of channels to one file.
 
-    Messages are gathered into compressed chunks in memory. A flush puts the finished chunks and a new index where the
-    old index was, in one write. So whenever the process ends, by whatever signal, the file is complete up to the last
-    flush and opens in any reader; only a process killed during the few milliseconds of that one write leaves a file
-    without an index, which `reopen` mends. The operating system is not asked to put the bytes on the disk at once:
-    after a power cut the file may be damaged.
+    It gathers messages in memory, as compressed chunks. A flush replaces the old index by the finished chunks and a
+    new index, in one write. So the file is complete up to the last flush whenever the process ends, by whatever
+    signal, and opens in any reader. Only a process killed during that one write, a few milliseconds, leaves a file
+    without an index; `reopen` repairs it. There is no fsync: after a power cut the file may be damaged.
 
-    Adding messages flushes by itself about once a second.
+    `add` flushes about once a second.
     """
 
     def __init__(self, path: Path, file: FileIO, channels: Sequence[Channel], flush_interval_s: float) -> None:
@@ -52,7 +51,7 @@ class McapFile:
 
     @classmethod
     def create(cls, path: Path, channels: Sequence[Channel], flush_interval_s: float = 1.0) -> McapFile:
-        """Start a new file, in place of one that may be there.
+        """Create a file; an existing one is replaced.
 
         Raises:
             RecordingError: the file cannot be written.
@@ -69,16 +68,16 @@ class McapFile:
 
     @classmethod
     def reopen(cls, path: Path, channels: Sequence[Channel], position: int, flush_interval_s: float = 1.0) -> McapFile:
-        """Go on with a file where a `flush` had left it; what was written after that flush is dropped.
+        """Resume a file at a `flush`; messages written after that flush are dropped.
 
         Args:
             path: the file.
-            channels: the same channels it was created with.
-            position: what that `flush` returned.
+            channels: those the file was created with.
+            position: the return value of that `flush`.
             flush_interval_s: as for `create`.
 
         Raises:
-            RecordingError: the file is missing, was made with other channels, or does not reach that far.
+            RecordingError: the file is missing, has other channels, or is shorter than `position`.
         """
         try:
             mcap = cls(path, FileIO(str(path), "r+"), channels, flush_interval_s)
@@ -102,7 +101,7 @@ class McapFile:
         return self._summary.count(channel_id)
 
     def add(self, messages: Sequence[Message]) -> None:
-        """Append messages that belong together: they are in the file all or none.
+        """Append messages that belong together: after an interruption the file holds all of them or none.
 
         Raises:
             RecordingError: the file cannot be written.
@@ -119,10 +118,10 @@ class McapFile:
 
         Args:
             path: that file.
-            position: what its last `flush` returned.
+            position: the return value of its last `flush`.
 
         Raises:
-            RecordingError: it is not such a file, or this one cannot be written.
+            RecordingError: the other file has other channels, or this one cannot be written.
         """
         self._finish_chunk()
         try:
@@ -137,10 +136,10 @@ class McapFile:
             raise RecordingError(f"{path}: cannot be read ({error}); run the replay from the start.") from None
 
     def flush(self) -> int:
-        """Bring the file up to date and make it complete.
+        """Write all messages so far, and the index that makes the file complete.
 
         Returns:
-            The position in the file that `reopen` takes.
+            The position for `reopen`, bytes.
 
         Raises:
             RecordingError: the file cannot be written.
@@ -180,14 +179,14 @@ class McapFile:
 
 
 def _chunks(data: mmap.mmap, start: bytes, position: int) -> Iterator[ChunkInfo]:
-    """The chunks of a file that begins with `start`, up to what a flush returned."""
+    """The chunks of a file that begins with `start`, up to the position that a flush returned."""
     if data[: len(start)] != start or position > len(data):
         raise ValueError("it is not the file of that run")
-    place = len(start)
-    while place < position:
-        info = parse_chunk(data, place, position)
+    offset = len(start)
+    while offset < position:
+        info = parse_chunk(data, offset, position)
         yield info
-        place = info.end
+        offset = info.end
 
 
 def _cannot_resume(path: Path, error: Exception) -> RecordingError:

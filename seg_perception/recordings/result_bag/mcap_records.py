@@ -1,4 +1,4 @@
-"""The records of an MCAP file as bytes, as laid down in https://mcap.dev/spec (version 0)."""
+"""The records of an MCAP file as bytes, after https://mcap.dev/spec (version 0)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _COMPRESSION = struct.pack("<I", 3) + b"lz4"
 
 @dataclass(frozen=True)
 class Channel:
-    """A topic and the definition (ros2msg text) of its messages. Ids count from 1 in the order of the channels."""
+    """A topic and the definition (ros2msg text) of its messages. Channel ids count from 1, in order."""
 
     topic: str
     message_type: str
@@ -39,14 +39,14 @@ class Message:
 
 @dataclass(frozen=True)
 class ChunkInfo:
-    """What the file's index keeps of a chunk.
+    """The entry of a chunk in the file's index.
 
     Attributes:
         start_ns, end_ns: first and last stamp.
-        offset, length: the chunk record in the file, bytes.
-        index_offsets: channel id to the place of its message index, right behind the chunk.
-        index_length: bytes of all message indexes.
-        compressed_size, uncompressed_size: bytes of its messages.
+        offset, length: position and size of the chunk record in the file, bytes.
+        index_offsets: channel id to the position of its message index, which follows the chunk, bytes.
+        index_length: size of all message indexes, bytes.
+        compressed_size, uncompressed_size: of its messages, bytes.
         counts: channel id to number of messages.
     """
 
@@ -62,14 +62,14 @@ class ChunkInfo:
 
     @property
     def end(self) -> int:
-        """Where the next chunk starts in the file."""
+        """Position of the next chunk in the file, bytes."""
         return self.offset + self.length + self.index_length
 
     def moved(self, offset: int) -> ChunkInfo:
-        """The same chunk at another place."""
+        """The same chunk at another position."""
         shift = offset - self.offset
-        places = {channel_id: place + shift for channel_id, place in self.index_offsets.items()}
-        return replace(self, offset=offset, index_offsets=places)
+        index_offsets = {channel_id: index_offset + shift for channel_id, index_offset in self.index_offsets.items()}
+        return replace(self, offset=offset, index_offsets=index_offsets)
 
 
 def file_start(library: str, channels: Sequence[Channel]) -> bytes:
@@ -78,10 +78,9 @@ def file_start(library: str, channels: Sequence[Channel]) -> bytes:
 
 
 def chunk(messages: Sequence[Message], offset: int) -> tuple[bytes, ChunkInfo]:
-    """A compressed chunk followed by its message indexes, to be placed at `offset` in the file.
+    """A compressed chunk with its message indexes, for the position `offset` in the file.
 
-    LZ4 because writing must not slow the replay down: on label and cost images it takes half the time of zstd's
-    level 1 for a quarter more bytes.
+    The compression is LZ4: on label and cost images it takes half the time of zstd's level 1, for a quarter more bytes.
     """
     parts: list[bytes | memoryview] = []
     entries: dict[int, list[int]] = {}
@@ -97,20 +96,20 @@ def chunk(messages: Sequence[Message], offset: int) -> tuple[bytes, ChunkInfo]:
     stamps = [message.stamp_ns for message in messages]
     head = _CHUNK_HEAD.pack(min(stamps), max(stamps), len(content), zlib.crc32(content))
     blob = [_record(_CHUNK, head, _COMPRESSION, struct.pack("<Q", len(compressed)), compressed)]
-    place = offset + len(blob[0])
+    position = offset + len(blob[0])
     index_offsets = {}
     for channel_id, values in entries.items():
-        index_offsets[channel_id] = place
+        index_offsets[channel_id] = position
         packed = struct.pack(f"<{len(values)}Q", *values)
         blob.append(_record(_MESSAGE_INDEX, struct.pack("<HI", channel_id, len(packed)), packed))
-        place += len(blob[-1])
+        position += len(blob[-1])
     info = ChunkInfo(
         start_ns=min(stamps),
         end_ns=max(stamps),
         offset=offset,
         length=len(blob[0]),
         index_offsets=index_offsets,
-        index_length=place - offset - len(blob[0]),
+        index_length=position - offset - len(blob[0]),
         compressed_size=len(compressed),
         uncompressed_size=len(content),
         counts={channel_id: len(values) // 2 for channel_id, values in entries.items()},
@@ -119,31 +118,31 @@ def chunk(messages: Sequence[Message], offset: int) -> tuple[bytes, ChunkInfo]:
 
 
 def parse_chunk(data: bytes | mmap, offset: int, limit: int) -> ChunkInfo:
-    """What `chunk` returned for the chunk that lies at `offset` of a file.
+    """The entry of the chunk at `offset` of a file, as `chunk` returned it.
 
     Args:
         data: the whole file.
-        offset: where the chunk starts.
-        limit: where the chunk and its message indexes must have ended.
+        offset: position of the chunk.
+        limit: position at which the chunk and its message indexes must end at the latest.
 
     Raises:
-        ValueError: there is no complete chunk there.
+        ValueError: there is no complete chunk.
     """
     try:
         opcode, size = _HEAD.unpack_from(data, offset)
         if opcode != _CHUNK:
             raise ValueError(f"byte {offset} does not start a chunk")
         start_ns, end_ns, uncompressed_size, _ = _CHUNK_HEAD.unpack_from(data, offset + _HEAD.size)
-        indexes_start = place = offset + _HEAD.size + size
+        indexes_start = position = offset + _HEAD.size + size
         index_offsets, counts = {}, {}
-        while place < limit and data[place] == _MESSAGE_INDEX:
-            _, index_size = _HEAD.unpack_from(data, place)
-            channel_id, entries_size = struct.unpack_from("<HI", data, place + _HEAD.size)
-            index_offsets[channel_id], counts[channel_id] = place, entries_size // 16
-            place += _HEAD.size + index_size
+        while position < limit and data[position] == _MESSAGE_INDEX:
+            _, index_size = _HEAD.unpack_from(data, position)
+            channel_id, entries_size = struct.unpack_from("<HI", data, position + _HEAD.size)
+            index_offsets[channel_id], counts[channel_id] = position, entries_size // 16
+            position += _HEAD.size + index_size
     except (struct.error, IndexError):
         raise ValueError(f"the chunk at byte {offset} is cut short") from None
-    if place > limit:
+    if position > limit:
         raise ValueError(f"the chunk at byte {offset} is cut short")
     return ChunkInfo(
         start_ns=start_ns,
@@ -151,7 +150,7 @@ def parse_chunk(data: bytes | mmap, offset: int, limit: int) -> ChunkInfo:
         offset=offset,
         length=indexes_start - offset,
         index_offsets=index_offsets,
-        index_length=place - indexes_start,
+        index_length=position - indexes_start,
         compressed_size=size - _CHUNK_HEAD.size - len(_COMPRESSION) - 8,
         uncompressed_size=uncompressed_size,
         counts=counts,
@@ -159,7 +158,7 @@ def parse_chunk(data: bytes | mmap, offset: int, limit: int) -> ChunkInfo:
 
 
 class Summary:
-    """The index at the end of a file, grown chunk by chunk; kept as bytes so that writing it again costs a copy."""
+    """The index at the end of a file, extended chunk by chunk; kept as bytes, so that a flush only copies it."""
 
     def __init__(self, channels: Sequence[Channel]) -> None:
         self._declarations = _declarations(channels)
@@ -170,7 +169,7 @@ class Summary:
         self._start_ns = self._end_ns = 0
 
     def add(self, info: ChunkInfo) -> None:
-        """Enter a chunk that follows all entered so far."""
+        """Add a chunk that follows all chunks so far."""
         self._start_ns = min(self._start_ns, info.start_ns) if self._chunk_count else info.start_ns
         self._end_ns = max(self._end_ns, info.end_ns)
         self._chunk_count += 1
@@ -183,7 +182,7 @@ class Summary:
         return self._counts[channel_id]
 
     def file_end(self, offset: int) -> bytes:
-        """Everything behind the last chunk, to be placed at `offset`: end of data, summary, footer, closing magic."""
+        """All that follows the last chunk, for the position `offset`: end of data, summary, footer, closing magic."""
         data_end = _record(_DATA_END, struct.pack("<I", 0))
         totals = (sum(self._counts.values()), self._schema_count, len(self._counts), 0, 0, self._chunk_count)
         counts = b"".join(struct.pack("<HQ", *item) for item in self._counts.items())
@@ -216,7 +215,7 @@ def _declarations(channels: Sequence[Channel]) -> bytes:
             schema_id = struct.pack("<H", schema_ids[channel.message_type])
             texts = (_text(channel.message_type), _text("ros2msg"), _text(channel.definition))
             schemas.append(_record(_SCHEMA, schema_id, *texts))
-        # The ros2 profile asks for this key; left empty, players use their default quality of service.
+        # The ros2 profile requires this key; if it is empty, players use their default quality of service.
         metadata = _text("offered_qos_profiles") + _text("")
         ids = struct.pack("<HH", channel_id, schema_ids[channel.message_type])
         size = struct.pack("<I", len(metadata))

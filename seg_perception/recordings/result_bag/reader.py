@@ -1,4 +1,4 @@
-"""Reading a `result.mcap` back, frame by frame: for the report, for tests, for your own scripts."""
+"""Read a `result.mcap` frame by frame: for the report, tests and your own scripts."""
 
 from __future__ import annotations
 
@@ -10,33 +10,34 @@ from typing import Any
 from rosbags.rosbag2 import Reader
 
 from seg_perception.errors import RecordingError, SegPerceptionError
-from seg_perception.recordings.result_bag.messages import COSTMAP, FRAME_TOPICS, LABEL_INFO_TOPIC, frame_of, ros2_types
+from seg_perception.recordings.result_bag.messages import COSTMAP, FRAME_TOPICS, LABEL_INFO_TOPIC, frame_of
 from seg_perception.recordings.result_bag.result_frame import LabelInfo, ResultFrame
+from seg_perception.recordings.rosbags_types import ros2_types
 
 __all__ = ["LabelInfo", "ResultFrame", "read_label_info", "read_result"]
 
 
 def read_result(path: Path) -> Iterator[ResultFrame]:
-    """Frames of a result in the order of their stamps; memory holds about one chunk (two or three frames) at a time.
+    """Frames of a result in the order of their stamps; about one chunk (two or three frames) is in memory at a time.
 
     Raises:
-        RecordingError: no such file, not an MCAP file, or not a result of this program.
+        RecordingError: the file does not exist, is not an MCAP file, or is not the result of a replay.
     """
     for stamp_ns, group in groupby(_messages(path, tuple(FRAME_TOPICS)), key=lambda item: item[1]):
         contents = {topic: content for topic, _, content in group}
         missing = [topic for topic in FRAME_TOPICS if topic not in contents]
         if missing:
             raise RecordingError(
-                f"{path}: the frame at {stamp_ns} ns lacks {', '.join(missing)}; give the file as the replay wrote it."
+                f"{path}: the frame at {stamp_ns} ns lacks {', '.join(missing)}; give the file that the replay wrote."
             )
         yield frame_of(stamp_ns, contents)
 
 
 def read_label_info(path: Path) -> LabelInfo:
-    """Class names, colours and costs that belong to the label images of a result.
+    """Class names, colours and costs of the label images of a result.
 
     Raises:
-        RecordingError: as `read_result`, or the file holds no label info because it holds no frame.
+        RecordingError: as `read_result`, or the file holds no frame and so no label info.
     """
     for _, _, content in _messages(path, (LABEL_INFO_TOPIC,)):
         return LabelInfo.from_json(content.data)
@@ -58,7 +59,7 @@ def _messages(path: Path, topics: tuple[str, ...]) -> Iterator[tuple[str, int, A
         with Reader(path) as reader:
             connections = [connection for connection in reader.connections if connection.topic in topics]
             if not connections:
-                raise RecordingError(f"{path}: is no result of a replay (no {topics[0]}); give a result.mcap.")
+                raise RecordingError(f"{path}: is not the result of a replay (no {topics[0]}); give a result.mcap.")
             for connection, stamp_ns, data in reader.messages(connections):
                 yield connection.topic, stamp_ns, types.deserialize_cdr(data, connection.msgtype)
     except SegPerceptionError:

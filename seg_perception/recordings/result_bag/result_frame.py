@@ -1,4 +1,4 @@
-"""What one image's row of `result.mcap` holds, as plain values: written by `writer`, read back by `result`."""
+"""One frame of `result.mcap` as plain values: `ResultWriter` writes it, `read_result` reads it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from seg_perception.geometry.transforms import Transform
 
 @dataclass(frozen=True)
 class ResultFrame:
-    """Everything that was decided about one camera image, at that image's stamp.
+    """All results for one camera image, at the stamp of that image.
 
     Attributes:
         stamp_ns: stamp of the camera image, nanoseconds.
         camera_jpeg: the camera image at network size, JPEG.
-        overlay_jpeg: the same with the class colours laid over it, JPEG.
+        overlay_jpeg: the same, blended with the class colours, JPEG.
         labels: uint8 [H, W], the Bayes decision as class index; 255 is "no label".
         most_probable: uint8 [H, W], the most probable class; 255 is "no label".
         confidence: uint8 [H, W], 255 times the probability of the most probable class.
-        expected_cost: uint8 [H, W], risk of driving over each pixel in nav2 cost units; 254 is lethal.
+        expected_cost: uint8 [H, W], expected cost of driving over each pixel, nav2 units; 254 is lethal.
         costmap: int8 [rows, cols], nav_msgs/OccupancyGrid values; -1 is unknown. Row 0 is the smallest y.
         resolution: cell size, metres.
         origin_xy: odom coordinates (x, y) of the lower-left corner of cell (0, 0), metres.
@@ -47,7 +47,7 @@ class ResultFrame:
 
 @dataclass(frozen=True)
 class LabelInfo:
-    """What the numbers in the label images mean.
+    """The meaning of the values in the label images.
 
     Attributes:
         classes: K class names; index k is the value in the label images.

@@ -1,4 +1,4 @@
-"""Writing `result.mcap`: what was seen and decided at the recording's own stamps, for Foxglove, RViz and ros2 bag."""
+"""Write `result.mcap` with the stamps of the recording, for Foxglove, RViz and ros2 bag."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from seg_perception.recordings.result_bag.result_frame import LabelInfo, ResultF
 class ResultWriter:
     """Writes one result file, frame by frame; a context manager that closes it.
 
-    However the process ends, the file is a complete MCAP up to the last flush, about a second before at most (what
-    exactly holds is told by `McapFile`). Frames are in it whole or not at all.
+    Whenever the process ends, the file is a complete MCAP up to the last flush, at most about a second earlier; see
+    `McapFile`. It holds a frame with all its messages or not at all.
 
-    Both transforms of a frame, odom to base and base to camera, are on /tf, so that a player may start anywhere.
+    /tf holds both transforms of each frame, odom to base and base to camera, so that a player can start anywhere.
     """
 
     def __init__(self, file: McapFile, label_info: LabelInfo | None, names: FrameNames) -> None:
@@ -33,15 +33,15 @@ class ResultWriter:
         self._file = file
         self._label_info = label_info
         self._names = names
-        self._told_labels = file.count(channel_id(LABEL_INFO_TOPIC)) > 0
+        self._has_label_info = file.count(channel_id(LABEL_INFO_TOPIC)) > 0
 
     @classmethod
     def create(cls, path: Path, label_info: LabelInfo | None, names: FrameNames) -> ResultWriter:
-        """Start a new file, in place of one that may be there.
+        """Create a file; an existing one is replaced.
 
         Args:
             path: the file.
-            label_info: what the labels mean; None for a file that is to become part of another.
+            label_info: written once; None for a file that will be appended to another.
             names: of the coordinate frames.
 
         Raises:
@@ -51,10 +51,10 @@ class ResultWriter:
 
     @classmethod
     def resume(cls, path: Path, position: int, label_info: LabelInfo | None, names: FrameNames) -> ResultWriter:
-        """Go on where `flush` had returned `position`; frames written after that flush are dropped.
+        """Resume a file at the `flush` that returned `position`; frames written after that flush are dropped.
 
         Raises:
-            RecordingError: the file is missing, is not the one of that run, or cannot be written.
+            RecordingError: the file is missing, belongs to another run, or cannot be written.
         """
         return cls(McapFile.reopen(path, channels(), position), label_info, names)
 
@@ -62,24 +62,24 @@ class ResultWriter:
         """Write one frame.
 
         Args:
-            result: the frame; stamps must not run backwards.
+            result: the frame; its stamp is not before that of the last one.
             camera: intrinsics at the size of the frame's images.
-            base_from_optical: pose of the camera on the robot.
+            base_from_optical: extrinsics of the camera.
 
         Raises:
             RecordingError: the file cannot be written.
         """
         messages = frame_messages(result, camera, base_from_optical, self._names)
-        if self._label_info is not None and not self._told_labels:
+        if self._label_info is not None and not self._has_label_info:
             messages.insert(0, label_info_message(self._label_info, result.stamp_ns))
         self._file.add(messages)
-        self._told_labels = True
+        self._has_label_info = True
 
     def flush(self) -> int:
-        """Bring everything written so far into the file.
+        """Bring all frames so far into the file.
 
         Returns:
-            The position that `resume` takes, for the checkpoint.
+            The position for `resume`, bytes.
 
         Raises:
             RecordingError: the file cannot be written.

@@ -1,11 +1,11 @@
-// The page of a bench: goals, frames against their network, peers, a GPU, and what grows.
+// The page of the speed benchmark: targets, latency, baselines, ROS 2, grid, GPU, scaling and soak test.
 
-// Okabe and Ito's colours, told apart by colour-blind readers too (jfly.uni-koeln.de/color).
+// Okabe and Ito's colours, which colour-blind readers can distinguish too (jfly.uni-koeln.de/color).
 const COLOURS = {
   resize: '#b8a800', ground: '#cc79a7', network: '#8a8f98', risk: '#d55e00', fuse: '#0072b2', costmap: '#009e73',
-  peer: '#e69f00', pipeline: '#0072b2', memory: '#009e73', plan: '#8a8f98', run: '#d55e00',
+  baseline: '#e69f00', pipeline: '#0072b2', memory: '#009e73', plan: '#8a8f98', run: '#d55e00',
 };
-const GROWN = {
+const SCALED = {
   image: 'pixels of the image', classes: 'classes', cells: 'cells of the grid', cameras: 'cameras',
   bag: 'frames of a bag, replayed',
 };
@@ -23,18 +23,18 @@ function fillHead() {
   const { cores, processor, load } = summary.machine;
   byId('subtitle').textContent = `${processor}, ${cores} cores, load ${figure(load)} at the start`
     + (summary.quick ? '; a quick run: few cases, few rounds' : '');
-  const met = summary.goals.filter((goal) => goal.met).length;
-  tile('goals met', summary.goals.length ? `${met} of ${summary.goals.length}` : '–');
+  const met = summary.targets.filter((target) => target.met).length;
+  tile('targets met', summary.targets.length ? `${met} of ${summary.targets.length}` : '–');
 }
 
-function fillGoals() {
-  const rows = summary.goals.map(({ what, figure: { value, low, high }, limit, side, form, met }) => {
+function fillTargets() {
+  const rows = summary.targets.map(({ what, figure: { value, low, high }, limit, side, form, met }) => {
     const verdict = make('span', { class: `verdict ${met ? 'met' : 'missed'}` }, met ? 'met' : 'missed');
     const interval = low === high ? '' : ` (${written(low, form)} to ${written(high, form)})`;
-    const goal = `${side === 'most' ? 'at most' : 'at least'} ${written(limit, form)}`;
-    return [what, `${written(value, form)}${interval}`, goal, verdict];
+    const target = `${side === 'most' ? 'at most' : 'at least'} ${written(limit, form)}`;
+    return [what, `${written(value, form)}${interval}`, target, verdict];
   });
-  fillTable('goals', ['what', '#figure', '#goal', ''], rows);
+  fillTable('targets', ['what', '#figure', '#target', ''], rows);
 }
 
 function keys(id, names) {
@@ -51,21 +51,21 @@ function stack(stages, longest) {
 
 const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
 
-function fillFrames() {
-  const rows = parts.frame ?? [];
+function fillLatency() {
+  const rows = parts.latency ?? [];
   const longest = Math.max(...rows.map(({ stages_ms: stages }) => sum(Object.values(stages))));
   if (rows.length) keys('stage-keys', Object.fromEntries(Object.keys(rows[0].stages_ms).map((name) => [name, name])));
-  const head = ['', 'where the time goes', '#all but the network', '#95 % interval', '#network p50', '#pipeline p50', '#p95', '#p99', '#spread', '#pictures'];
-  fillTable('frames', head, rows.map((row) => {
-    const { pipeline_ms: pipeline, network_ms: network, around: { value, low, high } } = row;
+  const head = ['', 'where the time goes', '#overhead', '#95 % interval', '#network p50', '#pipeline p50', '#p95', '#p99', '#spread', '#maps'];
+  fillTable('latency', head, rows.map((row) => {
+    const { pipeline_ms: pipeline, network_ms: network, overhead: { value, low, high } } = row;
     return [
       nameOf(row), stack(row.stages_ms, longest), percent(value), `${percent(low)} to ${percent(high)}`,
-      ms(network.p50), ms(pipeline.p50), ms(pipeline.p95), ms(pipeline.p99), percent(pipeline.spread), ms(row.pictures_ms),
+      ms(network.p50), ms(pipeline.p50), ms(pipeline.p95), ms(pipeline.p99), percent(pipeline.spread), ms(row.maps_ms),
     ];
   }));
 }
 
-/** p50 as a dot and the way to p99 as a line, for several things one below the other. */
+/** p50 as a dot and the path to p99 as a line, for several things one below the other. */
 function range(things, longest) {
   const place = (value) => (100 * value) / longest;
   const marks = things.flatMap(([name, { p50, p99 }], line) => [
@@ -78,28 +78,28 @@ function range(things, longest) {
   return make('div', { class: 'range', style: `height:${2 + 10 * things.length}px` }, ...marks);
 }
 
-function fillPeers() {
-  const rows = parts.peers ?? [];
-  const longest = Math.max(...rows.flatMap((row) => [row.after_network_ms.p99, row.beside_network_ms]));
-  if (rows.length) keys('peer-keys', { peer: 'peer, after the network', pipeline: 'this pipeline, all but the network' });
-  const head = ['', '', '#peer p50', '#p95', '#p99', '#here', '#faster here', '#95 % interval', '#whole frame'];
-  fillTable('peers', head, rows.map((row) => {
-    const { after_network_ms: peer, beside_network_ms: beside, faster, whole_frame: whole } = row;
-    const chart = range([['peer', peer], ['pipeline', { p50: beside, p99: beside }]], longest);
+function fillBaselines() {
+  const rows = parts.baselines ?? [];
+  const longest = Math.max(...rows.flatMap((row) => [row.after_network_ms.p99, row.overhead_ms]));
+  if (rows.length) keys('baseline-keys', { baseline: 'baseline, after the network', pipeline: 'this pipeline, without the network' });
+  const head = ['', '', '#baseline p50', '#p95', '#p99', '#this pipeline', '#speedup', '#95 % interval', '#whole frame'];
+  fillTable('baselines', head, rows.map((row) => {
+    const { after_network_ms: baseline, overhead_ms: overhead, speedup, whole_frame: whole } = row;
+    const chart = range([['baseline', baseline], ['pipeline', { p50: overhead, p99: overhead }]], longest);
     return [
-      `${row.peer}; ${nameOf(row)}`, chart, ms(peer.p50), ms(peer.p95), ms(peer.p99), ms(beside), times(faster.value),
-      `${times(faster.low)} to ${times(faster.high)}`, times(whole.value),
+      `${row.baseline}; ${nameOf(row)}`, chart, ms(baseline.p50), ms(baseline.p95), ms(baseline.p99), ms(overhead), times(speedup.value),
+      `${times(speedup.low)} to ${times(speedup.high)}`, times(whole.value),
     ];
   }));
-  const told = ['labels', 'confidence', 'expected_cost', 'cells', 'lethal'];
-  fillTable('agreement', ['', 'source', 'does not make', ...told.map((name) => `#${plain(name)}`)], rows.map((row) => [
-    `${row.peer}; ${nameOf(row)}`, row.source, row.lacks, ...told.map((name) => percent(row.agreement[name])),
+  const compared = ['labels', 'confidence', 'expected_cost', 'cells', 'lethal'];
+  fillTable('agreement', ['', 'source', 'does not make', ...compared.map((name) => `#${plain(name)}`)], rows.map((row) => [
+    `${row.baseline}; ${nameOf(row)}`, row.source, row.lacks, ...compared.map((name) => percent(row.agreement[name])),
   ]));
 }
 
 function fillCameras() {
   const rows = parts.ros ?? [];
-  const head = ['', '#images', '#became costmaps', '#p50', '#p95', '#p99', '#cores, beside the network', '#memory'];
+  const head = ['', '#images', '#became costmaps', '#p50', '#p95', '#p99', '#cores, without the network', '#memory'];
   fillTable('cameras', head, rows.map((row) => {
     const { width, height, transport, rate, latency_ms: latency } = row;
     return [
@@ -111,7 +111,7 @@ function fillCameras() {
 }
 
 function fillGpu() {
-  const { rows = [], left_out: leftOut = [] } = parts.gpu ?? {};
+  const { rows = [], skipped = [] } = parts.gpu ?? {};
   const longest = Math.max(...rows.flatMap((row) => [row.run_ms.p99, row.pipeline_ms.p99]));
   if (rows.length) keys('gpu-keys', { plan: 'engine only', run: 'end to end', pipeline: 'pipeline' });
   const percentiles = ({ p50, p95, p99 }) => `${figure(p50)} / ${figure(p95)} / ${ms(p99)}`;
@@ -121,11 +121,11 @@ function fillGpu() {
     return [row.engine, chart, ...[plan, run, pipeline, network].map(percentiles)];
   }));
   const estimated = ({ value, low, high }, write) => `${write(value)} (${write(low)} to ${write(high)})`;
-  const head = ['', '#end to end over engine only', '#pipeline over end to end', '#all but the network'];
+  const head = ['', '#end to end over engine only', '#pipeline over end to end', '#overhead'];
   fillTable('plan-ratios', head, rows.map((row) => [
-    row.engine, estimated(row.run_over_plan, times), estimated(row.pipeline_over_run, times), estimated(row.around, percent),
+    row.engine, estimated(row.run_over_plan, times), estimated(row.pipeline_over_run, times), estimated(row.overhead, percent),
   ]));
-  byId('left-out').append(...leftOut.map((sentence) => make('p', {}, sentence)));
+  byId('skipped').append(...skipped.map((sentence) => make('p', {}, sentence)));
   byId('gpu').hidden = !parts.gpu;
 }
 
@@ -161,45 +161,45 @@ function chart(rows, name, colour, write) {
   return svg;
 }
 
-function drawGrowth() {
-  for (const [what, rows] of Object.entries(parts.grow ?? {})) {
+function drawScaling() {
+  for (const [what, rows] of Object.entries(parts.scaling ?? {})) {
     const isBag = what === 'bag';
-    const by = `by ${GROWN[what]}`;
-    const time = isBag ? chart(rows, 'frame_ms', 'pipeline', ms) : chart(rows, 'around', 'pipeline', percent);
+    const by = `by ${SCALED[what]}`;
+    const time = isBag ? chart(rows, 'frame_ms', 'pipeline', ms) : chart(rows, 'overhead', 'pipeline', percent);
     const memory = chart(rows, isBag ? 'rss_mb' : 'peak_mb', 'memory', (value) => figure(value, ' MB'));
-    byId('growth').append(
-      make('figure', {}, make('h3', {}, isBag ? `Time of a frame ${by}` : `All but the network ${by}`), time),
+    byId('scaling-charts').append(
+      make('figure', {}, make('h3', {}, isBag ? `Time of a frame ${by}` : `Overhead ${by}`), time),
       make('figure', {}, make('h3', {}, `Memory ${by}`), memory),
     );
   }
-  byId('grow').hidden = !parts.grow;
+  byId('scaling').hidden = !parts.scaling;
 }
 
 function drawGrids() {
   for (const projection of new Set((parts.grid ?? []).map((row) => row.projection))) {
     const rows = parts.grid.filter((row) => row.projection === projection);
     const points = rows.map(({ cells, grid_ms: { p50 } }) => ({ x: cells ** 2, name: `${cells}²`, p50 }));
-    byId('grids').append(make('figure', {}, make('h3', {}, `Median by cells, ${projection}`), chart(points, 'p50', 'pipeline', ms)));
+    byId('grid-charts').append(make('figure', {}, make('h3', {}, `Median by cells, ${projection}`), chart(points, 'p50', 'pipeline', ms)));
   }
   byId('grid').hidden = !parts.grid;
 }
 
 function drawSoak() {
-  for (const [way, rows] of Object.entries(parts.soak ?? {})) {
+  for (const [path, rows] of Object.entries(parts.soak ?? {})) {
     const named = rows.map((row) => ({ ...row, name: `${row.x}` }));
     const memory = chart(named, 'rss_mb', 'memory', (value) => figure(value, ' MB'));
-    byId('soaked').append(make('figure', {}, make('h3', {}, `Memory by frames, ${way}`), memory));
+    byId('soak-charts').append(make('figure', {}, make('h3', {}, `Memory by frames, ${path}`), memory));
   }
   byId('soak').hidden = !parts.soak;
 }
 
 fillHead();
-fillGoals();
-fillFrames();
-fillPeers();
+fillTargets();
+fillLatency();
+fillBaselines();
 fillCameras();
 fillGpu();
 drawGrids();
-drawGrowth();
+drawScaling();
 drawSoak();
 fillProvenance();

@@ -1,9 +1,9 @@
-// Curves along the drive, as SVG that stretches with the page. Across: the position of a frame in the drive.
+// Curves along the drive, as SVG as wide as the page. The x axis is the position of a frame in the drive.
 
-// Okabe and Ito's colours, told apart by colour-blind readers too (jfly.uni-koeln.de/color), lightened where dark.
+// Okabe and Ito's colours, which colour-blind readers can distinguish too (jfly.uni-koeln.de/color), lightened where dark.
 const STAGE_COLOURS = ['#0072b2', '#e69f00', '#009e73', '#cc79a7', '#56b4e9', '#d55e00', '#b8a800', '#8a8f98'];
 
-// How much of its chart the curve of differences takes; the rest is for the words above it.
+// Share of its chart that the curve of differences takes; the text above it takes the rest.
 const DIFFER_HEIGHT = 0.62;
 
 const stageNames = [...new Set([
@@ -11,15 +11,15 @@ const stageNames = [...new Set([
 ])];
 const stageColour = (name) => STAGE_COLOURS[stageNames.indexOf(name) % STAGE_COLOURS.length];
 const totals = content.curves.latency.map((stages) => Object.values(stages).reduce((sum, ms) => sum + (ms ?? 0), 0));
-/** Where in the drive a frame lies, 0 to 1. */
+/** Position of a frame in the drive, 0 to 1. */
 const along = (index) => index / Math.max(1, content.total - 1);
 
 /** The outline of the area between two curves given as heights 0..1 over the frames. */
 function area(lower, upper) {
-  const places = content.curves.index.map(along);
-  const point = (heights) => (place, i) => `${place.toFixed(5)} ${(1 - heights[i]).toFixed(5)}`;
-  const there = places.map(point(upper));
-  const back = places.map(point(lower)).reverse();
+  const positions = content.curves.index.map(along);
+  const point = (heights) => (position, i) => `${position.toFixed(5)} ${(1 - heights[i]).toFixed(5)}`;
+  const there = positions.map(point(upper));
+  const back = positions.map(point(lower)).reverse();
   return `M${[...there, ...back].join('L')}Z`;
 }
 
@@ -66,7 +66,7 @@ function drawCharts() {
   drawLatency();
 }
 
-/** Move the line that marks the present frame in every chart. */
+/** Move the line that marks the current frame in every chart. */
 function markNow(index) {
   for (const line of document.querySelectorAll('.chart .now')) line.style.left = `${100 * along(index)}%`;
 }

@@ -1,4 +1,4 @@
-// The drive, and words for what is in it.
+// The frames of the drive, and names of classes and costs.
 
 const frames = content.frames;
 

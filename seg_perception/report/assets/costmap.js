@@ -1,4 +1,4 @@
-// The costmap as seen from above, the robot's forward direction up, with its trail.
+// The costmap from above, robot forward is up, with the trail of the robot.
 
 const mapCanvas = byId('costmap');
 const UNKNOWN_BYTE = 255;
@@ -11,7 +11,7 @@ function costOfByte(byte) {
 const mapPalette = palette(Array.from({ length: 256 }, (_, byte) => content.costColours[costOfByte(byte)]));
 mapPalette[UNKNOWN_BYTE] = 0;
 
-/** Canvas pixels per CSS pixel: sharp on dense screens too. */
+/** Canvas pixels per CSS pixel, for dense screens. */
 const MAP_DENSITY = 2;
 
 function sizeCostmap() {
@@ -19,7 +19,7 @@ function sizeCostmap() {
   mapCanvas.height = MAP_DENSITY * mapCanvas.clientHeight;
 }
 
-/** Pixels per metre, and the canvas place of the robot. */
+/** Pixels per metre, and position of the robot on the canvas. */
 function mapScale() {
   const { forward, left } = content.view;
   const scale = Math.min(mapCanvas.width / (left[1] - left[0]), mapCanvas.height / (forward[1] - forward[0]));
@@ -51,7 +51,7 @@ function drawCostmap(index, planes) {
   drawUnknown(context);
   context.setTransform(gridToCanvas(frame));
   context.imageSmoothingEnabled = false;
-  context.drawImage(paintWith(planes.costmap, mapPalette), 0, 0);
+  context.drawImage(renderWith(planes.costmap, mapPalette), 0, 0);
   context.resetTransform();
   drawRings(context);
   drawTrail(context, frame);
@@ -134,13 +134,13 @@ function drawRobot(context) {
   context.fill();
 }
 
-/** Lines for the tip: the cell under a place given as fractions of the canvas. */
+/** Lines for the tip: the cell at a position given as fractions of the canvas. */
 function describeCell(index, planes, fx, fy) {
-  const place = new DOMPoint(fx * mapCanvas.width, fy * mapCanvas.height);
+  const point = new DOMPoint(fx * mapCanvas.width, fy * mapCanvas.height);
   const { scale, robotX, robotY } = mapScale();
-  const forward = (robotY - place.y) / scale;
-  const left = (robotX - place.x) / scale;
-  const cell = gridToCanvas(frames[index]).inverse().transformPoint(place);
+  const forward = (robotY - point.y) / scale;
+  const left = (robotX - point.x) / scale;
+  const cell = gridToCanvas(frames[index]).inverse().transformPoint(point);
   const { width, height, values } = planes.costmap;
   const inside = cell.x >= 0 && cell.y >= 0 && cell.x < width && cell.y < height;
   const byte = inside ? values[Math.floor(cell.y) * width + Math.floor(cell.x)] : UNKNOWN_BYTE;

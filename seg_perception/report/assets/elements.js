@@ -57,7 +57,7 @@ function tile(term, value, note = '') {
   byId('tiles').append(make('div', {}, make('dt', {}, term), make('dd', {}, value, make('small', {}, note))));
 }
 
-/** What it takes to get the same page again. */
+/** How to reproduce the page. */
 function fillProvenance() {
   fillTable('versions', ['', ''], Object.entries(summary.versions ?? {}));
   fillTable('hashes', ['', ''], Object.entries(summary.hashes ?? {}).map(([name, value]) => (

@@ -1,8 +1,8 @@
-// The page of an evaluation: tables, the reliability diagram and the worst images.
+// The page of a network evaluation: tables, reliability diagram and worst images.
 
 const RIGHT = 'var(--right)';
 const VIEWS = [
-  'image', 'truth', 'most probable label', 'Bayes decision', 'confidence', 'wrong: the brighter, the surer it was',
+  'image', 'ground truth', 'most probable label', 'Bayes decision', 'confidence', 'errors: brighter with confidence',
 ];
 const colourOf = new Map(content.labels.map(({ name, colour }) => [name, css(colour)]));
 const named = (label) => withSwatch(colourOf.get(label), label);
@@ -12,7 +12,7 @@ const labels = Object.entries(summary.labels);
 function fillHead() {
   byId('title').textContent = summary.model;
   document.title = `${summary.model} · evaluation`;
-  byId('subtitle').textContent = `judged on ${summary.data}`;
+  byId('subtitle').textContent = `evaluated on ${summary.data}`;
   tile('mean IoU', rounded(summary.mean_iou), `${percent(summary.pixel_accuracy)} of the pixels`);
   tile('boundary F', rounded(summary.boundary_f.mean), `within ${summary.boundary_f.tolerance}`);
   tile('panoptic quality', rounded(summary.panoptic.pq), `SQ ${rounded(summary.panoptic.sq)}, RQ ${rounded(summary.panoptic.rq)}`);
@@ -23,8 +23,8 @@ function fillHead() {
 
 function fillLabels() {
   const { things } = summary.panoptic;
-  byId('labels-text').textContent = `things, counted one by one: ${things.join(', ') || 'none'}`;
-  const head = ['label', '#of the pixels', 'IoU', '#', '#boundary F', '#PQ', '#SQ', '#RQ', '#found', '#invented', '#missed'];
+  byId('labels-text').textContent = `things, counted as instances: ${things.join(', ') || 'none'}`;
+  const head = ['label', '#of the pixels', 'IoU', '#', '#boundary F', '#PQ', '#SQ', '#RQ', '#matched', '#false positive', '#missed'];
   const rows = labels.map(([name, of]) => [
     named(name), percent(of.pixels / summary.pixels), meter(of.iou ?? 0, RIGHT), rounded(of.iou), rounded(of.boundary_f),
     rounded(of.pq), rounded(of.sq), rounded(of.rq), figure(of.matched), figure(of.invented), figure(of.missed),
@@ -36,12 +36,12 @@ function fillLabels() {
   byId('labels').querySelector('tbody tr:last-child').classList.add('means');
 }
 
-/** Bars from the bottom of a box whose lower left corner is (0, bottom), as wide as their bins. */
-function bar({ from, to }, low, high, bottom, kind, told) {
+/** A bar of a bin, from `low` to `high` above `bottom`. */
+function bar({ from, to }, low, high, bottom, kind, text) {
   const box = { x: 100 * from + 0.4, width: 100 * (to - from) - 0.8, y: bottom - high, height: Math.max(0, high - low), class: kind };
   const element = shape('rect', box);
   element.append(shape('title', {}));
-  element.firstChild.textContent = told;
+  element.firstChild.textContent = text;
   return element;
 }
 
@@ -51,11 +51,11 @@ function drawReliability() {
   const most = Math.max(...summary.calibration.bins.map(({ pixels }) => pixels));
   for (const bin of summary.calibration.bins.filter(({ pixels }) => pixels)) {
     const { accuracy, confidence, pixels } = bin;
-    const told = `confidence ${percent(confidence)}, right ${percent(accuracy)}, ${percent(pixels / summary.pixels)} of the pixels`;
+    const text = `confidence ${percent(confidence)}, accuracy ${percent(accuracy)}, ${percent(pixels / summary.pixels)} of the pixels`;
     svg.append(
-      bar(bin, 0, 100 * accuracy, 100, 'right', told),
-      bar(bin, 100 * Math.min(accuracy, confidence), 100 * Math.max(accuracy, confidence), 100, 'gap', told),
-      bar(bin, 0, (18 * pixels) / most, 132, 'pixels', told),
+      bar(bin, 0, 100 * accuracy, 100, 'right', text),
+      bar(bin, 100 * Math.min(accuracy, confidence), 100 * Math.max(accuracy, confidence), 100, 'gap', text),
+      bar(bin, 0, (18 * pixels) / most, 132, 'pixels', text),
     );
   }
   const words = (x, y, text, rest = {}) => {
@@ -70,7 +70,7 @@ function drawReliability() {
       words(value, 106, `${value} %`), words(-2, 101.5 - value, `${value} %`, { 'text-anchor': 'end' }),
     ]),
     words(50, 112, 'confidence'), words(50, 138, 'pixels per confidence'),
-    words(0, 0, 'right answers', { transform: 'translate(-13 50) rotate(-90)' }),
+    words(0, 0, 'accuracy', { transform: 'translate(-13 50) rotate(-90)' }),
   );
 }
 
@@ -82,10 +82,10 @@ function fillRisk() {
     bars.append(make('i', { style: `width:${(100 * (of.cost_bayes ?? 0)) / top}%;background:${RIGHT}` }));
     return [named(name), bars, rounded(of.cost_most_probable), rounded(of.cost_bayes)];
   });
-  fillTable('risk', ['truth', '', '#most probable', '#Bayes decision'], [...rows, ['all pixels', '', rounded(most), rounded(bayes)]]);
+  fillTable('risk', ['ground truth', '', '#most probable', '#Bayes decision'], [...rows, ['all pixels', '', rounded(most), rounded(bayes)]]);
   const saved = most > 0 ? `The Bayes decision costs ${percent(1 - bayes / most)} less than the most probable class. ` : '';
   byId('risk-text').textContent = `${saved}The network itself expects ${rounded(expected)}: `
-    + 'the nearer that is to what was paid, the better its probabilities are where mistakes are dear.';
+    + 'the closer that is to the realized cost, the better calibrated it is where errors are expensive.';
 }
 
 function fillConfusion() {
@@ -96,10 +96,10 @@ function fillConfusion() {
     const cells = counts.map((count, column) => {
       const share = all ? count / all : 0;
       const colour = row === column ? RIGHT : 'var(--accent)';
-      // The square root, so that the small confusions show that matter most.
+      // The square root makes small confusions visible, which matter most.
       const style = `background:color-mix(in srgb, ${colour} ${(70 * Math.sqrt(share)).toFixed(1)}%, transparent)`;
       const text = share >= 0.0005 ? (100 * share).toFixed(1) : '';
-      return make('td', { style, title: `${names[row]} taken for ${names[column]}: ${figure(count)} pixels` }, text);
+      return make('td', { style, title: `${names[row]} predicted as ${names[column]}: ${figure(count)} pixels` }, text);
     });
     return make('tr', {}, make('th', { scope: 'row' }, named(names[row])), ...cells);
   });
@@ -113,22 +113,22 @@ function fillWorst() {
       make('i', { style: `background:linear-gradient(90deg, ${stops.join(',')})` }),
       make('div', { class: 'ends' }, make('span', {}, '0 % confidence'), make('span', {}, '100 %'))),
   );
-  content.pictures.forEach(({ name, views }, place) => {
-    const { iou, accuracy, boundary_f: boundary } = summary.scores[place];
+  content.images.forEach(({ name, views }, rank) => {
+    const { iou, accuracy, boundary_f: boundary } = summary.scores[rank];
     const figures = views.map((url, view) => (
       make('figure', {}, make('img', { src: url, alt: `${name}: ${VIEWS[view]}` }), make('figcaption', {}, VIEWS[view]))
     ));
-    const words = `${name}: IoU ${rounded(iou)}, ${percent(accuracy)} right, boundary F ${rounded(boundary)}`;
+    const words = `${name}: IoU ${rounded(iou)}, accuracy ${percent(accuracy)}, boundary F ${rounded(boundary)}`;
     byId('worst').append(make('article', { class: 'worst' }, make('h3', {}, words), make('div', { class: 'views' }, ...figures)));
   });
-  byId('worst').hidden = content.pictures.length === 0;
+  byId('worst').hidden = content.images.length === 0;
 }
 
 function fillScores() {
   const rows = summary.scores.map(({ name, iou, accuracy, boundary_f: boundary }) => [
     name, meter(iou, RIGHT), rounded(iou), percent(accuracy), rounded(boundary),
   ]);
-  fillTable('scores', ['image', 'IoU', '#', '#pixels right', '#boundary F'], rows);
+  fillTable('scores', ['image', 'IoU', '#', '#accuracy', '#boundary F'], rows);
 }
 
 fillHead();

@@ -1,39 +1,39 @@
-// The player: which frame is shown, in which layer, and what lies under the pointer.
+// The player: the current frame and layer, and the values under the pointer.
 
 const stage = byId('stage');
 const slider = byId('slider');
 const thumbs = [];
 let current = 0;
-let shown = null; // what is on the screen: {index, planes, painted}
+let shown = null; // on the screen: {index, planes, maps}
 let layer = 5;
-let playing = null; // an object of its own for each run, so that an old run notices that it is over
+let playing = null; // an object per run, so that an old run notices its end
 
-/** Show a frame in every panel; of several asked for in a row, the last one counts. */
+/** Show a frame in every panel; the last of several requests wins. */
 async function show(index) {
   current = Math.min(frames.length - 1, Math.max(0, index));
   const wanted = current;
   slider.value = wanted;
   const planes = await loadFrame(wanted);
   if (wanted !== current) return;
-  shown = { index: wanted, planes, painted: layers.map((each) => each.paint(planes)) };
+  shown = { index: wanted, planes, maps: layers.map((each) => each.render(planes)) };
   thumbs.forEach((thumb, i) => drawLayer(thumb, i, 1));
   drawStage();
   drawCostmap(wanted, planes);
   showShares(planes.labels);
-  tellTime(frames[wanted].index);
+  showTime(frames[wanted].index);
   markNow(frames[wanted].index);
   for (let ahead = 1; ahead <= 3 && wanted + ahead < frames.length; ahead++) loadFrame(wanted + ahead);
   document.body.dataset.frame = wanted;
 }
 
 function drawLayer(canvas, which, strength) {
-  const { planes, painted } = shown;
+  const { planes, maps } = shown;
   const context = canvas.getContext('2d');
   context.drawImage(planes.camera, 0, 0, canvas.width, canvas.height);
-  if (!painted[which]) return;
+  if (!maps[which]) return;
   context.globalAlpha = strength;
   context.imageSmoothingEnabled = false;
-  context.drawImage(painted[which], 0, 0, canvas.width, canvas.height);
+  context.drawImage(maps[which], 0, 0, canvas.width, canvas.height);
   context.globalAlpha = 1;
 }
 
@@ -41,7 +41,7 @@ function drawStage() {
   if (shown) drawLayer(stage, layer, byId('mix').value / 100);
 }
 
-function tellTime(index) {
+function showTime(index) {
   const { index: indices, seconds, differ } = content.curves;
   const at = indices.findLastIndex((value) => value <= index);
   byId('clock').replaceChildren(
@@ -63,7 +63,7 @@ function buildThumbs(width, height) {
   layers.forEach(({ name }, which) => {
     const canvas = make('canvas', { width, height, 'data-layer': name });
     const button = make('button', { type: 'button', 'aria-pressed': 'false' },
-      make('div', { class: 'picture' }, canvas, make('i', { class: 'dot' })),
+      make('div', { class: 'image' }, canvas, make('i', { class: 'dot' })),
       make('span', {}, name, make('kbd', {}, which + 1)));
     button.addEventListener('click', () => chooseLayer(which));
     byId('thumbs').append(button);
@@ -77,7 +77,7 @@ function setPlaying(wanted) {
   if (playing) play(playing);
 }
 
-/** Show frame after frame, each after as long as the recording took, until this run is no longer the one playing. */
+/** Show frame after frame at the pace of the recording, until another run or a pause ends this one. */
 async function play(run) {
   const { index, seconds } = content.curves;
   const secondsOf = (frame) => seconds[index.findLastIndex((value) => value <= frame.index)];
@@ -92,7 +92,7 @@ async function play(run) {
   }
 }
 
-function tell(event, lines) {
+function showTip(event, lines) {
   const tip = byId('tip');
   tip.replaceChildren(...lines.map(([term, text, colour]) => (
     make('div', {}, ...(colour ? [swatch(colour)] : []), make('span', {}, term), text)
@@ -121,10 +121,10 @@ function watchPointer() {
     if (!shown) return;
     const [fx, fy] = fractionOf(event);
     if (event.currentTarget === mapCanvas) {
-      tell(event, describeCell(shown.index, shown.planes, fx, fy));
+      showTip(event, describeCell(shown.index, shown.planes, fx, fy));
       return;
     }
-    tell(event, describePixel(shown.planes, fx, fy));
+    showTip(event, describePixel(shown.planes, fx, fy));
     dots.forEach((dot) => { dot.style.cssText = `display:block;left:${100 * fx}%;top:${100 * fy}%`; });
   };
   for (const canvas of [stage, ...thumbs, mapCanvas]) {
@@ -134,9 +134,9 @@ function watchPointer() {
   }
 }
 
-/** The pictured frame nearest to a place in the drive, 0 to 1. */
-function nearest(place) {
-  const gap = (i) => Math.abs(along(frames[i].index) - place);
+/** The embedded frame nearest to a position in the drive, 0 to 1. */
+function nearest(position) {
+  const gap = (i) => Math.abs(along(frames[i].index) - position);
   return frames.reduce((best, _, i) => (gap(i) < gap(best) ? i : best), 0);
 }
 

@@ -1,4 +1,4 @@
-// Everything on the page that is words and figures.
+// The text and the figures of the page.
 
 function fillTiles() {
   const dropped = Object.values(summary.frames?.dropped ?? {}).reduce((sum, count) => sum + count, 0);
@@ -8,17 +8,16 @@ function fillTiles() {
   const typical = [...totals].sort((a, b) => a - b)[Math.floor(totals.length / 2)];
   if (typical) tile('per frame', figure(typical, ' ms'), `p50, ${figure(1000 / typical)} frames/s`);
   if (typeof summary.overhead === 'number') tile('all but the network', percent(summary.overhead), 'of the network’s time');
-  if (frames.length) tile('costs changed', percent(content.meanDiffer), 'of the decisions');
+  if (frames.length) tile('changed by costs', percent(content.meanDiffer), 'of the decisions');
   if (summary.first_result_s) tile('first result', figure(summary.first_result_s, ' s'), 'after start');
   if (summary.peak_rss_mb) tile('memory', figure(summary.peak_rss_mb, ' MB'), 'at most');
 }
 
 function fillHead() {
   const input = summary.input ?? {};
-  const name = String(input.path ?? 'Drive').split('/').filter(Boolean).pop();
   const seconds = content.curves.seconds.at(-1);
-  byId('title').textContent = name;
-  document.title = `${name} · drive report`;
+  byId('title').textContent = content.title;
+  document.title = `${content.title} · drive report`;
   byId('subtitle').textContent = [input.kind, seconds && `${figure(seconds)} s`].filter(Boolean).join(', ');
 }
 
@@ -44,7 +43,7 @@ function fillClasses() {
   fillTable('classes', ['class', 'cost', '#', '#in this frame'], rows);
 }
 
-/** Which share of the present frame each class has, by the Bayes decision. */
+/** The share of each class in the current frame, by the Bayes decision. */
 function showShares(labels) {
   const counts = new Uint32Array(256);
   for (const label of labels.values) counts[label]++;
@@ -63,7 +62,7 @@ function fillPairs() {
   ]);
   byId('pairs-text').textContent = rows.length
     ? `The cost matrix changed ${percent(content.meanDiffer)} of all decisions. The most frequent changes:`
-    : 'The two never differed in this drive: no cost outweighed a probability.';
+    : 'The two never differ in this drive: no cost outweighs a probability.';
   fillTable('pairs', ['most probable → decided', '', '#of all pixels'], rows);
   byId('pairs').closest('.card').hidden = frames.length === 0;
 }

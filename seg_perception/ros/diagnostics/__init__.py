@@ -1,1 +1,1 @@
-"""The node's statistics, and the verdict on them."""
+"""The node's statistics, and its status for /diagnostics."""

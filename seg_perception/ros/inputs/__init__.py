@@ -1,1 +1,1 @@
-"""What the node subscribes to, and the frames made of it."""
+"""The node's subscriptions, and the frames made of their messages."""

@@ -1,4 +1,4 @@
-"""Where the robot and its camera were at an image's stamp: from tf2, or from odometry and a fixed mount."""
+"""Poses of the robot and its camera at an image's stamp: from tf2, or from odometry and fixed extrinsics."""
 
 from __future__ import annotations
 
@@ -13,54 +13,54 @@ from seg_perception.ros.parameters.node_settings import NodeSettings
 
 
 class PoseSource(Protocol):
-    """What the worker asks for poses; messages come in through the executor's thread."""
+    """Poses for the worker's thread. The executor's thread receives the messages."""
 
     def lookup(
-        self, stamp_ns: int, optical_frame: str, timeout: float, mount: Transform | None = None
+        self, stamp_ns: int, optical_frame: str, timeout: float, base_from_optical: Transform | None = None
     ) -> tuple[Transform, Transform]:
-        """odom_from_base and base_from_optical at a stamp; waits for what is still on its way.
+        """odom_from_base and base_from_optical at a stamp; waits for messages that are still to arrive.
 
         Args:
             stamp_ns: of the image, nanoseconds.
             optical_frame: frame_id of the image.
             timeout: longest wait, s of the steady clock.
-            mount: base_from_optical of this camera, where it has one of its own; else the node's, else tf's.
+            base_from_optical: extrinsics of this camera; None for the node's, else those of tf.
 
         Raises:
-            GeometryError: not known at this stamp; one sentence says what lacks.
+            GeometryError: not known at this stamp; one sentence says what is missing.
         """
 
-    def sensor(
-        self, stamp_ns: int, frame: str, optical_frame: str, timeout: float, mount: Transform | None = None
+    def lookup_sensor(
+        self, stamp_ns: int, frame: str, optical_frame: str, timeout: float, base_from_optical: Transform | None = None
     ) -> Transform:
-        """odom_from_sensor at a stamp; waits for what is still on its way.
+        """odom_from_sensor at a stamp; waits for messages that are still to arrive.
 
         Args:
-            stamp_ns: of what the sensor measured, nanoseconds.
-            frame: its frame_id.
-            optical_frame: frame_id of the images, which is where `lookup` says.
+            stamp_ns: of the sensor's message, nanoseconds.
+            frame: frame_id of the sensor's message.
+            optical_frame: frame_id of the images; its pose is that of `lookup`.
             timeout: longest wait, s of the steady clock.
-            mount: as for `lookup`.
+            base_from_optical: see `lookup`.
 
         Raises:
-            GeometryError: not known at this stamp; one sentence says what lacks.
+            GeometryError: not known at this stamp; one sentence says what is missing.
         """
 
-    def describe(self, mount: Transform | None = None) -> str:
-        """One line for diagnostics; `mount` as for `lookup`."""
+    def describe(self, base_from_optical: Transform | None = None) -> str:
+        """One line for diagnostics; for `base_from_optical` see `lookup`."""
 
     def reset(self) -> None:
-        """Forget all but what is fixed: the clock was set back."""
+        """Drop all poses but static ones, because the clock was set back."""
 
     def close(self) -> None:
         """Unsubscribe."""
 
 
-def choose_source(settings: NodeSettings) -> str:
-    """Either "tf" or "odometry", after checking that what it needs is there.
+def select_pose_source(settings: NodeSettings) -> str:
+    """Select "tf" or "odometry", and check that everything it needs is available.
 
     Raises:
-        ConfigError: it is not.
+        ConfigError: something is missing; the sentence says what.
     """
     has_tf = optional("tf2_ros") is not None
     source = settings.pose_source if settings.pose_source != "auto" else ("tf" if has_tf else "odometry")
@@ -69,22 +69,22 @@ def choose_source(settings: NodeSettings) -> str:
             "parameter 'pose_source' is 'tf', and tf2_ros is not installed; install ros-$ROS_DISTRO-tf2-ros-py, or set "
             "it to 'odometry' and give the camera's 'mount'."
         )
-    bare = [f"{camera.name}.mount".lstrip(".") for camera in settings.cameras if camera.mount is None]
-    if source == "odometry" and bare:
+    without_mount = [f"{camera.name}.mount".lstrip(".") for camera in settings.cameras if camera.mount is None]
+    if source == "odometry" and without_mount:
         why = "" if has_tf else " (tf2_ros is not installed)"
         raise ConfigError(
-            f"parameter '{bare[0]}' is empty, and poses come from odometry{why}, which does not tell where the camera "
-            "sits; give x y z roll pitch yaw of the camera body in base_frame."
+            f"parameter '{without_mount[0]}' is empty, and poses come from odometry{why}, which does not hold the "
+            "camera's extrinsics; give x y z roll pitch yaw of the camera body in base_frame."
         )
     return source
 
 
 def open_poses(node: Any, settings: NodeSettings) -> PoseSource:
-    """Subscribe to the source that the settings ask for.
+    """Subscribe to the source that the settings select.
 
     Raises:
-        ConfigError: what it needs is not there.
+        ConfigError: something that it needs is missing.
     """
-    if choose_source(settings) == "tf":
+    if select_pose_source(settings) == "tf":
         return TfPoses(node, settings)
     return OdometryPoses(node, settings)

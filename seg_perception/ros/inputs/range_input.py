@@ -1,4 +1,4 @@
-"""Depth images and point clouds: what was measured next to an image in time, placed where its sensor was then."""
+"""Depth images and point clouds nearest to an image in time, each with the pose of its sensor at its own stamp."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image, PointCloud2
 
-from seg_perception.errors import ConfigError, GeometryError, ImageError, PointsError
+from seg_perception.errors import ConfigError, GeometryError, ImageError, PointCloudError
 from seg_perception.geometry.stamped_transform import stamp_of
 from seg_perception.geometry.transforms import Transform
 from seg_perception.projection import select
 from seg_perception.ros.diagnostics.statistics import Refusal
-from seg_perception.ros.inputs.adaptive_qos import info_topic_beside
+from seg_perception.ros.inputs.adaptive_qos import camera_info_topic
 from seg_perception.ros.inputs.poses import PoseSource
-from seg_perception.ros.inputs.range_stream import DEPTH_IMAGE, POINT_CLOUD, Stream
+from seg_perception.ros.inputs.range_stream import DEPTH_IMAGE, POINT_CLOUD, RangeStream
 from seg_perception.ros.parameters.node_settings import CameraSettings, NodeSettings
 from seg_perception.sensor_data.frame import DepthImage, PointCloud
 
 
 @dataclass(frozen=True, eq=False)
-class Ranging:
-    """What was measured about the time of an image.
+class RangeMeasurements:
+    """Range measurements at the time of an image.
 
     Attributes:
-        depth: depth image, where one can be used.
-        points: point cloud, likewise.
-        refusals: reason that `choose` gives for its absence → why it is absent.
+        depth: depth image; None if there is none that can be used.
+        points: point cloud; None if there is none that can be used.
+        refusals: reason that `projection.select` gives for an absent one → why it is absent.
     """
 
     depth: DepthImage | None
@@ -38,22 +38,22 @@ class Ranging:
     refusals: Mapping[str, Refusal]
 
     def explain(self, reason: str) -> Refusal:
-        """What lies behind a reason of `choose`."""
+        """The refusal with the details of a reason that `projection.select` gives."""
         known = self.refusals.get(reason)
-        return known or Refusal(reason, f"{reason}; {_MENDS.get(reason, 'check the sensor')}.")
+        return known or Refusal(reason, f"{reason}; {_FIXES.get(reason, 'check the sensor')}.")
 
 
-_MENDS = {
-    select.POINTS_NO_GROUND: "check where the transforms put the sensor, and whether it looks at the ground",
-    select.DEPTH_NO_GROUND: "check where 'mount' or tf puts the camera, and whether it looks at the ground",
+_FIXES = {
+    select.POINTS_NO_GROUND: "check the sensor's extrinsics in tf, and whether it sees the ground",
+    select.DEPTH_NO_GROUND: "check the camera's extrinsics ('mount' or tf), and whether it sees the ground",
     select.DEPTH_SHAPE: "let the camera driver align depth with colour",
 }
 
 
-class RangingInput:
-    """Subscriptions to what `projection.mode` asks for, and their latest messages.
+class RangeInput:
+    """Subscriptions to the topics that `projection.mode` uses, and their latest messages.
 
-    The executor's thread takes messages in, the worker's decodes those that an image needs.
+    The executor's thread receives messages. The worker's thread decodes those that an image needs.
     """
 
     def __init__(
@@ -62,68 +62,68 @@ class RangingInput:
         settings: NodeSettings,
         poses: PoseSource,
         camera: CameraSettings,
-        say: Callable[[str], None],
+        warn: Callable[[str], None],
     ) -> None:
         """Subscribe.
 
         Args:
-            node: the node; its topics `depth`, or with `/compressedDepth` after it, and `points` are subscribed.
-            settings: `projection.mode`, `depth_transport` and `ranging_reliability` are read.
-            poses: for odom and sensor at a message's stamp.
-            camera: whose images it is for.
-            say: logs a warning.
+            node: the node; the input subscribes its topics `depth` or `depth/compressedDepth`, and `points`.
+            settings: uses `projection.mode`, `depth_transport` and `ranging_reliability`.
+            poses: of the sensors in odom.
+            camera: whose images the measurements belong to.
+            warn: logs a warning.
 
         Raises:
-            ConfigError: ROS's own parameter for the reliability is wrong.
+            ConfigError: ROS's own parameter for the reliability has none of its values.
         """
-        self._mount = camera.mount
+        self._base_from_optical = camera.mount
         self._poses = poses
         is_raw = settings.depth_transport == "raw"
         base = node.resolve_topic_name(f"{camera.prefix}depth")
         depth_topic, depth_type = (base, Image) if is_raw else (f"{base}/compressedDepth", CompressedImage)
         points_topic = node.resolve_topic_name(f"{camera.prefix}points")
-        self._depth = Stream(node, depth_type, depth_topic, DEPTH_IMAGE, settings, say, info_topic_beside(base))
+        self._depth = RangeStream(node, depth_type, depth_topic, DEPTH_IMAGE, settings, warn, camera_info_topic(base))
         try:
-            self._points = Stream(node, PointCloud2, points_topic, POINT_CLOUD, settings, say)
+            self._points = RangeStream(node, PointCloud2, points_topic, POINT_CLOUD, settings, warn)
         except ConfigError:
             self._depth.close()
             raise
 
-    def at(self, stamp_ns: int, optical_frame: str, settings: NodeSettings) -> Ranging:
-        """What was measured next to an image; waits for what is still on its way.
+    def nearest(self, stamp_ns: int, optical_frame: str, settings: NodeSettings) -> RangeMeasurements:
+        """The depth image and point cloud nearest to an image in time; waits for those that are still to arrive.
 
         Args:
             stamp_ns: of the image, nanoseconds.
             optical_frame: frame_id of the image.
-            settings: `max_time_difference` of the projection and `ranging_timeout` are used.
+            settings: uses `max_time_difference` of the projection, and `ranging_timeout`.
         """
         end = time.monotonic() + settings.ranging_timeout
         cloud = self._measured(self._points, stamp_ns, optical_frame, settings, end)
-        picture = self._measured(self._depth, stamp_ns, optical_frame, settings, end)
+        depth = self._measured(self._depth, stamp_ns, optical_frame, settings, end)
         refusals = {
-            none: answer
-            for none, answer in ((select.NO_POINTS, cloud), (select.NO_DEPTH, picture))
-            if isinstance(answer, Refusal)
+            reason: found
+            for reason, found in ((select.NO_POINTS, cloud), (select.NO_DEPTH, depth))
+            if isinstance(found, Refusal)
         }
-        return Ranging(
-            depth=None if isinstance(picture, Refusal) else DepthImage(*picture),
+        return RangeMeasurements(
+            depth=None if isinstance(depth, Refusal) else DepthImage(*depth),
             points=None if isinstance(cloud, Refusal) else PointCloud(*cloud),
             refusals=refusals,
         )
 
-    def shortfalls(self) -> tuple[str, ...]:
-        """As `CameraState` has them."""
-        return tuple(stream.shortfall for stream in (self._depth, self._points) if stream.shortfall)
+    def fallback_reasons(self) -> tuple[str, ...]:
+        """See `CameraInputState.fallback_reasons`."""
+        return tuple(stream.fallback_reason for stream in (self._depth, self._points) if stream.fallback_reason)
 
     def check(self, now: float) -> None:
-        """See `LargeInput.check`."""
+        """See `AdaptiveQosSubscription.check`."""
         for stream in (self._depth, self._points):
             stream.check(now)
 
     def reset(self) -> None:
-        """Forget what was measured: the clock was set back."""
+        """Drop all messages, because the clock was set back."""
         for stream in (self._depth, self._points):
-            stream.forget()
+            stream.clear()
 
     def close(self) -> None:
         """Unsubscribe."""
@@ -131,11 +131,11 @@ class RangingInput:
             stream.close()
 
     def _measured(
-        self, stream: Stream, stamp_ns: int, optical_frame: str, settings: NodeSettings, end: float
+        self, stream: RangeStream, stamp_ns: int, optical_frame: str, settings: NodeSettings, end: float
     ) -> tuple[int, NDArray[np.float32], Transform] | Refusal:
-        """(stamp, values, odom_from_sensor) of the message next to an image, or why there is none."""
+        """(stamp, values, odom_from_sensor) of the message nearest to an image, or why there is none."""
         limit = settings.pipeline.projection.max_time_difference
-        message = stream.next_to(stamp_ns, round(limit * 1e9), end)
+        message = stream.nearest(stamp_ns, round(limit * 1e9), end)
         if message is None:
             return stream.absent()
         measured_ns = stamp_of(message.header)
@@ -144,19 +144,20 @@ class RangingInput:
         frame = message.header.frame_id.lstrip("/")
         if stream is self._depth:
             if frame and optical_frame and frame != optical_frame:
-                return stream.refused(
+                return stream.unusable(
                     "of another frame than the image",
                     f"its frame_id is '{frame}' and that of the images '{optical_frame}', so it is not aligned with "
                     "them; remap 'depth' to the aligned depth of the camera driver.",
                 )
             frame = optical_frame
         elif not frame:
-            return stream.refused("cannot be placed", "it has no header.frame_id; mend its publisher.")
+            return stream.unusable("cannot be transformed", "it has no header.frame_id; fix its publisher.")
         try:
-            values = stream.kind.read(message)
+            values = stream.spec.decode(message)
             timeout = max(end - time.monotonic(), 0.0)
-            return measured_ns, values, self._poses.sensor(measured_ns, frame, optical_frame, timeout, self._mount)
-        except (ImageError, PointsError) as error:
-            return stream.refused("cannot be decoded", str(error))
+            pose = self._poses.lookup_sensor(measured_ns, frame, optical_frame, timeout, self._base_from_optical)
+            return measured_ns, values, pose
+        except (ImageError, PointCloudError) as error:
+            return stream.unusable("cannot be decoded", str(error))
         except GeometryError as error:
-            return stream.refused("cannot be placed", str(error))
+            return stream.unusable("cannot be transformed", str(error))

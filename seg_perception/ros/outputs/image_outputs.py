@@ -1,4 +1,4 @@
-"""What the node publishes beside the costmap: image-shaped results, their meaning, and how long they took."""
+"""Publishes images of labels, costs and confidence, the meaning of the labels, and latencies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
 from seg_perception.model.card import ModelCard
-from seg_perception.pipeline.pipeline import Result
+from seg_perception.pipeline.result import Result
 from seg_perception.recordings.result_bag.result_frame import LabelInfo
 from seg_perception.risk.cost_matrix import CostMatrix
 from seg_perception.ros import messages
@@ -24,16 +24,16 @@ from seg_perception.utils.visualization import most_probable, overlay
 _OVERLAY_ALPHA = 0.5
 
 
-class Outputs:
-    """Publishers on a lifecycle node; nothing goes out while it is inactive."""
+class ImageOutputs:
+    """Image-shaped outputs of one camera, on lifecycle publishers, which publish nothing while the node is inactive."""
 
     def __init__(self, node: Any, card: ModelCard, prefix: str = "") -> None:
         """Create the publishers.
 
         Args:
             node: the node.
-            card: has names and colours of the classes.
-            prefix: what stands before the names of the topics, where there are several cameras.
+            card: with names and colours of the classes.
+            prefix: of the topic names, if there are several cameras.
         """
         self._node = node
         self._card = card
@@ -52,19 +52,19 @@ class Outputs:
         self._latency = publisher(DiagnosticArray, "latency")
         self._label_info = publisher(messages.label_info_type(), "label_info", latched())
 
-    def announce(self, matrix: CostMatrix, stamp_ns: int) -> None:
-        """Publish what the labels mean, for whoever comes later too."""
+    def publish_label_info(self, matrix: CostMatrix, stamp_ns: int) -> None:
+        """Publish the meaning of the labels, latched."""
         info = LabelInfo(self._card.classes, self._card.colours, tuple(matrix.traverse.tolist()))
         self._label_info.publish(messages.label_info(info, stamp_ns))
 
     def publish(self, header: Any, size: tuple[int, int], result: Result, settings: NodeSettings) -> None:
-        """Publish the images of one frame; all but the labels only while someone listens.
+        """Publish the images of one frame; all but the labels only while they have subscribers.
 
         Args:
-            header: of the camera's message, which every image keeps.
-            size: (width, height) of the camera's image, which all but the overlay get.
+            header: of the camera's message; every image has the same.
+            size: (width, height) of the camera's image, to which all but the overlay are resized.
             result: of the frame.
-            settings: `expected_cost_encoding` is used.
+            settings: uses `expected_cost_encoding`.
         """
         output = result.output
         self._labels.publish(messages.image_message(header, _resized(output.labels[0], size), "mono8"))
@@ -80,11 +80,11 @@ class Outputs:
             pixels = cost if encoding == "mono8" else cost.astype(np.float32)
             self._expected_cost.publish(messages.image_message(header, pixels, encoding))
         if self._overlay.get_subscription_count():
-            painted = overlay(result.image, output.labels[0], self._card.colours, _OVERLAY_ALPHA)
-            self._overlay.publish(messages.image_message(header, painted, "bgr8"))
+            rendered = overlay(result.image, output.labels[0], self._card.colours, _OVERLAY_ALPHA)
+            self._overlay.publish(messages.image_message(header, rendered, "bgr8"))
 
     def publish_latency(self, stamp_ns: int, milliseconds: Mapping[str, float]) -> None:
-        """Publish how long each stage of a frame took, while someone listens."""
+        """Publish the duration of each stage of a frame, while the topic has subscribers."""
         if self._latency.get_subscription_count():
             self._latency.publish(messages.latency_message(stamp_ns, milliseconds))
 
@@ -97,5 +97,5 @@ class Outputs:
 def _resized(plane: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     if plane.shape[::-1] == size:
         return plane
-    # Nearest, because labels have no values in between, and neither has a cost at the edge of a thing.
+    # Nearest neighbour: labels must not be interpolated, nor costs at the edge of an object.
     return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_NEAREST), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""Messages for readers that do not take an OccupancyGrid of costs: raw costmaps, filter infos, clouds."""
+"""Messages for nav2 in addition to the OccupancyGrid: raw costmaps, filter infos and point clouds."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import PointCloud2, PointField
 
 from seg_perception.costmap.nav2_encoding import decode_costs
-from seg_perception.geometry.grid_bounds import Raster
+from seg_perception.geometry.grid_bounds import GridBounds
 from seg_perception.ros.messages import time_of
 from seg_perception.ros.optional import optional
 
 
 class FilterType(IntEnum):
-    """What a costmap filter makes of its mask (nav2_costmap_2d/costmap_filters/filter_values.hpp)."""
+    """How a costmap filter uses its mask (nav2_costmap_2d/costmap_filters/filter_values.hpp)."""
 
     KEEPOUT = 0
     SPEED_PERCENT = 1
 
 
 def filter_info(stamp_ns: int, frame_id: str, kind: FilterType, mask_topic: str) -> Any:
-    """A nav2_msgs/CostmapFilterInfo whose filter takes the mask's values as they are.
+    """A nav2_msgs/CostmapFilterInfo whose filter uses the mask's values unscaled.
 
-    Only where nav2_msgs is installed.
+    nav2_msgs must be installed.
 
     Args:
         stamp_ns: of publication, nanoseconds.
         frame_id: of the mask.
         kind: of the filter.
-        mask_topic: the mask's full name: up to Jazzy relative ones resolve in the costmap's namespace.
+        mask_topic: absolute name; up to Jazzy, relative names are resolved in the costmap's namespace.
     """
     message = _nav2_msgs().CostmapFilterInfo(type=int(kind), filter_mask_topic=mask_topic, base=0.0, multiplier=1.0)
     message.header.stamp = time_of(stamp_ns)
@@ -40,24 +40,24 @@ def filter_info(stamp_ns: int, frame_id: str, kind: FilterType, mask_topic: str)
     return message
 
 
-def raw_costmap(stamp_ns: int, frame_id: str, costmap: NDArray[np.int8], raster: Raster) -> Any:
-    """A nav2_msgs/Costmap with what nav2 reads from the costmap: 0 free, graded, 254 lethal, 255 unknown.
+def raw_costmap(stamp_ns: int, frame_id: str, costmap: NDArray[np.int8], bounds: GridBounds) -> Any:
+    """A nav2_msgs/Costmap with the costs that nav2 reads from the costmap: 0 free, graded, 254 lethal, 255 unknown.
 
-    Never 253, "inscribed": that depends on the robot's outline. Only where nav2_msgs is installed.
+    It never holds 253, "inscribed", which depends on the robot's footprint. nav2_msgs must be installed.
 
     Args:
         stamp_ns: of the image it is made from, nanoseconds.
         frame_id: odom.
         costmap: int8 [rows, cols], nav_msgs/OccupancyGrid values.
-        raster: where it lies in odom.
+        bounds: where it lies in odom.
     """
     message = _nav2_msgs().Costmap()
     message.header.stamp = message.metadata.map_load_time = message.metadata.update_time = time_of(stamp_ns)
     message.header.frame_id = frame_id
     message.metadata.layer = "perception"
-    message.metadata.resolution = raster.resolution
-    message.metadata.size_x, message.metadata.size_y = raster.cols, raster.rows
-    message.metadata.origin.position.x, message.metadata.origin.position.y = raster.origin
+    message.metadata.resolution = bounds.resolution
+    message.metadata.size_x, message.metadata.size_y = bounds.cols, bounds.rows
+    message.metadata.origin.position.x, message.metadata.origin.position.y = bounds.origin
     message.metadata.origin.orientation.w = 1.0
     message.data = array.array("B", decode_costs(costmap)[0].astype(np.uint8).tobytes())
     return message

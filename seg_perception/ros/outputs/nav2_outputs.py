@@ -1,4 +1,4 @@
-"""The costmap once more, in the forms that readers other than nav2's static layer take (docs/how_to/nav2.md)."""
+"""The costmap in the forms that other parts of nav2 read: points, masks, raw costmap (docs/how_to/nav2.md)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from rclpy.duration import Duration
 from sensor_msgs.msg import PointCloud2
 
-from seg_perception.costmap.marking_points import border_points, lethal_points
-from seg_perception.geometry.grid_bounds import Raster
+from seg_perception.costmap.marking_points import clearing_points, lethal_points
+from seg_perception.geometry.grid_bounds import GridBounds
 from seg_perception.ros import messages
 from seg_perception.ros.optional import optional
 from seg_perception.ros.outputs import nav2_messages
@@ -20,11 +20,11 @@ from seg_perception.ros.outputs.nav2_messages import FilterType
 from seg_perception.ros.outputs.publishers import latched, latest, make_publisher
 
 
-class ReaderOutputs:
-    """Publishers on a lifecycle node; each works only while someone listens to it."""
+class Nav2Outputs:
+    """Lifecycle publishers for nav2; each publishes only while it has subscribers."""
 
     def __init__(self, node: Any) -> None:
-        """Create the publishers, those of nav2's own messages only where nav2_msgs is installed."""
+        """Create the publishers; those of nav2's own messages only if nav2_msgs is installed."""
         self._node = node
         self._lethal = make_publisher(node, PointCloud2, "lethal_points", latest())
         self._border = make_publisher(node, PointCloud2, "clearing_points", latest())
@@ -38,8 +38,8 @@ class ReaderOutputs:
             self._keepout_info = make_publisher(node, nav2_msgs.CostmapFilterInfo, "keepout_filter_info", latched())
             self._publishers += [self._raw, self._speed_info, self._keepout_info]
 
-    def announce(self, stamp_ns: int, frame_id: str, costmap_topic: str) -> None:
-        """Tell nav2's filters which masks there are, for whoever comes later too."""
+    def publish_filter_info(self, stamp_ns: int, frame_id: str, costmap_topic: str) -> None:
+        """Publish the masks' topics for nav2's costmap filters, latched."""
         if self._speed_info and self._keepout_info:
             masks = (
                 (self._speed_info, FilterType.SPEED_PERCENT, self._speed_mask.topic_name),
@@ -53,34 +53,34 @@ class ReaderOutputs:
         stamp_ns: int,
         frame_id: str,
         costmap: NDArray[np.int8],
-        raster: Raster,
+        bounds: GridBounds,
         ground: float,
         speed_mask: Callable[[], NDArray[np.int8]],
     ) -> None:
-        """Publish a costmap to whoever listens.
+        """Publish a costmap on all topics with subscribers.
 
         Args:
             stamp_ns: of the image it is made from, nanoseconds.
             frame_id: odom.
             costmap: int8 [rows, cols], nav_msgs/OccupancyGrid values.
-            raster: where it lies in odom.
+            bounds: where it lies in odom.
             ground: height of the ground under the robot in odom, m.
-            speed_mask: makes the mask of speed limits of the same cells, int8 [rows, cols].
+            speed_mask: computes the speed limits of the same cells, int8 [rows, cols].
         """
-        if _heard(self._lethal):
-            points = lethal_points(costmap, raster, ground)
+        if _has_subscribers(self._lethal):
+            points = lethal_points(costmap, bounds, ground)
             self._lethal.publish(nav2_messages.cloud(stamp_ns, frame_id, points))
-        if _heard(self._border):
-            self._border.publish(nav2_messages.cloud(stamp_ns, frame_id, border_points(raster, ground)))
-        if _heard(self._speed_mask):
+        if _has_subscribers(self._border):
+            self._border.publish(nav2_messages.cloud(stamp_ns, frame_id, clearing_points(bounds, ground)))
+        if _has_subscribers(self._speed_mask):
             self._speed_mask.publish(
-                messages.occupancy_grid(stamp_ns, frame_id, speed_mask(), raster.origin, raster.resolution)
+                messages.occupancy_grid(stamp_ns, frame_id, speed_mask(), bounds.origin, bounds.resolution)
             )
-        if self._raw and _heard(self._raw):
-            self._raw.publish(nav2_messages.raw_costmap(stamp_ns, frame_id, costmap, raster))
+        if self._raw and _has_subscribers(self._raw):
+            self._raw.publish(nav2_messages.raw_costmap(stamp_ns, frame_id, costmap, bounds))
 
     def flush(self, timeout: Duration) -> None:
-        """Give readers a moment to take the last messages."""
+        """Wait until subscribers have received the last messages, or for `timeout`."""
         for publisher in self._publishers:
             publisher.wait_for_all_acked(timeout)
 
@@ -90,5 +90,5 @@ class ReaderOutputs:
             self._node.destroy_lifecycle_publisher(publisher)
 
 
-def _heard(publisher: Any) -> bool:
+def _has_subscribers(publisher: Any) -> bool:
     return bool(publisher.get_subscription_count())

@@ -1,4 +1,4 @@
-"""How the node's publishers are made."""
+"""Creates the node's publishers, and their QoS."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 
 
 def latest() -> QoSProfile:
-    """For what is of use only while it is new.
+    """QoS for messages of which only the latest matters.
 
-    Reliable, although readers may ask for less: large messages that are published best effort do not arrive
+    Reliable, although subscribers may request less: large messages that are published best effort do not arrive
     (docs/how_to/nav2.md).
     """
     return QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 
 
 def latched() -> QoSProfile:
-    """What nav2's static layer connects to: nothing less, or it never does.
+    """QoS that nav2's static layer requires: reliable and transient local.
 
-    A new profile each time: rclpy writes the overrides of one topic's parameters into the profile it is given.
+    Returns a new profile each time, because rclpy writes the overrides of a topic's parameters into the given profile.
     """
     return QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 def make_publisher(node: Any, message_type: type, name: str, qos: QoSProfile) -> Any:
-    """A publisher of a lifecycle node, below the node's name, whose QoS can be overridden by parameters."""
+    """Create a lifecycle publisher below the node's name, whose QoS can be overridden by parameters."""
     overriding = QoSOverridingOptions.with_default_policies()
     return node.create_lifecycle_publisher(message_type, f"~/{name}", qos, qos_overriding_options=overriding)

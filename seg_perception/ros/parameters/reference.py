@@ -1,23 +1,22 @@
-"""The tables of topics and parameters, written from the code into the pages that show them.
+"""Writes the tables of topics and parameters, and the files of settings, from their declarations in the code.
 
-`python -m seg_perception.ros.parameters.reference` prints the tables; with `--write FILE...` it renews them in files,
-between the
-lines `<!-- topics -->` and `<!-- /topics -->`; likewise for inputs, outputs, parameters, camera parameters, parameter
-file.
+`python -m seg_perception.ros.parameters.reference` prints the tables. With `--write FILE...` it writes them into files,
+between lines such as `<!-- topics -->` and `<!-- /topics -->`. Blocks: topics, inputs, outputs, parameters, camera
+parameters, parameter file, pipeline settings. A file may lie anywhere; what is outside the blocks stays.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import re
-import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from seg_perception.ros.parameters.table import CAMERA_PARAMETERS, GROUPS, NodeParameter
 from seg_perception.ros.topics import TOPICS
+from seg_perception.settings.pipeline import PipelineSettings
+from seg_perception.settings.yaml_listing import pipeline_yaml, setting_lines, yaml_default
 
 
 def topics(direction: str) -> str:
@@ -44,18 +43,19 @@ def _parameters(entries: Iterable[NodeParameter]) -> str:
     rows = [
         (
             f"`{entry.name}`",
-            f"`{_yaml(entry)}`",
-            entry.limits(),
-            "fixed" if entry.read_only else "changeable",
-            entry.description,
+            f"`{yaml_default(entry.setting)}`",
+            entry.setting.unit,
+            entry.setting.limits(),
+            "changeable" if entry.setting.changeable else "fixed",
+            entry.setting.text,
         )
         for entry in entries
     ]
-    return _table(("parameter", "default", "allowed", "while running", "what"), rows)
+    return _table(("parameter", "default", "unit", "allowed", "while running", "what"), rows)
 
 
 def parameter_file() -> str:
-    """All parameters with their defaults, as they stand below `ros__parameters:` in a parameter file."""
+    """All parameters with their defaults, as lines below `ros__parameters:` of a parameter file."""
     lines: list[str] = []
     for group in GROUPS:
         lines += ["", f"    ##### {group.title}"]
@@ -66,10 +66,8 @@ def parameter_file() -> str:
                 lines.append(f"    {prefix}:")
                 section = prefix
             indent = "      " if section else "    "
-            notes = "; ".join(filter(None, (entry.limits(), "fixed while running" if entry.read_only else "")))
-            comment = f"{entry.description} [{notes}]" if notes else entry.description
-            lines += textwrap.wrap(comment, 118, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
-            lines.append(f"{indent}{name}: {_yaml(entry)}")
+            notes = () if entry.setting.changeable else ("fixed while running",)
+            lines += setting_lines(name, entry.setting, indent, *notes)
     return "\n".join(lines[1:]) + "\n"
 
 
@@ -80,6 +78,7 @@ _BLOCKS: dict[str, Callable[[], str]] = {
     "parameters": parameters,
     "camera parameters": camera_parameters,
     "parameter file": parameter_file,
+    "pipeline settings": lambda: pipeline_yaml(PipelineSettings),
 }
 _BLOCK = re.compile(
     rf"^(?P<start>(?:# )?<!-- (?P<name>{'|'.join(_BLOCKS)}) -->\n).*?(?P<end>^(?:# )?<!-- /(?P=name) -->)$",
@@ -88,14 +87,19 @@ _BLOCK = re.compile(
 
 
 def update(text: str) -> str:
-    """The text with everything between its markers renewed; without markers it stays as it is."""
+    """The text with every block between markers rewritten from the code; the rest stays as it is."""
     return _BLOCK.sub(lambda block: block["start"] + _BLOCKS[block["name"]]() + block["end"], text)
+
+
+def has_blocks(text: str) -> bool:
+    """Whether the text has a block between markers."""
+    return _BLOCK.search(text) is not None
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the tables, or write them into files."""
     parser = argparse.ArgumentParser(prog="python -m seg_perception.ros.parameters.reference", description=__doc__)
-    parser.add_argument("--write", nargs="+", type=Path, metavar="FILE", help="renew the tables in these files")
+    parser.add_argument("--write", nargs="+", type=Path, metavar="FILE", help="files to write into")
     files = parser.parse_args(arguments).write
     if not files:
         print(topics("in"), topics("out"), parameters(), sep="\n", end="")
@@ -106,11 +110,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
-
-
-def _yaml(entry: NodeParameter) -> str:
-    """The default as YAML writes it, which for texts, numbers and lists is as JSON does."""
-    return json.dumps(entry.default)
 
 
 if __name__ == "__main__":

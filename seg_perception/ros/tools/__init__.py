@@ -1,1 +1,1 @@
-"""Other ROS processes: player, recorder, demo, doctor, benchmark."""
+"""Other ROS processes: player, recorder, demo, doctor and benchmark."""

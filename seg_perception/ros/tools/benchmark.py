@@ -1,4 +1,4 @@
-"""Camera message in, costmap message out, over real DDS: the node and a camera as processes of their own."""
+"""Measures the latency from camera message to costmap message over real DDS. Node and camera are own processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from seg_perception.errors import SegPerceptionError
-from seg_perception.ros.tools.processes import activate, keep_to_this_machine, process
+from seg_perception.ros.tools.processes import activate, isolate_on_localhost, process
 
 _EVERY_COSTMAP = 100.0  # Hz
 
@@ -24,24 +24,24 @@ def measure(
     network_s: float,
     folder: Path,
 ) -> list[dict[str, Any]]:
-    """Show images to the node.
+    """Publish images to the node and measure its latencies.
 
     Args:
-        cases: as `bench_camera.Camera.show` takes them, and transport, "raw" or "compressed", the same for all.
-        model: ONNX file, its card beside it.
+        cases: see `benchmark_camera.BenchmarkCamera.show`; also "transport", raw or compressed, the same for all.
+        model: ONNX file, its card next to it.
         matrix: cost matrix YAML.
         mount: x, y, z, roll, pitch, yaw of the camera body in base_link, m and rad.
-        network_s: what stands in for the network takes so long.
-        folder: for what the processes say.
+        network_s: duration of a run of the fake network, s.
+        folder: for the logs of the processes.
 
     Returns:
-        What `bench_camera.Camera.show` returns for each.
+        What `BenchmarkCamera.show` returns for each case.
 
     Raises:
         SegPerceptionError: one of the processes failed.
     """
     before = dict(os.environ)
-    keep_to_this_machine()
+    isolate_on_localhost()
     transport = cases[0]["transport"]
     log, listed = folder / f"node_{transport}.log", folder / f"cases_{transport}.json"
     listed.write_text(json.dumps(list(cases)), encoding="utf-8")
@@ -57,8 +57,8 @@ def measure(
             camera = [sys.executable, "-m", "seg_perception.ros.tools.benchmark_camera", str(listed), str(started.pid)]
             shown = subprocess.run(camera, check=False, capture_output=True, text=True)
         if shown.returncode:
-            told = (shown.stderr or log.read_text(encoding="utf-8")).strip().splitlines()
-            raise SegPerceptionError(f"bench ros: the camera failed ({told[-1] if told else 'it said nothing'}).")
+            lines = (shown.stderr or log.read_text(encoding="utf-8")).strip().splitlines()
+            raise SegPerceptionError(f"bench speed ros: the camera failed ({lines[-1] if lines else 'no output'}).")
     finally:
         os.environ.clear()
         os.environ.update(before)

@@ -1,4 +1,4 @@
-"""A camera that shows its images at several rates, and notes what the node makes of them.
+"""A camera that publishes images at several rates, and collects the node's latencies.
 
 python -m seg_perception.ros.tools.benchmark_camera CASES.json PID > ROWS.json
 """
@@ -23,17 +23,17 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from seg_perception.ros.messages import time_of
 from seg_perception.ros.tools.play import ros
-from seg_perception.utils.process_memory import processor_s, resident_mb
+from seg_perception.utils.process_usage import processor_s, resident_mb
 
-_JPEG_QUALITY = 90  # what image_transport_plugins has camera drivers use by default is 95; most set less
-_POSE_NS = 1_000_000  # how far around an image's stamp poses are told
+_JPEG_QUALITY = 90  # the default of image_transport_plugins is 95; most camera drivers use less
+_POSE_NS = 1_000_000  # time of the poses before and after an image's stamp
 _DEEP = 1000
 _SETTLE_S = 1.0
-_FIND_S = 20.0
+_DISCOVERY_S = 20.0
 
 
-class Camera:
-    """Publishes images, calibration and odometry; hears the node's latencies."""
+class BenchmarkCamera:
+    """Publishes images, calibration and odometry, and subscribes to the node's latencies."""
 
     def __init__(self, node: Any, transport: str) -> None:
         """Create the publishers.
@@ -51,38 +51,38 @@ class Camera:
         self._images = node.create_publisher(kind, topic, best_effort)
         self._infos = node.create_publisher(CameraInfo, "camera_info", best_effort)
         self._odometry = node.create_publisher(Odometry, "odometry", 10)
-        self._heard: list[Any] = []
-        node.create_subscription(DiagnosticArray, "/perception/latency", self._heard.append, _DEEP)
+        self._latencies: list[Any] = []
+        node.create_subscription(DiagnosticArray, "/perception/latency", self._latencies.append, _DEEP)
 
     def wait(self) -> None:
-        """Until the node has found us, or for a while."""
-        end = time.monotonic() + _FIND_S
+        """Wait until the node has subscribed, 20 s at most."""
+        end = time.monotonic() + _DISCOVERY_S
         while not self._images.get_subscription_count() and time.monotonic() < end:
             self._executor.spin_once(timeout_sec=0.1)
         self._spin_until(time.monotonic() + _SETTLE_S)
 
     def show(self, case: Mapping[str, Any], process: int) -> dict[str, Any]:
-        """Show one image again and again.
+        """Publish one image at a fixed rate.
 
         Args:
             case: image (a file), width, height, rate (Hz), warm_up and count (images).
             process: id of the node's process.
 
         Returns:
-            sent, received (images of `count`), rate_hz (with which they were sent), latencies_ms (from stamp to
-            published), stages_ms (medians by name), cores (that the node kept busy) and rss_mb (the node's).
+            sent, received (images of `count`), rate_hz (at which they were sent), latencies_ms (from stamp to
+            published), stages_ms (medians by name), cores (that the node kept busy) and rss_mb (of the node).
         """
         message, info = self._message(case), _info(case["width"], case["height"])
         self._publish(message, info, case["warm_up"], case["rate"])
         self._spin_until(time.monotonic() + _SETTLE_S)
-        self._heard.clear()
+        self._latencies.clear()
         began, busy = time.monotonic(), processor_s(process)
         stamps = self._publish(message, info, case["count"], case["rate"])
         seconds, busy = time.monotonic() - began, processor_s(process) - busy
         self._spin_until(time.monotonic() + _SETTLE_S)
         by_stage: dict[str, list[float]] = {}
         received = 0
-        for latency in self._heard:
+        for latency in self._latencies:
             if _nanoseconds(latency.header.stamp) in stamps:
                 received += 1
                 for entry in latency.status[0].values:
@@ -98,13 +98,13 @@ class Camera:
         }
 
     def _message(self, case: Mapping[str, Any]) -> Any:
-        picture = cv2.imread(case["image"])
-        assert picture is not None  # the bench has just written it
+        image = cv2.imread(case["image"])
+        assert image is not None  # the benchmark has just written it
         if self._is_raw:
             message = Image(width=case["width"], height=case["height"], encoding="bgr8", step=3 * case["width"])
-            message.data = array.array("B", picture.tobytes())
+            message.data = array.array("B", image.tobytes())
             return message
-        _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+        _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
         return CompressedImage(format="bgr8; jpeg compressed bgr8", data=array.array("B", data.tobytes()))
 
     def _publish(self, message: Any, info: Any, count: int, rate: float) -> set[int]:
@@ -141,7 +141,7 @@ def _nanoseconds(stamp: Any) -> int:
 
 def _run(cases: Sequence[Mapping[str, Any]], process: int) -> list[dict[str, Any]]:
     with ros():
-        camera = Camera(rclpy.create_node("camera"), cases[0]["transport"])
+        camera = BenchmarkCamera(rclpy.create_node("camera"), cases[0]["transport"])
         camera.wait()
         return [camera.show(case, process) for case in cases]
 

@@ -1,4 +1,4 @@
-"""What the launch files share. It imports nothing of ROS, so that launch loads it quickly."""
+"""Functions for the launch files. They import nothing of ROS, so that launch loads them quickly."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _OLD_NAME = ("foxy", "galactic", "humble", "iron", "jazzy")
 
 
 def dds_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables that give Fast DDS or CycloneDDS room for camera images; none that the user has set.
+    """The variables that give Fast DDS or CycloneDDS room for camera images; none if the user has set one.
 
     Args:
-        environment: of the launch process; ROS_DISTRO and RMW_IMPLEMENTATION are looked at.
+        environment: of the launch process; uses ROS_DISTRO and RMW_IMPLEMENTATION.
 
     Returns:
         Variable → value, to be added to the environment of the processes.
@@ -33,21 +33,21 @@ def dds_environment(environment: Mapping[str, str]) -> dict[str, str]:
         wanted = {_FAST_DDS_OLD: profile} if distro in _OLD_NAME else {_FAST_DDS_NEW: profile}
         if not distro:
             wanted[_FAST_DDS_OLD] = profile
-    taken = {_FAST_DDS_OLD, _FAST_DDS_NEW, "CYCLONEDDS_URI"} & set(environment)
-    return {} if taken else wanted
+    set_by_user = {_FAST_DDS_OLD, _FAST_DDS_NEW, "CYCLONEDDS_URI"} & set(environment)
+    return {} if set_by_user else wanted
 
 
 def given(**parameters: str) -> dict[str, str]:
-    """Parameters or remappings that are not empty: an argument that nobody gave must not outrank what there is."""
+    """Parameters or remappings that are not empty: a default argument must not override a parameter file."""
     return {name: value for name, value in parameters.items() if value}
 
 
 def camera_topics(camera: str, **topics: str) -> list[tuple[str, str]]:
-    """Remappings of the node's topics that the camera publishes; `camera_info` is found beside the images.
+    """Remappings of the node's topics that the camera publishes; `camera_info` is found next to the images.
 
     Args:
         camera: namespace of the camera, such as /camera.
-        topics: name in the node → name of the topic there, or an absolute one; empty ones are left as they are.
+        topics: name in the node → name of the topic in the camera's namespace, or an absolute name; empty for none.
     """
     return [
         (name, topic if topic.startswith("/") else f"{camera.rstrip('/')}/{topic}")
@@ -61,27 +61,27 @@ def camera_names(cameras: str) -> list[str]:
     return [name for name in map(str.strip, cameras.split(",")) if name]
 
 
-def several_cameras(names: Iterable[str], points: str, **topics: str) -> list[tuple[str, str]]:
-    """Remappings as `camera_topics` has them, of a node with several cameras, whose namespaces are their names.
+def remap_cameras(names: Iterable[str], points: str, **topics: str) -> list[tuple[str, str]]:
+    """Remappings as of `camera_topics`, for a node with several cameras, whose namespaces are their names.
 
     Args:
         names: of the cameras.
-        points: the point cloud for all of them; may be empty.
-        topics: as for `camera_topics`.
+        points: topic of the point cloud for all of them; may be empty.
+        topics: see `camera_topics`.
     """
     return [
-        (f"{name}/{own}", there)
+        (f"{name}/{name_in_node}", topic)
         for name in names
-        for own, there in [*camera_topics(f"/{name}", **topics), *given(points=points).items()]
+        for name_in_node, topic in [*camera_topics(f"/{name}", **topics), *given(points=points).items()]
     ]
 
 
 def merged_parameters(base: Path, ours: Path) -> str:
-    """A parameter file that is `base` with everything that `ours` says in its place.
+    """Write a parameter file: `base` with the values of `ours`.
 
     Args:
         base: nav2's own parameters.
-        ours: what differs, key by key; lists are replaced as a whole.
+        ours: values that replace those of `base`, key by key; a list replaces a whole list.
 
     Returns:
         The path of a temporary file.
@@ -99,5 +99,5 @@ def _merge(base: Any, ours: Any) -> Any:
 
 
 def share_file(name: str) -> str:
-    """The path of a file that comes with the package, as the default of a launch argument."""
+    """The path of a file of the package, as the default of a launch argument."""
     return str(Path(find(name)))

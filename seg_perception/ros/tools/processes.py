@@ -1,4 +1,4 @@
-"""The node and its companions as processes that hear each other and nobody else."""
+"""Starts the node and other ROS processes, isolated from all other ROS 2 systems."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from seg_perception.ros.tools.play import ros
 _STOP_S = 10.0
 _READY_S = 30.0
 _SETTLE_S = 1.0  # until discovery is done
-_WAKE_S = 0.5  # how soon the end of the node is noticed
+_WAKE_S = 0.5  # longest time until the end of the node is noticed
 
 
-def keep_to_this_machine() -> None:
-    """Let no other ROS 2 system hear what is started from here, nor be heard; make room for large images."""
+def isolate_on_localhost() -> None:
+    """Isolate the processes started from here from all other ROS 2 systems, and make room for large images."""
     os.environ.update({"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST", "ROS_DOMAIN_ID": str(1 + os.getpid() % 100)})
     os.environ.update(dds_environment(os.environ))
 
 
 @contextmanager
 def process(words: Sequence[str], output: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """A Python module as a process of its own; it is told to end, and ended if it does not.
+    """Run a Python module as a process; at the end interrupt it, and kill it if it does not stop.
 
     Args:
         words: the module, and its arguments.
-        output: a file for what it says.
+        output: file for its stdout and stderr.
     """
     started = subprocess.Popen([sys.executable, "-m", *words], stdout=output, stderr=subprocess.STDOUT)
     try:
@@ -52,14 +52,14 @@ def process(words: Sequence[str], output: Any) -> Iterator[subprocess.Popen[byte
 
 
 def activate(started: subprocess.Popen[bytes], log: Path) -> None:
-    """Take the node through its lifecycle, as a launch file does.
+    """Configure and activate the node, as a launch file does.
 
     Args:
         started: the node.
-        log: what it says.
+        log: file with its output.
 
     Raises:
-        SegPerceptionError: it did not start, or does not become active.
+        SegPerceptionError: the node did not start, or did not become active.
     """
     with ros():
         node = rclpy.create_node("operator")
@@ -67,13 +67,13 @@ def activate(started: subprocess.Popen[bytes], log: Path) -> None:
         end = time.monotonic() + _READY_S
         while not client.wait_for_service(_WAKE_S):
             if started.poll() is not None or time.monotonic() > end:
-                raise SegPerceptionError(f"the node did not start; {log} holds what it said.")
-        time.sleep(_SETTLE_S)  # a server that has not yet found its client answers into the void
+                raise SegPerceptionError(f"the node did not start; see {log} for its output.")
+        time.sleep(_SETTLE_S)  # a server that has not found its client yet sends its answer nowhere
         for label in ("configure", "activate"):
             request = ChangeState.Request()
             request.transition.label = label
             future = client.call_async(request)
             rclpy.spin_until_future_complete(node, future, timeout_sec=_READY_S)
             if not (future.done() and future.result().success):
-                raise SegPerceptionError(f"the node did not {label}; {log} holds what it said.")
+                raise SegPerceptionError(f"the node did not {label}; see {log} for its output.")
         node.destroy_node()

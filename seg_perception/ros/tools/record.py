@@ -1,4 +1,4 @@
-"""What the node publishes, written as the offline replay writes it: result.mcap and summary.json."""
+"""Records the node's outputs in the format of the offline replay: result.mcap and summary.json."""
 
 from __future__ import annotations
 
@@ -26,29 +26,30 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from seg_perception.errors import GeometryError, ImageError
 from seg_perception.geometry.camera import Camera
-from seg_perception.geometry.stamped_transform import odometry_link, stamp_of
-from seg_perception.geometry.transforms import Transform, TransformBuffer, mount_to_base_from_optical
+from seg_perception.geometry.stamped_transform import odometry_transform, stamp_of
+from seg_perception.geometry.transform_buffer import TransformBuffer
+from seg_perception.geometry.transforms import Transform, mount_to_base_from_optical
 from seg_perception.model.card import ModelCard
-from seg_perception.offline.statistics import CostmapTally, versions
+from seg_perception.offline.statistics import CostmapStatistics, versions
 from seg_perception.recordings.result_bag.messages import FrameNames
 from seg_perception.recordings.result_bag.result_frame import LabelInfo, ResultFrame
 from seg_perception.recordings.result_bag.writer import ResultWriter
 from seg_perception.risk.cost_matrix import CostMatrix
 from seg_perception.ros.messages import camera_of, decode
-from seg_perception.utils.durations import Durations
-from seg_perception.utils.process_memory import peak_mb
+from seg_perception.utils.duration_histogram import DurationHistogram
+from seg_perception.utils.process_usage import peak_mb
 from seg_perception.utils.visualization import jpeg
 
 _ALL = QoSProfile(depth=100)
 _LATCHED = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _PLANES = ("labels", "most_probable", "confidence", "expected_cost")
 _PARTS = ("camera", *_PLANES, "overlay", "costmap", "latency")
-_MOST_WAITING = 100  # frames of which not everything has come
+_MAX_WAITING = 100  # frames with missing messages
 _WAKE_S = 0.1
 
 
 @dataclass
-class _Frame:
+class _FrameMessages:
     """The messages of one stamp."""
 
     parts: dict[str, Any] = field(default_factory=dict)
@@ -58,18 +59,18 @@ class _Frame:
 
 
 class Recorder:
-    """Collects the messages of each frame by their stamp, and writes the frames that are complete."""
+    """Collects the messages of each frame by their stamp, and writes the complete frames."""
 
     def __init__(
         self, node: Any, out: Path, info: LabelInfo, base_from_optical: Transform, perception: str = "/perception"
     ) -> None:
-        """Subscribe to `camera_info`, `odometry` and everything that the node publishes; to `image` see `connect`.
+        """Subscribe to `camera_info`, `odometry` and the node's outputs; for `image` see `connect`.
 
         Args:
             node: any node.
-            out: folder for result.mcap and summary.json; there must be none yet.
-            info: what the labels mean.
-            base_from_optical: the camera's mount.
+            out: folder for result.mcap and summary.json, which must not exist yet.
+            info: the meaning of the labels.
+            base_from_optical: extrinsics of the camera.
             perception: the perception node's full name.
 
         Raises:
@@ -77,12 +78,12 @@ class Recorder:
         """
         self._node = node
         self._out = out
-        self._mount = base_from_optical
+        self._base_from_optical = base_from_optical
         self._camera: Camera | None = None
         self._buffer = TransformBuffer()
-        self._waiting: dict[int, _Frame] = {}
-        self._durations: dict[str, Durations] = {}
-        self._costmaps = CostmapTally()
+        self._waiting: dict[int, _FrameMessages] = {}
+        self._durations: dict[str, DurationHistogram] = {}
+        self._costmaps = CostmapStatistics()
         self._shape: dict[str, Any] = {}
         self._images = self._frames = self._last_ns = 0
         self._problems: Counter[str] = Counter()
@@ -97,23 +98,23 @@ class Recorder:
         }
         for name, (message_type, qos) in outputs.items():
             node.create_subscription(message_type, f"{perception}/{name}", self._collector(name), qos)
-        self._awaited = {f"{perception}/{name}" for name in outputs}
+        self._undiscovered = {f"{perception}/{name}" for name in outputs}
 
     def connect(self) -> None:
-        """Subscribe to `image` as soon as everything that the node publishes has been found; call it now and then.
+        """Subscribe to `image` as soon as all outputs of the node are discovered; call it periodically.
 
-        So a player that waits for the recorder plays nothing whose results would be missed.
+        A player that waits for this subscription publishes no image whose results would be missed.
         """
-        if self._awaited:
-            self._awaited = {topic for topic in self._awaited if not self._node.count_publishers(topic)}
-            if not self._awaited:
+        if self._undiscovered:
+            self._undiscovered = {topic for topic in self._undiscovered if not self._node.count_publishers(topic)}
+            if not self._undiscovered:
                 self._node.create_subscription(Image, "image", self._take_image, _ALL)
 
     def close(self, summary: dict[str, Any]) -> None:
-        """Write what is left, and summary.json.
+        """Close result.mcap, and write summary.json.
 
         Args:
-            summary: what to tell there beside the figures.
+            summary: further content of summary.json.
         """
         self._writer.close()
         dropped = self._images - self._frames
@@ -140,7 +141,7 @@ class Recorder:
             self._problems[str(error)] += 1
 
     def _take_odometry(self, message: Odometry) -> None:
-        link = odometry_link(message, "odom", "base_link")
+        link = odometry_transform(message, "odom", "base_link")
         try:
             self._buffer.add(link.parent, link.child, link.stamp_ns, link.transform())
         except GeometryError as error:
@@ -155,12 +156,12 @@ class Recorder:
 
     def _collect(self, name: str, message: Any) -> None:
         stamp_ns = stamp_of(message.header)
-        frame = self._waiting.setdefault(stamp_ns, _Frame())
+        frame = self._waiting.setdefault(stamp_ns, _FrameMessages())
         frame.parts[name] = message
         if frame.is_complete():
             del self._waiting[stamp_ns]
             self._write(stamp_ns, frame.parts)
-        while len(self._waiting) > _MOST_WAITING:
+        while len(self._waiting) > _MAX_WAITING:
             del self._waiting[min(self._waiting)]
 
     def _write(self, stamp_ns: int, parts: dict[str, Any]) -> None:
@@ -185,7 +186,7 @@ class Recorder:
             for name in _PLANES
         }
         grid = parts["costmap"]
-        # Stages that follow one another; the total would count them twice.
+        # Without the total, which would count the stages twice.
         values = parts["latency"].status[0].values
         latency = {entry.key: float(entry.value) for entry in values if entry.key != "total"}
         frame = ResultFrame(
@@ -193,19 +194,19 @@ class Recorder:
             camera_jpeg=jpeg(np.asarray(image, dtype=np.uint8)),
             overlay_jpeg=jpeg(overlay),
             costmap=np.array(grid.data, dtype=np.int8).reshape(grid.info.height, grid.info.width),
-            resolution=round(float(grid.info.resolution), 6),  # a float32 in the message
+            resolution=round(float(grid.info.resolution), 6),  # the message holds a float32
             origin_xy=(grid.info.origin.position.x, grid.info.origin.position.y),
             odom_from_base=pose,
             latency_ms=latency,
             **planes,
         )
-        self._writer.write(frame, self._camera.resized(width, height), self._mount)
+        self._writer.write(frame, self._camera.resized(width, height), self._base_from_optical)
         self._last_ns = stamp_ns
         self._frames += 1
         self._costmaps.add(frame.costmap, stamp_ns)
         self._shape = {"rows": grid.info.height, "columns": grid.info.width, "resolution m": frame.resolution}
         for stage, milliseconds in latency.items():
-            self._durations.setdefault(stage, Durations()).add(milliseconds)
+            self._durations.setdefault(stage, DurationHistogram()).add(milliseconds)
 
 
 def _pixels(message: Image) -> NDArray[np.uint8]:

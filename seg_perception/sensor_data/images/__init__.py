@@ -1,1 +1,1 @@
-"""Camera images, raw or compressed, as 8-bit colour; recordings and the ROS node share it."""
+"""Decoding of camera images to 8-bit colour and of depth images to metres, for recordings and the ROS node."""

@@ -1,4 +1,4 @@
-"""How good an image is: its sharpness, its exposure, and how much what it shows should count."""
+"""Image quality: sharpness, exposure, and the weight of an image as evidence."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-_DARKEST, _BRIGHTEST = 8, 247  # beyond these a pixel tells black or white from nothing
+_DARKEST, _BRIGHTEST = 8, 247  # a pixel beyond these is black or white
 
 
 def sharpness(image: NDArray[np.uint8]) -> float:
@@ -18,7 +18,7 @@ def sharpness(image: NDArray[np.uint8]) -> float:
         image: uint8 [H, W, 3].
 
     Returns:
-        0 for an even image; it grows with edges and texture, with the square of contrast, and with noise.
+        0 for a uniform image. It grows with edges, texture and noise, and with the square of contrast.
     """
     return float(cv2.Laplacian(_green(image), cv2.CV_32F).var(dtype=np.float64))
 
@@ -34,12 +34,12 @@ def exposure(image: NDArray[np.uint8]) -> float:
 
 
 def image_weight(image: NDArray[np.uint8], full_sharpness: float, full_exposure: float) -> float:
-    """How much an image counts, 0..1: in proportion to its sharpness and to its exposure, up to a value for each.
+    """Weight of an image, 0..1: proportional to its sharpness and its exposure, each up to a threshold.
 
     Args:
         image: uint8 [H, W, 3].
-        full_sharpness: sharpness from which it counts fully; 0 does not ask for it.
-        full_exposure: exposure from which it counts fully; 0 does not ask for it.
+        full_sharpness: sharpness from which the image has full weight; 0 ignores sharpness.
+        full_exposure: exposure from which the image has full weight; 0 ignores exposure.
     """
     weight = 1.0
     if full_sharpness:

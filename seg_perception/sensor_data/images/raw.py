@@ -1,4 +1,4 @@
-"""sensor_msgs/Image content -> uint8 colour image. Plain values in, numpy out: recordings and the ROS node share it."""
+"""Decodes sensor_msgs/Image to uint8 colour, for recordings and the ROS node."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_perception.errors import ImageError
+from seg_perception.sensor_data.images.header import MAX_IMAGE_PIXELS, check_pixels
+from seg_perception.utils.short_text import shortened
 
 ChannelOrder = Literal["rgb", "bgr"]
 
-# Encodings whose pixels lie side by side: name -> (channels, bytes per channel, order of the colour channels).
+# Packed encodings: name -> (channels, bytes per channel, order of the colour channels).
 # The names are those of sensor_msgs/image_encodings.hpp; 8UC3 has no order of its own, OpenCV's is bgr.
 _PACKED: dict[str, tuple[int, int, ChannelOrder]] = {
     "rgb8": (3, 1, "rgb"),
@@ -47,7 +49,7 @@ _YUV422 = {
     "yuv422_yuy2": cv2.COLOR_YUV2BGR_YUY2,
     "yuyv": cv2.COLOR_YUV2BGR_YUY2,
 }
-# 4:2:0, a plane of luma and one of interleaved chroma at half size below it. nv12 is not in sensor_msgs, but in use.
+# 4:2:0, a plane of luma and one of interleaved chroma at half size below it. nv12 is not in sensor_msgs, but is used.
 _YUV420 = {"nv12": cv2.COLOR_YUV2BGR_NV12, "nv21": cv2.COLOR_YUV2BGR_NV21}
 
 SUPPORTED_ENCODINGS = (*_PACKED, *_BAYER_DEPTHS, *_YUV422, *_YUV420)
@@ -57,13 +59,19 @@ def check_encoding(encoding: str) -> None:
     """Raise ImageError unless `decode_image` reads this encoding."""
     if encoding not in SUPPORTED_ENCODINGS:
         raise ImageError(
-            f"image encoding '{encoding}' is not supported; convert the images to one of "
+            f"image encoding '{shortened(encoding)}' is not supported; convert the images to one of "
             f"{', '.join(SUPPORTED_ENCODINGS)}."
         )
 
 
 def decode_image(
-    height: int, width: int, encoding: str, is_bigendian: bool, step: int, data: bytes | memoryview | NDArray[np.uint8]
+    height: int,
+    width: int,
+    encoding: str,
+    is_bigendian: bool,
+    step: int,
+    data: bytes | memoryview | NDArray[np.uint8],
+    max_pixels: int = MAX_IMAGE_PIXELS,
 ) -> tuple[NDArray[np.uint8], ChannelOrder]:
     """The content of a sensor_msgs/Image as 8-bit colour.
 
@@ -76,17 +84,19 @@ def decode_image(
         is_bigendian: byte order of 16-bit values.
         step: bytes from one row to the next, padding included.
         data: step * height bytes (nv12, nv21: half as much again); any flat buffer of bytes.
+        max_pixels: largest number of pixels.
 
     Returns:
         uint8 [height, width, 3] and the order of its channels; grey images have three equal ones. For rgb8, bgr8 and
         8UC3 a read-only view of `data`.
 
     Raises:
-        ImageError: unknown encoding, or numbers that contradict each other.
+        ImageError: the encoding is unknown, the sizes are inconsistent, or the image is too large.
     """
     check_encoding(encoding)
     if height <= 0 or width <= 0:
-        raise ImageError(f"a {encoding} image of {width}x{height} pixels holds no picture; check its publisher.")
+        raise ImageError(f"a {encoding} image of {width}x{height} pixels is empty; check its publisher.")
+    check_pixels(width, height, max_pixels)
     if encoding in _PACKED:
         channels, depth, order = _PACKED[encoding]
         rows = rows_of(height, width * channels * depth, encoding, step, data)
@@ -118,7 +128,7 @@ def rows_of(
         data: step * height bytes.
 
     Raises:
-        ImageError: the numbers contradict each other.
+        ImageError: the sizes are inconsistent.
     """
     flat: NDArray[np.uint8] = np.frombuffer(data, dtype=np.uint8)
     if step < row_bytes:

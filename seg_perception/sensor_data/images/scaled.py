@@ -1,4 +1,4 @@
-"""Images at the size that a network takes."""
+"""Scales images to the input size of a network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 def at_network_size(
     image: NDArray[Any], width: int, height: int, has_order: str, wants_order: str
 ) -> NDArray[np.uint8]:
-    """An image scaled and with its channels in order; the same array where it is right already.
+    """Scale an image and reorder its channels; returns the same array where nothing has to change.
 
     Args:
         image: uint8 [H, W, 3].
@@ -24,7 +24,7 @@ def at_network_size(
         uint8 [height, width, 3].
     """
     if image.shape[:2] != (height, width):
-        # Averaging over the pixels that merge keeps thin things from flickering; it only makes sense when shrinking.
+        # Averaging over merged pixels keeps thin objects from flickering. It only works for shrinking.
         shrinks = image.shape[0] >= height and image.shape[1] >= width
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     if has_order != wants_order:

@@ -1,1 +1,1 @@
-"""Point cloud messages -> coordinates."""
+"""Decoding of point cloud messages."""

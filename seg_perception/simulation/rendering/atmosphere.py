@@ -1,4 +1,4 @@
-"""Sky, haze, the eye's tone curve and the camera's faults."""
+"""Sky, haze, tone curve and the imperfections of the camera."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def light_colours(conditions: Conditions) -> tuple[F32, F32]:
 
 
 def sky_colour(rays: F32, conditions: Conditions) -> F32:
-    """What the sky looks like along rays.
+    """Sky radiance along rays.
 
     Args:
         rays: float32 [n, 3], unit, odom.
@@ -49,7 +49,7 @@ def sky_colour(rays: F32, conditions: Conditions) -> F32:
     return result
 
 
-def haze(colour: F32, distance: F32, conditions: Conditions) -> F32:
+def apply_haze(colour: F32, distance: F32, conditions: Conditions) -> F32:
     """Mix float32 [n, 3] towards the colour of the horizon with distance float32 [n], m."""
     share = (1.0 - np.exp(-distance / conditions.visibility))[:, None]
     horizon = np.array([[1.0, 0.0, 0.02]], np.float32)
@@ -57,12 +57,12 @@ def haze(colour: F32, distance: F32, conditions: Conditions) -> F32:
     return result
 
 
-def develop(light: F32, edges: NDArray[np.bool_], conditions: Conditions, frame: int) -> NDArray[np.uint8]:
-    """Turn linear light into the camera's 8-bit picture.
+def form_image(light: F32, edges: NDArray[np.bool_], conditions: Conditions, frame: int) -> NDArray[np.uint8]:
+    """Form the camera's 8-bit image from linear light.
 
     Args:
         light: float32 [H, W, 3], linear, 1 is white at normal exposure.
-        edges: bool [H, W], outlines of things: softened there, as a real sensor's pixel averages over its area.
+        edges: bool [H, W], outlines of objects, which are blurred, as a real pixel averages over its area.
         conditions: exposure, contrast, blur, vignette, rain, noise.
         frame: number of the image, so that each has its own noise.
 
@@ -77,7 +77,7 @@ def develop(light: F32, edges: NDArray[np.bool_], conditions: Conditions, frame:
         light = np.asarray(cv2.GaussianBlur(light, (0, 0), sigma), np.float32)
     rng = np.random.default_rng([conditions.seed, frame])
     if conditions.rain > 0.0:
-        light = _streaks(light, conditions.rain, rng)
+        light = _add_rain_streaks(light, conditions.rain, rng)
     light = light * np.float32(conditions.exposure)
     if conditions.vignette > 0.0:
         across = np.linspace(-1.0, 1.0, width, dtype=np.float32)[None, :]
@@ -87,17 +87,17 @@ def develop(light: F32, edges: NDArray[np.bool_], conditions: Conditions, frame:
     toned = grey * (np.maximum(light, 0.0) / grey) ** np.float32(conditions.contrast)
     knee = np.float32(0.7)
     toned = np.where(toned > knee, knee + (1 - knee) * (1.0 - np.exp(-(toned - knee) / (1 - knee))), toned)
-    picture = toned ** np.float32(1.0 / 2.2)
+    image = toned ** np.float32(1.0 / 2.2)
     if conditions.noise > 0.0:
         grain = rng.standard_normal((height, width, 1), np.float32) + 0.5 * rng.standard_normal(
             (height, width, 3), np.float32
         )
-        picture = picture + np.float32(conditions.noise) * grain
-    result: NDArray[np.uint8] = np.clip(picture * 255.0 + 0.5, 0.0, 255.0).astype(np.uint8)
+        image = image + np.float32(conditions.noise) * grain
+    result: NDArray[np.uint8] = np.clip(image * 255.0 + 0.5, 0.0, 255.0).astype(np.uint8)
     return result
 
 
-def _streaks(light: F32, rain: float, rng: np.random.Generator) -> F32:
+def _add_rain_streaks(light: F32, rain: float, rng: np.random.Generator) -> F32:
     """Falling drops: bright, short, slightly slanted lines."""
     height, width = light.shape[:2]
     drops = (rng.random((height, width), np.float32) < 0.004 * rain).astype(np.float32)

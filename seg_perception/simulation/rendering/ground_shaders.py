@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_perception.simulation.rendering.noise import faded_noise, hash01, value_noise
+from seg_perception.simulation.rendering.noise import antialiased_noise, hash01, value_noise
 from seg_perception.simulation.world.scene import linear_light
 from seg_perception.simulation.world.street import Street, Zone
 
@@ -71,8 +71,14 @@ def ground_albedo(
 
 
 def _grainy(colour: Values, x: Values, y: Values, footprint: Values, seed: int) -> Values:
-    shade = 1.0 + 0.5 * faded_noise(x, y, 0.025, footprint) + 0.12 * faded_noise(x, y, 0.3, footprint, seed % 31)
-    shade += 0.16 * faded_noise(x, y, 2.5, footprint, seed % 17) + 0.25 * faded_noise(x, y, 11.0, footprint, seed % 13)
+    shade = (
+        1.0
+        + 0.5 * antialiased_noise(x, y, 0.025, footprint)
+        + 0.12 * antialiased_noise(x, y, 0.3, footprint, seed % 31)
+    )
+    shade += 0.16 * antialiased_noise(x, y, 2.5, footprint, seed % 17) + 0.25 * antialiased_noise(
+        x, y, 11.0, footprint, seed % 13
+    )
     result: Values = colour * shade[:, None]
     return result
 
@@ -86,7 +92,7 @@ def _asphalt(street: Street, s: Values, d: Values, x: Values, y: Values, footpri
     patch = hash01(np.floor(s / 3.7 + street.seed % 7), np.floor((d + 30.0) / 1.6), street.seed)
     inside = (np.mod(s / 3.7, 1.0) > 0.2) & (np.mod((d + 30.0) / 1.6, 1.0) > 0.15)
     albedo *= np.where((patch > 0.93) & inside, 0.72, 1.0)[:, None].astype(np.float32)
-    crack = np.abs(faded_noise(x + 2.0 * value_noise(y, x), y, 1.9, footprint, 3.0))
+    crack = np.abs(antialiased_noise(x + 2.0 * value_noise(y, x), y, 1.9, footprint, 3.0))
     albedo *= np.where((crack < 0.006) & (footprint < 0.1) & (value_noise(x * 0.2, y * 0.2) > 0.55), 0.65, 1.0)[:, None]
     return albedo.astype(np.float32)
 
@@ -113,8 +119,8 @@ def _to_joint(position: Values, period: float) -> Values:
 def _grass(x: Values, y: Values, footprint: Values, seed: int) -> Values:
     dry = np.clip(value_noise(x * 0.15, y * 0.15, seed % 11) * 1.4 - 0.4, 0.0, 1.0)[:, None]
     colour = _GRASS * (1.0 - 0.45 * dry) + 0.45 * dry * _GRASS[[1, 1, 2]] * np.array([1.1, 1.0, 1.2], np.float32)
-    shade = 1.0 + 1.1 * faded_noise(x, y, 0.05, footprint) + 0.6 * faded_noise(x, y, 0.35, footprint)
-    shade += 0.5 * faded_noise(x, y, 1.6, footprint, seed % 19)
+    shade = 1.0 + 1.1 * antialiased_noise(x, y, 0.05, footprint) + 0.6 * antialiased_noise(x, y, 0.35, footprint)
+    shade += 0.5 * antialiased_noise(x, y, 1.6, footprint, seed % 19)
     result: Values = (colour * shade[:, None]).astype(np.float32)
     return result
 

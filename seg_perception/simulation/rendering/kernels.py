@@ -1,4 +1,4 @@
-"""The loops of the simulator, compiled."""
+"""Compiled loops of the ray caster."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from seg_perception.utils.jit import compiled
 
 
 @compiled
-def tiles_between(
+def tiles_in_slope_range(
     slopes: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]
 ) -> NDArray[np.int64]:
-    """The block of tiles that may show things, by the slopes of rays.
+    """The block of tiles in which each solid may be visible, by the slopes of rays.
 
     Args:
         slopes: float64 [4, rows, columns], least and greatest x/z, least and greatest y/z of each tile.
-        low: float64 [N, 2], least x/z and y/z of each thing.
+        low: float64 [N, 2], least x/z and y/z of each solid.
         high: float64 [N, 2], greatest.
 
     Returns:

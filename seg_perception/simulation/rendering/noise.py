@@ -1,4 +1,4 @@
-"""Value noise and hashes: the raw material of every texture, anchored in world coordinates.
+"""Value noise and hashes for all textures, anchored in world coordinates.
 
 A texture must not swim when the camera moves, so everything here is a pure function of position and seed.
 """
@@ -63,7 +63,7 @@ def _within_period(texels: NDArray[Any]) -> F32:
     return np.asarray(texels - np.floor(texels / period) * period, np.float32).ravel()
 
 
-def faded_noise(
+def antialiased_noise(
     u: NDArray[Any], v: NDArray[Any], wavelength: float, footprint: F32, seed: NDArray[Any] | float = 0
 ) -> F32:
     """Noise of a wavelength in metres, centred on zero, that fades out where a pixel is wider than the pattern.

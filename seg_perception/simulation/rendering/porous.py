@@ -1,4 +1,4 @@
-"""Surfaces one can look through: railings, bicycle wheels and the crowns of trees.
+"""Porous surfaces, which rays pass in part: railings, bicycle wheels and tree crowns.
 
 Their holes show what is behind, but labels and depth treat the outline as closed, as people who label street
 scenes do. Only the frayed outer edge of a crown is open for labels too: it belongs to the shape.
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from seg_perception.simulation.rendering.noise import F32, value_noise
 from seg_perception.simulation.world.scene import Scene
-from seg_perception.simulation.world.solids import FACE_CURVED, Surface
+from seg_perception.simulation.world.solids import FACE_CURVED, SurfaceType
 
-_POROUS = (Surface.FOLIAGE, Surface.RAILING, Surface.SPOKES)
+_POROUS = (SurfaceType.FOLIAGE, SurfaceType.RAILING, SurfaceType.SPOKES)
 
 
 def is_porous(surface: NDArray[np.int8]) -> NDArray[np.bool_]:
@@ -21,7 +21,7 @@ def is_porous(surface: NDArray[np.int8]) -> NDArray[np.bool_]:
     return np.isin(surface, [int(kind) for kind in _POROUS])
 
 
-def openings(
+def porous_masks(
     scene: Scene, index: int, local: F32, rays: F32, face: NDArray[np.int8]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Where a porous solid counts as closed, and where it really stops the ray.
@@ -38,9 +38,9 @@ def openings(
     """
     surface = scene.surface[index]
     half = scene.half[index].astype(np.float32)
-    if surface == Surface.RAILING:
+    if surface == SurfaceType.RAILING:
         return np.ones(len(local), np.bool_), _bars(local, half, float(scene.pitch[index]))
-    if surface == Surface.SPOKES:
+    if surface == SurfaceType.SPOKES:
         return np.ones(len(local), np.bool_), _wheel(local, half, face)
     size, density, seed = float(scene.pitch[index]), float(scene.density[index]), float(scene.seed[index] % 97)
     outline = _frayed(local, rays, half, face, size, seed)

@@ -1,4 +1,4 @@
-"""Which surface each pixel sees: rays against the ground plane and the solids, nearest hit wins.
+"""Ray casting against the ground plane and the solids: the nearest hit of each pixel.
 
 A solid is tested only inside a rectangle of pixels that is sure to contain it, for any camera model: the image is
 cut into tiles, and a tile is dropped when its ray slopes (x/z and y/z, in which every camera sees straight edges
@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from seg_perception.geometry.camera import Camera
 from seg_perception.geometry.transforms import Transform
-from seg_perception.simulation.rendering.kernels import tiles_between
+from seg_perception.simulation.rendering.kernels import tiles_in_slope_range
 from seg_perception.simulation.rendering.noise import F32
-from seg_perception.simulation.rendering.porous import is_porous, openings
+from seg_perception.simulation.rendering.porous import is_porous, porous_masks
 from seg_perception.simulation.world.scene import Scene
-from seg_perception.simulation.world.solids import FACE_CURVED, FACE_SIDE, Shape
+from seg_perception.simulation.world.solids import FACE_CURVED, FACE_SIDE, SolidShape
 
 SKY = -1
 GROUND = -2
@@ -55,7 +55,7 @@ class RayTable:
     slopes: NDArray[np.float64]
 
     @classmethod
-    def of(cls, camera: Camera) -> RayTable:
+    def of_camera(cls, camera: Camera) -> RayTable:
         """Compute the table for every pixel centre of `camera`."""
         columns, rows = np.meshgrid(np.arange(camera.width, dtype=float), np.arange(camera.height, dtype=float))
         return cls.of_rays(*camera.rays(np.stack([columns, rows], axis=-1)))
@@ -84,12 +84,12 @@ class RayTable:
 
 
 @dataclass(frozen=True)
-class Hits:
-    """What each pixel sees.
+class RayHits:
+    """The nearest hit of each pixel.
 
     Attributes:
         rays: float32 [H, W, 3], unit, world frame.
-        distance: float32 [H, W], m along the ray to the surface whose colour is seen; inf for sky.
+        distance: float32 [H, W], m along the ray to the visible surface; inf for sky.
         solid: int32 [H, W], index of that solid, or SKY, GROUND, OUTSIDE.
         face: int8 [H, W], 0..5 as in Solid.planes (4, 5 also the caps of a cylinder), FACE_SIDE, FACE_CURVED.
         outer_distance: as `distance`, but a porous surface (railing, crown) counts as closed.
@@ -104,16 +104,16 @@ class Hits:
     outer_solid: I32
 
 
-def cast(table: RayTable, scene: Scene, odom_from_optical: Transform) -> Hits:
+def cast_rays(table: RayTable, scene: Scene, odom_from_optical: Transform) -> RayHits:
     """Find the nearest surface for every pixel.
 
     Args:
         table: rays of the camera.
-        scene: what stands on the ground plane z = 0 of odom.
+        scene: the solids on the ground plane z = 0 of odom.
         odom_from_optical: pose of the camera.
 
     Returns:
-        Hits, in the camera's image size.
+        RayHits, in the camera's image size.
     """
     rays: F32 = table.rays @ odom_from_optical.rotation.T.astype(np.float32)
     origin = odom_from_optical.translation
@@ -122,7 +122,7 @@ def cast(table: RayTable, scene: Scene, odom_from_optical: Transform) -> Hits:
     distance = np.where(distance < _HORIZON, distance, np.float32(np.inf)).astype(np.float32)
     solid = np.where(np.isfinite(distance), GROUND, SKY).astype(np.int32)
     face = np.full(solid.shape, 4, np.int8)
-    windows = _windows(table, scene, odom_from_optical)
+    pixel_windows = _pixel_windows(table, scene, odom_from_optical)
     # No point of a solid is nearer than this: its middle less its bounding radius.
     nearest = np.linalg.norm(scene.centre - origin, axis=1) - scene.radius
     porous = is_porous(scene.surface)
@@ -131,13 +131,13 @@ def cast(table: RayTable, scene: Scene, odom_from_optical: Transform) -> Hits:
     for index in order:
         if porous[index] and outer is None:
             outer = distance.copy(), solid.copy()
-        top, bottom, left, right = windows[index]
+        top, bottom, left, right = pixel_windows[index]
         window = (slice(top, bottom), slice(left, right))
         if top >= bottom or left >= right or nearest[index] > distance[window].max():
             continue
         found, found_face = _intersect(scene, int(index), rays[window], origin)
         if outer is not None:
-            outline, found = _open_up(scene, int(index), found, found_face, rays[window], origin)
+            outline, found = _intersect_porous(scene, int(index), found, found_face, rays[window], origin)
             closer = outline < outer[0][window]
             outer[0][window][closer] = outline[closer]
             outer[1][window][closer] = index
@@ -149,13 +149,13 @@ def cast(table: RayTable, scene: Scene, odom_from_optical: Transform) -> Hits:
     if not table.valid.all():
         for image, value in ((solid, OUTSIDE), (outer_solid, OUTSIDE), (distance, np.inf), (outer_distance, np.inf)):
             image[~table.valid] = value
-    return Hits(rays, distance, solid, face, outer_distance, outer_solid)
+    return RayHits(rays, distance, solid, face, outer_distance, outer_solid)
 
 
-def _windows(table: RayTable, scene: Scene, odom_from_optical: Transform) -> NDArray[np.int64]:
-    """Pixel rectangles [S, 4] (top, bottom, left, right) outside which a solid cannot be seen.
+def _pixel_windows(table: RayTable, scene: Scene, odom_from_optical: Transform) -> NDArray[np.int64]:
+    """Pixel rectangles [S, 4] (top, bottom, left, right) outside which a solid is not visible.
 
-    Solids less than half a pixel wide get an empty one: which of them a pixel's centre happens to meet is chance.
+    Solids less than half a pixel wide get an empty one: which of them a pixel's centre hits is chance.
     """
     height, width = table.valid.shape
     result = np.zeros((len(scene.shape), 4), np.int64)
@@ -167,7 +167,7 @@ def _windows(table: RayTable, scene: Scene, odom_from_optical: Transform) -> NDA
     around = distance <= radius
     result[around] = (0, height, 0, width)
     reach = np.arcsin(np.minimum(radius / np.maximum(distance, 1e-9), 1.0))
-    # Most of a town is behind the camera: one cone around the whole image drops it before any tile is looked at.
+    # Most of a town is behind the camera: one cone around the whole image drops it before any tile is tested.
     axis = table.tile_axis.mean(axis=(0, 1))
     axis /= max(float(np.linalg.norm(axis)), 1e-9)
     cone = float(np.max(np.arccos(np.clip(table.tile_axis @ axis, -1.0, 1.0)) + table.tile_angle))
@@ -176,7 +176,7 @@ def _windows(table: RayTable, scene: Scene, odom_from_optical: Transform) -> NDA
     ahead = corners[..., 2].min(axis=1) > _NEAR
     straight = np.flatnonzero(~around & visible & ahead)
     flat = corners[straight, :, :2] / corners[straight, :, 2:]
-    tiles = tiles_between(table.slopes, flat.min(axis=1) - 1e-4, flat.max(axis=1) + 1e-4)
+    tiles = tiles_in_slope_range(table.slopes, flat.min(axis=1) - 1e-4, flat.max(axis=1) + 1e-4)
     result[straight] = _TILE * tiles
     for index in np.flatnonzero(~around & visible & ~ahead):
         seen = table.tile_axis @ (middle[index] / distance[index]) > np.cos(
@@ -192,7 +192,7 @@ def _windows(table: RayTable, scene: Scene, odom_from_optical: Transform) -> NDA
 
 def _intersect(scene: Scene, index: int, rays: F32, origin: NDArray[np.float64]) -> tuple[F32, I8]:
     """Distance (inf: missed) and face for each ray of a window."""
-    if scene.shape[index] == Shape.FRUSTUM:
+    if scene.shape[index] == SolidShape.FRUSTUM:
         return _frustum(scene, index, rays, origin)
     return _quadric(scene, index, rays, origin)
 
@@ -226,7 +226,7 @@ def _quadric(scene: Scene, index: int, rays: F32, origin: NDArray[np.float64]) -
     # In units of the half sizes both shapes become the unit sphere or the unit cylinder.
     start = ((origin - scene.centre[index]) @ rotation / half).astype(np.float32)
     along = rays @ (rotation / half).astype(np.float32)
-    axes = 3 if scene.shape[index] == Shape.ELLIPSOID else 2
+    axes = 3 if scene.shape[index] == SolidShape.ELLIPSOID else 2
     flat, flat_start = along[..., :axes], start[:axes]
     a = np.maximum(np.einsum("...i,...i->...", flat, flat), np.float32(1e-12))
     b = flat @ flat_start
@@ -248,7 +248,7 @@ def _quadric(scene: Scene, index: int, rays: F32, origin: NDArray[np.float64]) -
     return np.where(hit, enter, np.float32(np.inf)).astype(np.float32), face
 
 
-def _open_up(
+def _intersect_porous(
     scene: Scene, index: int, distance: F32, face: I8, rays: F32, origin: NDArray[np.float64]
 ) -> tuple[F32, F32]:
     """Distances to the outline and to the filled parts of a porous solid (inf: passed through)."""
@@ -256,7 +256,7 @@ def _open_up(
     rotation = scene.rotation[index].astype(np.float32)
     along = rays[hit] @ rotation
     local = along * distance[hit][:, None] + ((origin - scene.centre[index]) @ scene.rotation[index]).astype(np.float32)
-    within, filled = openings(scene, index, local, along, face[hit])
+    within, filled = porous_masks(scene, index, local, along, face[hit])
     outline, stopped = distance.copy(), distance.copy()
     outline[hit] = np.where(within, distance[hit], np.float32(np.inf))
     stopped[hit] = np.where(filled, distance[hit], np.float32(np.inf))

@@ -1,4 +1,4 @@
-"""Pictures of the simulated world, with labels and depth that are exactly true."""
+"""Images of the simulated world with exact labels and depth."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from seg_perception.geometry.camera import Camera
 from seg_perception.geometry.transforms import Transform
 from seg_perception.simulation.conditions import Conditions
 from seg_perception.simulation.labels import NO_LABEL, Label
-from seg_perception.simulation.rendering.atmosphere import develop, haze, light_colours, sky_colour
+from seg_perception.simulation.rendering.atmosphere import apply_haze, form_image, light_colours, sky_colour
 from seg_perception.simulation.rendering.ground_shaders import ground_albedo
 from seg_perception.simulation.rendering.noise import F32, value_noise
-from seg_perception.simulation.rendering.raycast import GROUND, OUTSIDE, SKY, Hits, RayTable, cast
-from seg_perception.simulation.rendering.shaders import painters
+from seg_perception.simulation.rendering.raycast import GROUND, OUTSIDE, SKY, RayHits, RayTable, cast_rays
+from seg_perception.simulation.rendering.shaders import surface_shaders
 from seg_perception.simulation.rendering.shadows import ShadowMaps, shadow_maps
-from seg_perception.simulation.rendering.surface_shaders import Spots
+from seg_perception.simulation.rendering.surface_shaders import SurfacePoints
 from seg_perception.simulation.world.scene import Scene
-from seg_perception.simulation.world.solids import FACE_SIDE, Surface
+from seg_perception.simulation.world.solids import FACE_SIDE, SurfaceType
 from seg_perception.simulation.world.street import ZONE_LABEL, Zone
 from seg_perception.simulation.world.world import World
 
-_ray_table = lru_cache(maxsize=4)(RayTable.of)
+_ray_table = lru_cache(maxsize=4)(RayTable.of_camera)
 
 
 @dataclass(frozen=True)
 class RenderedView:
-    """One picture and the truth about it.
+    """One image and its ground truth.
 
     Attributes:
         rgb: uint8 [H, W, 3].
@@ -43,13 +43,13 @@ class RenderedView:
 
 
 @dataclass(frozen=True, eq=False)
-class Sight:
-    """What a camera sees from one place, before it takes a picture.
+class Observation:
+    """What a camera observes from one pose, before the image is formed.
 
     Attributes:
-        conditions: of the world that is seen.
+        conditions: of the world.
         light: float32 [H, W, 3], linear.
-        solid: int32 [H, W], what each pixel's ray hits; see `raycast.Hits`.
+        solid: int32 [H, W], what each pixel's ray hits; see `raycast.RayHits`.
         labels: as in RenderedView.
         depth: as in RenderedView.
     """
@@ -60,18 +60,18 @@ class Sight:
     labels: NDArray[np.uint8]
     depth: NDArray[np.float32]
 
-    def picture(self, frame: int) -> RenderedView:
-        """Take a picture; `frame`, its number, only changes the noise."""
-        rgb = develop(self.light, _edges(self.solid), self.conditions, frame)
+    def image(self, frame: int) -> RenderedView:
+        """Form the image; `frame`, its number, only changes the noise."""
+        rgb = form_image(self.light, _edges(self.solid), self.conditions, frame)
         rgb[self.solid == OUTSIDE] = 0
         return RenderedView(rgb, self.labels, self.depth)
 
 
 def render(world: World, camera: Camera, odom_from_optical: Transform, frame: int = 0) -> RenderedView:
-    """Take one picture.
+    """Render one image.
 
     Args:
-        world: what there is to see.
+        world: what to render.
         camera: of any model.
         odom_from_optical: pose of the camera's optical frame in odom; z of its origin is the height above ground.
         frame: number of the image, which only changes the noise.
@@ -79,42 +79,44 @@ def render(world: World, camera: Camera, odom_from_optical: Transform, frame: in
     Returns:
         RenderedView in the camera's size. The same arguments give the same bytes.
     """
-    return look(world, camera, odom_from_optical).picture(frame)
+    return observe(world, camera, odom_from_optical).image(frame)
 
 
-def look(world: World, camera: Camera, odom_from_optical: Transform) -> Sight:
-    """See what `render` takes a picture of, which takes most of the time.
+def observe(world: World, camera: Camera, odom_from_optical: Transform) -> Observation:
+    """Render everything but the image's imperfections, which takes most of the time of `render`.
 
     Labels and depth belong to the ray through each pixel's centre; railings, bicycle wheels and tree crowns count
-    as closed surfaces in both, while the picture shows what is behind their holes.
+    as closed surfaces in both, while the image shows what is behind their holes.
 
     Args:
-        world: what there is to see.
+        world: what to render.
         camera: of any model.
         odom_from_optical: pose of the camera's optical frame in odom.
     """
     table = _ray_table(camera)
-    hits = cast(table, world.scene, odom_from_optical)
+    hits = cast_rays(table, world.scene, odom_from_optical)
     light = _light(world, table, hits, odom_from_optical)
-    return Sight(world.conditions, light, hits.solid, _labels(world, hits, odom_from_optical), _depth(table, hits))
+    return Observation(
+        world.conditions, light, hits.solid, _labels(world, hits, odom_from_optical), _depth(table, hits)
+    )
 
 
-def true_view(
+def render_ground_truth(
     world: World, camera: Camera, odom_from_optical: Transform
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Labels and depth of what `render` would show, without the picture, which takes most of the time."""
+    """Labels and depth as `render` gives them, without the image, which takes most of the time."""
     table = _ray_table(camera)
-    hits = cast(table, world.scene, odom_from_optical)
+    hits = cast_rays(table, world.scene, odom_from_optical)
     return _labels(world, hits, odom_from_optical), _depth(table, hits)
 
 
-def _depth(table: RayTable, hits: Hits) -> NDArray[np.float32]:
+def _depth(table: RayTable, hits: RayHits) -> NDArray[np.float32]:
     depth = hits.outer_distance * table.rays[..., 2]
     depth[~np.isfinite(hits.outer_distance)] = np.inf
     return depth.astype(np.float32)
 
 
-def _labels(world: World, hits: Hits, odom_from_optical: Transform) -> NDArray[np.uint8]:
+def _labels(world: World, hits: RayHits, odom_from_optical: Transform) -> NDArray[np.uint8]:
     solid = hits.outer_solid
     labels = np.full(solid.shape, NO_LABEL, np.uint8)
     labels[solid == SKY] = Label.SKY
@@ -123,13 +125,13 @@ def _labels(world: World, hits: Hits, odom_from_optical: Transform) -> NDArray[n
     points = hits.rays[ground][:, :2] * hits.outer_distance[ground][:, None] + origin[:2]
     by_zone = np.array([ZONE_LABEL[zone] for zone in Zone], np.uint8)
     labels[ground] = by_zone[world.street.zones(*world.street.to_street(points[:, 0], points[:, 1]))]
-    standing = solid >= 0
-    labels[standing] = world.scene.label[solid[standing]]
+    on_solid = solid >= 0
+    labels[on_solid] = world.scene.label[solid[on_solid]]
     return labels
 
 
 def _edges(solid: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Pixels next to a different thing."""
+    """Pixels next to another solid, the ground or the sky."""
     edges = np.zeros(solid.shape, np.uint8)
     across, down = solid[:, 1:] != solid[:, :-1], solid[1:] != solid[:-1]
     edges[:, 1:] |= across
@@ -139,7 +141,7 @@ def _edges(solid: NDArray[np.int32]) -> NDArray[np.bool_]:
     return edges.astype(np.bool_)
 
 
-def _light(world: World, table: RayTable, hits: Hits, odom_from_optical: Transform) -> F32:
+def _light(world: World, table: RayTable, hits: RayHits, odom_from_optical: Transform) -> F32:
     """Linear light float32 [H, W, 3] that reaches the camera."""
     conditions = world.conditions
     origin = odom_from_optical.translation
@@ -155,13 +157,13 @@ def _light(world: World, table: RayTable, hits: Hits, odom_from_optical: Transfo
     ground = np.flatnonzero(solid == GROUND)
     if ground.size:
         lit = lighting.ground(rays[ground], distance[ground], origin, table.pixel_angle)
-        light[ground] = haze(lit, distance[ground], conditions)
-    standing = np.flatnonzero(solid >= 0)
-    if standing.size:
+        light[ground] = apply_haze(lit, distance[ground], conditions)
+    on_solid = np.flatnonzero(solid >= 0)
+    if on_solid.size:
         lit = lighting.solids(
-            rays[standing], distance[standing], solid[standing], hits.face.ravel()[standing], origin, table.pixel_angle
+            rays[on_solid], distance[on_solid], solid[on_solid], hits.face.ravel()[on_solid], origin, table.pixel_angle
         )
-        light[standing] = haze(lit, distance[standing], conditions)
+        light[on_solid] = apply_haze(lit, distance[on_solid], conditions)
     return light.reshape(*shape, 3)
 
 
@@ -185,9 +187,9 @@ class _Lighting:
         across = distance * np.float32(pixel_angle)
         along = across / np.maximum(-rays[:, 2], 1e-3)
         albedo, zone, _ = ground_albedo(self.world.street, x, y, across, along)
-        sunlit, closeness = self.maps.on_ground(x, y)
+        sunlit, ambient_occlusion = self.maps.at_ground(x, y)
         sun = (sunlit * self.towards_sun[2])[:, None] * self.sun
-        sky = (1.0 - 0.85 * closeness)[:, None] * self.sky
+        sky = (1.0 - 0.85 * ambient_occlusion)[:, None] * self.sky
         wetness = self.world.conditions.wetness
         if wetness > 0.0:
             puddle = np.clip(value_noise(0.5 * x, 0.5 * y, 2.0) * 1.6 - 0.8 + wetness, 0.0, 1.0)
@@ -195,7 +197,7 @@ class _Lighting:
             # Schlick's approximation of Fresnel reflection, with water's 2 % at normal incidence.
             mirror = wet * (0.02 + 0.98 * (1.0 - np.clip(-rays[:, 2], 0.0, 1.0)) ** 5) * 0.7
             upward = rays * np.array([1.0, 1.0, -1.0], np.float32)
-            reflected = sky_colour(upward, self.world.conditions) * (0.25 + 0.75 * (1.0 - closeness))[:, None]
+            reflected = sky_colour(upward, self.world.conditions) * (0.25 + 0.75 * (1.0 - ambient_occlusion))[:, None]
             diffuse = albedo * (1.0 - 0.5 * wet)[:, None] * (sun + sky)
             return np.asarray(diffuse + mirror[:, None] * (reflected - diffuse), np.float32)
         return np.asarray(albedo * (sun + sky), np.float32)
@@ -218,11 +220,11 @@ class _Lighting:
         albedo = np.empty_like(rays)
         gloss = np.zeros(len(rays), np.float32)
         surface = scene.surface[index]
-        for kind, painter in painters().items():
+        for kind, shader in surface_shaders().items():
             here = np.flatnonzero(surface == kind)
             if here.size:
                 which = index[here]
-                spots = Spots(
+                surface_points = SurfacePoints(
                     local[here],
                     local_normal[here],
                     scene.half[which].astype(np.float32),
@@ -235,21 +237,21 @@ class _Lighting:
                     scene.density[which],
                     scene.seed[which],
                 )
-                albedo[here], gloss[here] = painter(spots)
-        leafy = surface == Surface.FOLIAGE
+                albedo[here], gloss[here] = shader(surface_points)
+        leafy = surface == SurfaceType.FOLIAGE
         toward = normal @ self.towards_sun
         # Leaves scatter light through the crown, so they are never as dark on the far side as a wall.
         toward = np.where(leafy, 0.35 + 0.65 * toward, toward)
         direct = np.maximum(toward, 0.0)
         if self.world.conditions.sun > 0.0:
             lit = np.flatnonzero(direct > 0.0)
-            direct[lit] *= self.maps.above_roofs(points[lit] + 0.05 * normal[lit])
+            direct[lit] *= self.maps.sunlit_above_roofs(points[lit] + 0.05 * normal[lit])
         height = np.clip(points[:, 2] / 6.0, 0.0, 1.0)
         open_sky = (0.55 + 0.45 * normal[:, 2]) * (0.55 + 0.45 * height)
         open_sky = np.where(
             scene.label[index] == Label.CAR, open_sky * np.clip(points[:, 2] / 0.5, 0.25, 1.0), open_sky
         )
-        # Light that the sunny ground throws back up.
+        # Light that the sunny ground reflects upwards.
         bounce = np.float32(0.12) * (1.0 - 0.5 * normal[:, 2])
         light = albedo * (direct[:, None] * self.sun + open_sky[:, None] * self.sky + bounce[:, None])
         shiny = np.flatnonzero(gloss > 0.0)

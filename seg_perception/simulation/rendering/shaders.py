@@ -1,9 +1,9 @@
-"""Which function paints which kind of surface."""
+"""The shader of each surface type."""
 
 from __future__ import annotations
 
 from seg_perception.simulation.rendering.surface_shaders import (
-    Painter,
+    Shader,
     bark,
     car_body,
     car_glass,
@@ -14,23 +14,23 @@ from seg_perception.simulation.rendering.surface_shaders import (
     sign,
     wheel,
 )
-from seg_perception.simulation.world.facade import wall
-from seg_perception.simulation.world.solids import Surface
+from seg_perception.simulation.rendering.wall_shader import wall
+from seg_perception.simulation.world.solids import SurfaceType
 
 
-def painters() -> dict[Surface, Painter]:
-    """The function for each kind of surface."""
+def surface_shaders() -> dict[SurfaceType, Shader]:
+    """The shader of each surface type."""
     return {
-        Surface.PLAIN: plain,
-        Surface.CAR_BODY: car_body,
-        Surface.CAR_GLASS: car_glass,
-        Surface.WHEEL: wheel,
-        Surface.WALL: wall,
-        Surface.ROOF: roof,
-        Surface.FOLIAGE: foliage,
-        Surface.BARK: bark,
-        Surface.SIGN: sign,
-        Surface.RAILING: plain,
-        Surface.PLANKS: planks,
-        Surface.SPOKES: plain,
+        SurfaceType.PLAIN: plain,
+        SurfaceType.CAR_BODY: car_body,
+        SurfaceType.CAR_GLASS: car_glass,
+        SurfaceType.WHEEL: wheel,
+        SurfaceType.WALL: wall,
+        SurfaceType.ROOF: roof,
+        SurfaceType.FOLIAGE: foliage,
+        SurfaceType.BARK: bark,
+        SurfaceType.SIGN: sign,
+        SurfaceType.RAILING: plain,
+        SurfaceType.PLANKS: planks,
+        SurfaceType.SPOKES: plain,
     }

@@ -1,9 +1,9 @@
-"""Shadows from above: where the sun reaches the ground, what stands close by, and what tall things shade.
+"""Shadow maps: direct sunlight and ambient occlusion on the ground, and the shadows of buildings.
 
 Three maps of the ground around the camera, in odom. `sunlit` draws the outline of every solid as the sun projects it
-onto the ground, which is exact for flat ground. `closeness` is the blurred footprint of things and stands in for the
-missing sky light beneath and beside them. `roofs` holds the height of buildings, along which rays towards the sun
-are marched to shade walls, cars and people.
+onto the ground, which is exact for flat ground. `ambient_occlusion` is the blurred footprint of the solids: it
+approximates how much sky light they block. `roofs` holds the height of buildings; rays towards the sun are marched
+along it to shade walls, cars and people.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from seg_perception.simulation.labels import Label
 from seg_perception.simulation.rendering.noise import F32
 from seg_perception.simulation.rendering.porous import is_porous
 from seg_perception.simulation.world.scene import Scene
-from seg_perception.simulation.world.solids import Shape
+from seg_perception.simulation.world.solids import SolidShape
 from seg_perception.simulation.world.world import World
 
 F64 = NDArray[np.float64]
@@ -29,44 +29,44 @@ _SIZE = 120.0  # m, side of the maps
 _FINE = 0.125  # m, cell of the shadow map
 _COARSE = 0.5  # m, cell of the roof map
 _STEPS = 14
-_FRACTION = 4  # bits: cv2 draws polygons with sub-pixel corners when told how many there are
+_FRACTION = 4  # bits: cv2 draws polygons with sub-pixel corners when given their number
 
 
 @dataclass(frozen=True)
 class ShadowMaps:
-    """The maps and where they lie.
+    """The maps and their position.
 
     Attributes:
         origin: float64 [2], x, y of the corner with least x and y, m.
         towards_sun: float64 [3], unit.
         sunlit: float32 [n, n], 1 in the sun, 0 in the shade, cells of 0.125 m.
-        closeness: float32 [n, n], 0 in the open, 1 beneath things, same cells.
+        ambient_occlusion: float32 [n, n], 0 in the open, 1 under a solid, same cells.
         roofs: float32 [m, m], height of buildings, m, cells of 0.5 m.
     """
 
     origin: F64
     towards_sun: F64
     sunlit: F32
-    closeness: F32
+    ambient_occlusion: F32
     roofs: F32
 
-    def on_ground(self, x: F32, y: F32) -> tuple[F32, F32]:
-        """Sunlit and closeness at points of the ground (m); outside the maps everything is in the open sun."""
+    def at_ground(self, x: F32, y: F32) -> tuple[F32, F32]:
+        """Sunlit and ambient occlusion at points of the ground (m); outside the maps everything is in the open sun."""
         column, row = (x - self.origin[0]) / _FINE - 0.5, (y - self.origin[1]) / _FINE - 0.5
-        return _look_up(self.sunlit, column, row, 1.0), _look_up(self.closeness, column, row, 0.0)
+        return _sample(self.sunlit, column, row, 1.0), _sample(self.ambient_occlusion, column, row, 0.0)
 
-    def above_roofs(self, points: F32) -> F32:
+    def sunlit_above_roofs(self, points: F32) -> F32:
         """1 where buildings leave points float32 [n, 3] (odom, m) in the sun, 0 where they shade them."""
         lit = np.ones(len(points), np.float32)
         sun = self.towards_sun.astype(np.float32)
         for reach in np.geomspace(0.9, 60.0, _STEPS):
             at = points + sun * np.float32(reach)
             column, row = (at[:, 0] - self.origin[0]) / _COARSE - 0.5, (at[:, 1] - self.origin[1]) / _COARSE - 0.5
-            lit *= _look_up(self.roofs, column, row, 0.0) < at[:, 2]
+            lit *= _sample(self.roofs, column, row, 0.0) < at[:, 2]
         return lit
 
 
-def _look_up(image: F32, column: F32, row: F32, outside: float) -> F32:
+def _sample(image: F32, column: F32, row: F32, outside: float) -> F32:
     count = column.size
     width = 512
     rows = -(-count // width)
@@ -87,15 +87,15 @@ def shadow_maps(world: World, camera_xy: F64, ahead: F64) -> ShadowMaps:
     Args:
         world: solids and the sun.
         camera_xy: float64 [2], position of the camera, m.
-        ahead: float64 [2], direction that it looks to; the maps lie mostly on that side.
+        ahead: float64 [2], viewing direction of the camera; most of the maps lies on that side.
 
     Returns:
         ShadowMaps.
     """
     sun = world.conditions.towards_sun()
-    middle = camera_xy + ahead / max(float(np.linalg.norm(ahead)), 1e-9) * 0.38 * _SIZE
+    center = camera_xy + ahead / max(float(np.linalg.norm(ahead)), 1e-9) * 0.38 * _SIZE
     # Whole coarse cells, so that the pattern of the map does not crawl as the camera moves.
-    origin = np.floor((middle - 0.5 * _SIZE) / _COARSE) * _COARSE
+    origin = np.floor((center - 0.5 * _SIZE) / _COARSE) * _COARSE
     fine, coarse = int(_SIZE / _FINE), int(_SIZE / _COARSE)
     shade = np.zeros((fine, fine), np.uint8)
     crowns = np.zeros((fine, fine), np.uint8)
@@ -103,8 +103,8 @@ def shadow_maps(world: World, camera_xy: F64, ahead: F64) -> ShadowMaps:
     roofs = np.zeros((coarse, coarse), np.float32)
     scene = world.scene
     low, high = scene.corners[..., 2].min(axis=1), scene.corners[..., 2].max(axis=1)
-    within = np.all(np.abs(scene.centre[:, :2] - middle) < 0.5 * _SIZE + 25.0, axis=1)
-    wide = scene.half.max(axis=1) > 0.12  # hands and wing mirrors cast no shadow worth drawing
+    within = np.all(np.abs(scene.centre[:, :2] - center) < 0.5 * _SIZE + 25.0, axis=1)
+    wide = scene.half.max(axis=1) > 0.12  # the shadows of hands and wing mirrors are negligible
     shapes = _silhouettes(scene)
     along_sun = _texels(shapes[..., :2] - shapes[..., 2:] * (sun[:2] / sun[2]), origin, _FINE)
     footprints, outlines = (_texels(shapes[..., :2], origin, cell) for cell in (_FINE, _COARSE))
@@ -120,8 +120,8 @@ def shadow_maps(world: World, camera_xy: F64, ahead: F64) -> ShadowMaps:
             _fill(roofs, outlines[index], float(high[index]))
     dark = np.maximum(shade.astype(np.float32), 0.75 * crowns.astype(np.float32)) / 255.0
     sunlit = 1.0 - cv2.GaussianBlur(dark, (5, 5), 0)
-    closeness = cv2.blur(cv2.blur(near, (7, 7)), (7, 7)).astype(np.float32) / 255.0
-    return ShadowMaps(origin, sun, np.asarray(sunlit, np.float32), np.asarray(closeness, np.float32), roofs)
+    ambient_occlusion = cv2.blur(cv2.blur(near, (7, 7)), (7, 7)).astype(np.float32) / 255.0
+    return ShadowMaps(origin, sun, np.asarray(sunlit, np.float32), np.asarray(ambient_occlusion, np.float32), roofs)
 
 
 def _silhouettes(scene: Scene) -> F64:
@@ -130,10 +130,10 @@ def _silhouettes(scene: Scene) -> F64:
     ring = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     rims = np.concatenate([np.insert(ring, 2, -1.0, axis=1), np.insert(ring, 2, 1.0, axis=1)])
     ball = np.concatenate([np.insert(ring, 2, 0.0, axis=1), np.insert(0.7 * ring, 2, 0.7, axis=1)])
-    unit = np.where((scene.shape == Shape.ELLIPSOID)[:, None, None], ball, rims)
+    unit = np.where((scene.shape == SolidShape.ELLIPSOID)[:, None, None], ball, rims)
     curved = np.einsum("sij,skj->ski", scene.rotation, unit * scene.half[:, None]) + scene.centre[:, None]
     flat = np.concatenate([scene.corners, scene.corners], axis=1)
-    return np.where((scene.shape == Shape.FRUSTUM)[:, None, None], flat, curved)
+    return np.where((scene.shape == SolidShape.FRUSTUM)[:, None, None], flat, curved)
 
 
 def _texels(points: F64, origin: F64, cell: float) -> NDArray[np.int32]:

@@ -1,1 +1,1 @@
-"""The simulated sensors: LiDAR, and how a camera's images degrade."""
+"""Simulated sensors: a LiDAR, and the degradation of images, extrinsics and odometry."""

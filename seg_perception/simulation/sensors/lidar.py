@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seg_perception.geometry.transforms import Transform
-from seg_perception.simulation.rendering.raycast import RayTable, cast
+from seg_perception.simulation.rendering.raycast import RayTable, cast_rays
 from seg_perception.simulation.world.world import World
 
 
@@ -22,21 +22,21 @@ class Lidar:
         beams: number of them, evenly spread.
         lowest, highest: their elevations, rad.
         columns: directions of a full turn.
-        reach: m; nothing comes back from further away.
+        max_range: m; the range limit.
     """
 
     beams: int
     lowest: float
     highest: float
     columns: int
-    reach: float
+    max_range: float
 
 
-SCANNER = Lidar(beams=64, lowest=math.radians(-35.0), highest=math.radians(10.0), columns=1024, reach=40.0)
+SCANNER = Lidar(beams=64, lowest=math.radians(-35.0), highest=math.radians(10.0), columns=1024, max_range=40.0)
 """Much like the 64-beam sensors that small robots carry."""
 
 
-# The ray caster drops what a table of rays cannot see at all; one table all around would drop nothing.
+# The ray caster skips solids outside the view of a ray table. One table of a full turn would skip none.
 _SECTORS = 16
 
 
@@ -56,16 +56,16 @@ def scan(world: World, lidar: Lidar, odom_from_lidar: Transform) -> NDArray[np.f
     Railings, bicycle wheels and tree crowns count as closed surfaces, as they do in a view's depth.
 
     Args:
-        world: what there is to measure.
+        world: what the rays hit.
         lidar: the pattern.
         odom_from_lidar: pose of the sensor.
 
     Returns:
-        float32 [N, 3], the points that came back, in the sensor's frame, m.
+        float32 [N, 3], the returns, in the sensor's frame, m.
     """
     points = []
     for table in _ray_tables(lidar):
-        distance = cast(table, world.scene, odom_from_lidar).outer_distance
-        back = distance < lidar.reach
+        distance = cast_rays(table, world.scene, odom_from_lidar).outer_distance
+        back = distance < lidar.max_range
         points.append(table.rays[back] * distance[back][:, np.newaxis])
     return np.concatenate(points).astype(np.float32)

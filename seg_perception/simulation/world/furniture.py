@@ -1,4 +1,4 @@
-"""What stands along a street: lamps, signs, traffic lights, bollards, fences, walls, trees and hedges."""
+"""Street furniture and plants: lamps, signs, traffic lights, bollards, fences, walls, trees and hedges."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from seg_perception.simulation.world.solids import (
     Colour,
     Material,
     Solid,
-    Surface,
+    SurfaceType,
     box,
     cylinder,
     ellipsoid,
@@ -24,7 +24,7 @@ _METALS: tuple[Colour, ...] = ((0.45, 0.47, 0.48), (0.30, 0.32, 0.33), (0.10, 0.
 
 
 def _metal(rng: np.random.Generator) -> Material:
-    return Material(Surface.PLAIN, _METALS[rng.integers(len(_METALS))])
+    return Material(SurfaceType.PLAIN, _METALS[rng.integers(len(_METALS))])
 
 
 def street_lamp(rng: np.random.Generator) -> tuple[Solid, ...]:
@@ -59,18 +59,18 @@ def traffic_sign(rng: np.random.Generator) -> tuple[Solid, ...]:
         kind = rng.choice(["disc", "triangle", "plate"])
         seed = int(rng.integers(1 << 20))
         if kind == "disc":
-            face = Material(Surface.SIGN, (0.75, 0.07, 0.08), (0.9, 0.9, 0.9), density=0.1, seed=seed)
+            face = Material(SurfaceType.SIGN, (0.75, 0.07, 0.08), (0.9, 0.9, 0.9), density=0.1, seed=seed)
             if rng.random() < 0.4:
                 face = replace(face, colour=(0.05, 0.18, 0.55), density=0.2)
             parts.append(rod(np.array([0.0, 0.0, z]), np.array([-0.03, 0.0, z]), 0.3, Label.SIGN_SYMBOL, face))
         elif kind == "triangle":
-            face = Material(Surface.SIGN, (0.75, 0.07, 0.08), (0.9, 0.9, 0.9), density=0.3, seed=seed)
+            face = Material(SurfaceType.SIGN, (0.75, 0.07, 0.08), (0.9, 0.9, 0.9), density=0.3, seed=seed)
             parts.append(frustum((0.0, 0.0), (0.015, 0.36), (0.015, 0.02), (z - 0.3, z + 0.3), Label.SIGN_SYMBOL, face))
         else:
             colours: tuple[Colour, ...] = ((0.05, 0.18, 0.5), (0.05, 0.3, 0.18), (0.88, 0.88, 0.86), (0.85, 0.7, 0.1))
             pick = int(rng.integers(4))
             ink: Colour = (0.9, 0.9, 0.9) if pick < 2 else (0.08, 0.08, 0.08)
-            face = Material(Surface.SIGN, colours[pick], ink, density=0.4, seed=seed)
+            face = Material(SurfaceType.SIGN, colours[pick], ink, density=0.4, seed=seed)
             half = (0.015, float(rng.uniform(0.25, 0.8)))
             tall = float(rng.uniform(0.15, 0.4))
             parts.append(box((0.0, 0.0), half, (z - tall, z + tall), Label.SIGN_SYMBOL, face))
@@ -79,7 +79,9 @@ def traffic_sign(rng: np.random.Generator) -> tuple[Solid, ...]:
 
 def traffic_light(rng: np.random.Generator) -> tuple[Solid, ...]:
     """A post with a signal head facing -x; the head is of class SIGN_SYMBOL."""
-    lamps = Material(Surface.SIGN, (0.05, 0.05, 0.05), (0.9, 0.1, 0.05), density=0.5, seed=int(rng.integers(1 << 20)))
+    lamps = Material(
+        SurfaceType.SIGN, (0.05, 0.05, 0.05), (0.9, 0.1, 0.05), density=0.5, seed=int(rng.integers(1 << 20))
+    )
     return (
         cylinder((0.12, 0.0), 0.055, (0.0, 3.4), Label.POLE, _metal(rng)),
         box((0.0, 0.0), (0.1, 0.17), (2.3, 3.3), Label.SIGN_SYMBOL, lamps),
@@ -88,7 +90,7 @@ def traffic_light(rng: np.random.Generator) -> tuple[Solid, ...]:
 
 def railing(rng: np.random.Generator, length: float) -> tuple[Solid, ...]:
     """Metal bars along x, `length` m long, centred on the origin."""
-    bars = Material(Surface.RAILING, _METALS[rng.integers(len(_METALS))], pitch=float(rng.uniform(0.11, 0.16)))
+    bars = Material(SurfaceType.RAILING, _METALS[rng.integers(len(_METALS))], pitch=float(rng.uniform(0.11, 0.16)))
     return (box((0.0, 0.0), (0.5 * length, 0.03), (0.0, float(rng.uniform(0.9, 1.2))), Label.FENCE, bars),)
 
 
@@ -96,7 +98,7 @@ def wooden_fence(rng: np.random.Generator, length: float) -> tuple[Solid, ...]:
     """Planks along x, `length` m long."""
     tone = float(rng.uniform(0.25, 0.55))
     planks = Material(
-        Surface.PLANKS,
+        SurfaceType.PLANKS,
         (tone, 0.8 * tone, 0.6 * tone),
         pitch=float(rng.uniform(0.1, 0.18)),
         seed=int(rng.integers(1 << 20)),
@@ -107,7 +109,7 @@ def wooden_fence(rng: np.random.Generator, length: float) -> tuple[Solid, ...]:
 def garden_wall(rng: np.random.Generator, length: float) -> tuple[Solid, ...]:
     """A low wall along x; walls count as BUILDING."""
     tone = float(rng.uniform(0.35, 0.6))
-    brick = Material(Surface.WALL, (tone, 0.72 * tone, 0.6 * tone), seed=int(rng.integers(1 << 20)), density=0.0)
+    brick = Material(SurfaceType.WALL, (tone, 0.72 * tone, 0.6 * tone), seed=int(rng.integers(1 << 20)), density=0.0)
     return (box((0.0, 0.0), (0.5 * length, 0.12), (0.0, float(rng.uniform(0.6, 2.0))), Label.BUILDING, brick),)
 
 
@@ -118,13 +120,13 @@ def _leaf_colour(rng: np.random.Generator) -> Colour:
 
 def hedge(rng: np.random.Generator, length: float) -> tuple[Solid, ...]:
     """A clipped hedge along x, of class TREE."""
-    leaves = Material(Surface.FOLIAGE, _leaf_colour(rng), pitch=0.12, density=1.0, seed=int(rng.integers(1 << 20)))
+    leaves = Material(SurfaceType.FOLIAGE, _leaf_colour(rng), pitch=0.12, density=1.0, seed=int(rng.integers(1 << 20)))
     return (box((0.0, 0.0), (0.5 * length, 0.4), (0.0, float(rng.uniform(0.8, 2.2))), Label.TREE, leaves),)
 
 
 def bush(rng: np.random.Generator) -> tuple[Solid, ...]:
     """Two or three round shrubs."""
-    leaves = Material(Surface.FOLIAGE, _leaf_colour(rng), pitch=0.14, density=0.97, seed=int(rng.integers(1 << 20)))
+    leaves = Material(SurfaceType.FOLIAGE, _leaf_colour(rng), pitch=0.14, density=0.97, seed=int(rng.integers(1 << 20)))
     parts = []
     for _ in range(int(rng.integers(2, 4))):
         size = float(rng.uniform(0.4, 1.1))
@@ -137,7 +139,7 @@ def tree(rng: np.random.Generator) -> tuple[Solid, ...]:
     """Bare in winter, in leaf, or a conifer; 5 to 14 m."""
     kind = rng.choice(["bare", "leafy", "conifer"], p=[0.4, 0.45, 0.15])
     tone = float(rng.uniform(0.14, 0.32))
-    bark = Material(Surface.BARK, (tone, 0.92 * tone, 0.8 * tone), seed=int(rng.integers(1 << 20)))
+    bark = Material(SurfaceType.BARK, (tone, 0.92 * tone, 0.8 * tone), seed=int(rng.integers(1 << 20)))
     height = float(rng.uniform(5.5, 13.0))
     if kind == "conifer":
         return _conifer(rng, height, bark)
@@ -157,7 +159,7 @@ def tree(rng: np.random.Generator) -> tuple[Solid, ...]:
     colour: Colour = _leaf_colour(rng) if kind == "leafy" else (1.1 * tone, 0.95 * tone, 0.8 * tone)
     density = float(rng.uniform(0.7, 0.95)) if kind == "leafy" else float(rng.uniform(0.2, 0.4))
     leaves = Material(
-        Surface.FOLIAGE,
+        SurfaceType.FOLIAGE,
         colour,
         pitch=0.13 if kind == "leafy" else 0.3,
         density=density,
@@ -180,7 +182,7 @@ def tree(rng: np.random.Generator) -> tuple[Solid, ...]:
 def _conifer(rng: np.random.Generator, height: float, bark: Material) -> tuple[Solid, ...]:
     green = float(rng.uniform(0.12, 0.22))
     colour: Colour = (0.75 * green, green, 0.7 * green)
-    needles = Material(Surface.FOLIAGE, colour, pitch=0.14, density=0.97, seed=int(rng.integers(1 << 20)))
+    needles = Material(SurfaceType.FOLIAGE, colour, pitch=0.14, density=0.97, seed=int(rng.integers(1 << 20)))
     width = 0.16 * height
     parts = [cylinder((0.0, 0.0), 0.02 * height, (0.0, 0.3 * height), Label.TREE, bark)]
     for level in range(4):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from seg_perception.simulation.labels import Label
-from seg_perception.simulation.world.solids import Colour, Material, Solid, Surface, box, frustum
+from seg_perception.simulation.world.solids import Colour, Material, Solid, SurfaceType, box, frustum
 
 _WALLS: tuple[Colour, ...] = (
     (0.55, 0.47, 0.33),
@@ -69,7 +69,7 @@ def house(rng: np.random.Generator, style: HouseStyle, width: float, depth: floa
     tint = rng.uniform(0.88, 1.08)
     wall_colour: Colour = (style.wall[0] * tint, style.wall[1] * tint, style.wall[2] * tint)
     wall = Material(
-        Surface.WALL,
+        SurfaceType.WALL,
         wall_colour,
         style.trim,
         pitch=style.pitch,
@@ -80,9 +80,11 @@ def house(rng: np.random.Generator, style: HouseStyle, width: float, depth: floa
     middle = (0.0, 0.5 * depth)
     half = (0.5 * width, 0.5 * depth)
     parts = [box(middle, half, (0.0, height), Label.BUILDING, wall)]
-    slate = Material(Surface.ROOF, _SLATE[rng.integers(len(_SLATE))], wall_colour, pitch=0.3, storey=0.25, seed=seed)
+    slate = Material(
+        SurfaceType.ROOF, _SLATE[rng.integers(len(_SLATE))], wall_colour, pitch=0.3, storey=0.25, seed=seed
+    )
     if not style.gable:
-        parapet = Material(Surface.PLAIN, style.trim if rng.random() < 0.5 else wall_colour, seed=seed)
+        parapet = Material(SurfaceType.PLAIN, style.trim if rng.random() < 0.5 else wall_colour, seed=seed)
         parts.append(box(middle, (half[0] + 0.08, half[1] + 0.08), (height, height + 0.35), Label.BUILDING, parapet))
         return tuple(parts)
     eaves = (half[0] + 0.05, half[1] + 0.25)
@@ -90,7 +92,7 @@ def house(rng: np.random.Generator, style: HouseStyle, width: float, depth: floa
     rise = float(rng.uniform(0.6, 1.1)) * (eaves[0] if ridge[0] < 0.1 else eaves[1]) * 0.8
     rise = min(rise, 4.5)
     parts.append(frustum(middle, eaves, ridge, (height, height + rise), Label.BUILDING, slate))
-    brick = Material(Surface.WALL, wall_colour, density=0.0, seed=seed)
+    brick = Material(SurfaceType.WALL, wall_colour, density=0.0, seed=seed)
     for side in (-1.0, 1.0):
         if rng.random() < 0.7:
             at = (side * (half[0] - 0.6), float(rng.uniform(0.35, 0.65)) * depth)

@@ -8,7 +8,16 @@ from dataclasses import replace
 import numpy as np
 
 from seg_perception.simulation.labels import Label
-from seg_perception.simulation.world.solids import Colour, Material, Shape, Solid, Surface, ellipsoid, frustum, rod
+from seg_perception.simulation.world.solids import (
+    Colour,
+    Material,
+    Solid,
+    SolidShape,
+    SurfaceType,
+    ellipsoid,
+    frustum,
+    rod,
+)
 
 _CLOTHES: tuple[Colour, ...] = (
     (0.07, 0.07, 0.08),
@@ -28,7 +37,7 @@ _SKIN: tuple[Colour, ...] = ((0.80, 0.62, 0.52), (0.72, 0.52, 0.42), (0.50, 0.34
 _HAIR: tuple[Colour, ...] = ((0.08, 0.06, 0.05), (0.22, 0.15, 0.10), (0.45, 0.36, 0.24), (0.5, 0.5, 0.5))
 
 
-def clothes(rng: np.random.Generator) -> Colour:
+def clothing_colour(rng: np.random.Generator) -> Colour:
     """A colour of outdoor clothes; dark ones are the most common."""
     weights = np.linspace(2.0, 0.6, len(_CLOTHES))
     return _CLOTHES[rng.choice(len(_CLOTHES), p=weights / weights.sum())]
@@ -37,17 +46,17 @@ def clothes(rng: np.random.Generator) -> Colour:
 def person(rng: np.random.Generator, phase: float = 0.0) -> tuple[Solid, ...]:
     """A pedestrian of 1.1 to 1.95 m; `phase` (rad) is the state of the stride, legs together at 0."""
     scale = float(rng.uniform(0.62, 0.8) if rng.random() < 0.1 else rng.normal(1.0, 0.06))
-    parts = figure(rng, Label.PEDESTRIAN, hip_height=0.9, lean=0.05, phase=phase)
+    parts = human_body(rng, Label.PEDESTRIAN, hip_height=0.9, lean=0.05, phase=phase)
     if rng.random() < 0.35:
-        bag = Material(Surface.PLAIN, clothes(rng))
+        bag = Material(SurfaceType.PLAIN, clothing_colour(rng))
         side = float(rng.choice([-1.0, 1.0]))
         parts.append(ellipsoid((-0.05, side * 0.28, 0.75), (0.16, 0.06, 0.2), Label.PEDESTRIAN, bag))
-    # In full stride both feet are further up than when standing, and the body comes down by as much.
-    lowest = min(part.centre[2] - part.half[2] for part in parts if part.shape is Shape.ELLIPSOID)
+    # In full stride both feet are higher than when standing: the body is lowered by as much.
+    lowest = min(part.centre[2] - part.half[2] for part in parts if part.shape is SolidShape.ELLIPSOID)
     return tuple(scaled(replace(part, centre=part.centre - (0.0, 0.0, lowest)), scale) for part in parts)
 
 
-def figure(
+def human_body(
     rng: np.random.Generator,
     label: Label,
     hip_height: float,
@@ -70,11 +79,11 @@ def figure(
     Returns:
         Solids, torso first.
     """
-    coat = Material(Surface.PLAIN, clothes(rng), seed=1)
-    trousers = Material(Surface.PLAIN, clothes(rng), seed=2)
-    skin = Material(Surface.PLAIN, _SKIN[rng.integers(len(_SKIN))])
-    hair = Material(Surface.PLAIN, _HAIR[rng.integers(len(_HAIR))])
-    shoe = Material(Surface.PLAIN, (0.06, 0.05, 0.05))
+    coat = Material(SurfaceType.PLAIN, clothing_colour(rng), seed=1)
+    trousers = Material(SurfaceType.PLAIN, clothing_colour(rng), seed=2)
+    skin = Material(SurfaceType.PLAIN, _SKIN[rng.integers(len(_SKIN))])
+    hair = Material(SurfaceType.PLAIN, _HAIR[rng.integers(len(_HAIR))])
+    shoe = Material(SurfaceType.PLAIN, (0.06, 0.05, 0.05))
     breadth = float(rng.uniform(0.9, 1.15))
     coat_length = 0.0 if seated else float(rng.choice([0.02, 0.08, 0.3], p=[0.4, 0.4, 0.2]))
     rise = 0.58

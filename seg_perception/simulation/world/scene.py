@@ -1,4 +1,4 @@
-"""Solids packed into arrays: what the ray caster and the shading read instead of Python objects."""
+"""Solids packed into arrays for the ray caster and the shaders."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_perception.simulation.rendering.noise import F32
-from seg_perception.simulation.world.solids import Colour, Shape, Solid
+from seg_perception.simulation.world.solids import Colour, Solid, SolidShape
+
+F32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Scene:
     seed: NDArray[np.int64]
 
 
-def joined(first: Scene, second: Scene) -> Scene:
+def concatenate_scenes(first: Scene, second: Scene) -> Scene:
     """Both scenes as one, the solids of the first in front."""
     pairs = ((getattr(first, field.name), getattr(second, field.name)) for field in fields(Scene))
     return Scene(*(np.concatenate(pair) for pair in pairs))
@@ -67,13 +68,13 @@ def linear_light(colours: Sequence[Colour]) -> F32:
     return result
 
 
-def pack(solids: Sequence[Solid]) -> Scene:
+def pack_solids(solids: Sequence[Solid]) -> Scene:
     """Solids as a Scene, in the same order."""
     count = len(solids)
     normals = np.zeros((count, 6, 3))
     offsets = np.zeros((count, 6))
     for index, solid in enumerate(solids):
-        if solid.shape is Shape.FRUSTUM:
+        if solid.shape is SolidShape.FRUSTUM:
             normals[index], offsets[index] = solid.planes()
     centre = np.array([solid.centre for solid in solids], float).reshape(count, 3)
     corners = np.array([solid.corners() for solid in solids]).reshape(count, 8, 3)

@@ -1,7 +1,7 @@
-"""The three solids that everything standing is made of: frusta (boxes, roofs, limbs), cylinders and ellipsoids.
+"""The three convex solids of the world: frusta (boxes, roofs, limbs), cylinders and ellipsoids.
 
-All are convex, so a ray enters and leaves each of them once, and their outline under any linear projection is
-convex as well: seen from above it is the footprint, seen along the sun it is the shadow.
+A ray enters and leaves each of them once. Their outline under any linear projection is convex as well: from above it
+is the footprint, along the sun it is the shadow.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ _CURVE_SIDES = 48
 _FROM_ABOVE: F64 = np.eye(3)[:2]
 
 
-class Shape(IntEnum):
-    """What a solid is; see the constructors below for the meaning of its size."""
+class SolidShape(IntEnum):
+    """The shape of a solid; the constructors below define its size."""
 
     FRUSTUM = 0
     CYLINDER = 1
     ELLIPSOID = 2
 
 
-class Surface(IntEnum):
-    """How a solid is painted; `shading.py` and its neighbours hold one function for each."""
+class SurfaceType(IntEnum):
+    """The kind of surface; `rendering.shaders` has a shader for each."""
 
     PLAIN = 0
     CAR_BODY = 1
@@ -63,10 +63,10 @@ class Material:
         pitch: horizontal period of the pattern, m (window axis, plank, railing bar); 0 for none.
         storey: vertical period of the pattern, m; 0 for none.
         density: share of a porous surface that is filled, 0..1, or a style number's fraction for walls and signs.
-        seed: makes two things of the same material look different.
+        seed: makes two objects of the same material look different.
     """
 
-    surface: Surface
+    surface: SurfaceType
     colour: Colour
     accent: Colour = (1.0, 1.0, 1.0)
     pitch: float = 0.0
@@ -89,7 +89,7 @@ class Solid:
         top: frusta only: half sizes x, y of the upper face and its shift x, y, m.
     """
 
-    shape: Shape
+    shape: SolidShape
     centre: F64
     rotation: F64
     half: tuple[float, float, float]
@@ -101,7 +101,7 @@ class Solid:
         """float64 [8, 3]: vertices of a frustum, or of the box around a curved solid, in the world, m."""
         x, y, z = self.half
         bottom = np.array([(x, y, -z), (-x, y, -z), (-x, -y, -z), (x, -y, -z)])
-        if self.shape is Shape.FRUSTUM:
+        if self.shape is SolidShape.FRUSTUM:
             tx, ty, ox, oy = self.top
             upper = np.array(
                 [(ox + tx, oy + ty, z), (ox - tx, oy + ty, z), (ox - tx, oy - ty, z), (ox + tx, oy - ty, z)]
@@ -146,13 +146,13 @@ class Solid:
             Polygon float64 [n, 2], m, counter-clockwise. Exact for frusta; curved solids get a polygon of 48
             sides drawn around the curve (at most 0.3 % larger), so a footprint never understates.
         """
-        if self.shape is Shape.FRUSTUM:
+        if self.shape is SolidShape.FRUSTUM:
             return _hull(self.corners() @ projection.T)
         angles = (np.arange(_CURVE_SIDES) + 0.5) * (2.0 * math.pi / _CURVE_SIDES)
         circle = np.stack([np.cos(angles), np.sin(angles)], axis=1) / math.cos(math.pi / _CURVE_SIDES)
         linear = projection @ self.rotation * np.array(self.half)
         middle = projection @ self.centre
-        if self.shape is Shape.ELLIPSOID:
+        if self.shape is SolidShape.ELLIPSOID:
             # The image of the unit ball under a 2x3 matrix A is the ellipse L·circle with L·Lᵀ = A·Aᵀ.
             values, vectors = np.linalg.eigh(linear @ linear.T)
             return _hull(circle @ (vectors * np.sqrt(np.maximum(values, 0.0))).T + middle)
@@ -196,7 +196,7 @@ def frustum(
     """
     position = np.array([centre[0], centre[1], 0.5 * (z[0] + z[1])])
     half = (bottom[0], bottom[1], 0.5 * (z[1] - z[0]))
-    return Solid(Shape.FRUSTUM, position, np.eye(3), half, label, material, (*top, *shift))
+    return Solid(SolidShape.FRUSTUM, position, np.eye(3), half, label, material, (*top, *shift))
 
 
 def box(
@@ -211,7 +211,7 @@ def cylinder(
 ) -> Solid:
     """An upright cylinder: middle x, y, radius, and height of foot and top, all m."""
     position = np.array([centre[0], centre[1], 0.5 * (z[0] + z[1])])
-    return Solid(Shape.CYLINDER, position, np.eye(3), (radius, radius, 0.5 * (z[1] - z[0])), label, material)
+    return Solid(SolidShape.CYLINDER, position, np.eye(3), (radius, radius, 0.5 * (z[1] - z[0])), label, material)
 
 
 def rod(start: F64, end: F64, radius: float, label: Label, material: Material) -> Solid:
@@ -220,19 +220,19 @@ def rod(start: F64, end: F64, radius: float, label: Label, material: Material) -
     length = float(np.linalg.norm(along))
     axis = along / length
     x, y, z = axis.tolist()
-    # Written out, as numpy's cross product of two single vectors takes longer than all the rest of a town.
+    # Written out: numpy's cross product of two single vectors would take longer than the rest of the town.
     sx, sy, sz = (0.0, -z, y) if abs(x) < 0.9 else (z, 0.0, -x)
     size = math.sqrt(sx * sx + sy * sy + sz * sz)
     sx, sy, sz = sx / size, sy / size, sz / size
     rotation = np.array([(sx, y * sz - z * sy, x), (sy, z * sx - x * sz, y), (sz, x * sy - y * sx, z)])
-    return Solid(Shape.CYLINDER, 0.5 * (start + end), rotation, (radius, radius, 0.5 * length), label, material)
+    return Solid(SolidShape.CYLINDER, 0.5 * (start + end), rotation, (radius, radius, 0.5 * length), label, material)
 
 
 def ellipsoid(
     centre: tuple[float, float, float], half: tuple[float, float, float], label: Label, material: Material
 ) -> Solid:
     """An upright ellipsoid: middle and semi-axes, m."""
-    return Solid(Shape.ELLIPSOID, np.array(centre, float), np.eye(3), half, label, material)
+    return Solid(SolidShape.ELLIPSOID, np.array(centre, float), np.eye(3), half, label, material)
 
 
 def placed(solids: Iterable[Solid], x: float, y: float, yaw: float) -> tuple[Solid, ...]:

@@ -1,8 +1,8 @@
 """The ground of the simulated world: a gently winding street with pavements, verges, side roads and markings.
 
-Street coordinates: s runs along the street, d to the left of its centre line. The centre line is y = c(x), a sum of
-two sines; s = x and d = (y - c(x)) / sqrt(1 + c'(x)²), which is the distance to the tangent at x. For the slopes used
-here (below 0.15) that is the true distance to within 1 %.
+Street coordinates (a Frenet frame): s runs along the street, d to the left of its centre line. The centre line is
+y = c(x), a sum of two sines; s = x and d = (y - c(x)) / sqrt(1 + c'(x)²), which is the distance to the tangent at x.
+For the slopes used here (below 0.15) that is the true distance to within 1 %.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Markings:
         edge: "none", "white", "yellow" or "double_yellow".
         lanes: further dashed lines at these d, m.
         crossings: s of zebra crossings, m.
-        wear: share of the paint that is gone, 0..1.
+        wear: share of the paint that is worn off, 0..1.
     """
 
     centre: str = "dashed"

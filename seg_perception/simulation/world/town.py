@@ -1,4 +1,4 @@
-"""Random worlds: a street, what is built along it, and who is about."""
+"""Random worlds: a street, the buildings and plants along it, vehicles and people."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from seg_perception.simulation.world.vehicles import bus, cyclist, parked_bicycl
 from seg_perception.simulation.world.world import CLEARANCE, World
 
 Lane = tuple[float, float]
-Maker = Callable[[np.random.Generator], tuple[Solid, ...]]
+SolidFactory = Callable[[np.random.Generator], tuple[Solid, ...]]
 
 _START, _END = -25.0, 170.0
 
@@ -67,18 +67,18 @@ def random_world(seed: int | list[int]) -> World:
     rng = np.random.default_rng(seed)
     town = float(rng.beta(0.9, 0.7))
     street = random_street(rng, town)
-    return furnished(rng, street, town)
+    return build_world(rng, street, town)
 
 
-def furnished(rng: np.random.Generator, street: Street, town: float, lanes: Sequence[Lane] = ()) -> World:
-    """Build along a street.
+def build_world(rng: np.random.Generator, street: Street, town: float, lanes: Sequence[Lane] = ()) -> World:
+    """Build a world along a street.
 
     Args:
         rng: source of all choices.
         street: the ground.
         town: 0 suburb to 1 city centre.
-        lanes: strips of the street (least and greatest d, m) that are kept free of everything below 2.2 m for those
-            who will move along them; where there are any, nobody stands in the middle of the road either.
+        lanes: strips of the street (least and greatest d, m) that are kept free of everything below 2.2 m for the
+            actors that will move along them; with any, no traffic is placed on the road either.
 
     Returns:
         The world.
@@ -93,7 +93,7 @@ def furnished(rng: np.random.Generator, street: Street, town: float, lanes: Sequ
 
 
 class _Builder:
-    """Places things in street coordinates; `left` chooses the side, `away` is the distance from the centre line."""
+    """Places objects in street coordinates; `left` chooses the side, `away` is the distance from the centre line."""
 
     def __init__(self, rng: np.random.Generator, street: Street, town: float, lanes: Sequence[Lane]) -> None:
         self.rng = rng
@@ -103,16 +103,16 @@ class _Builder:
         self.solids: list[Solid] = []
 
     def put(self, parts: tuple[Solid, ...], s: float, d: float, turn: float = 0.0) -> None:
-        """Place a thing at street coordinates, turned against the street's direction by `turn` (rad)."""
+        """Place an object at street coordinates, turned against the street's direction by `turn` (rad)."""
         x, y, heading = self.street.pose(s, d)
-        thing = placed(parts, x, y, heading + turn)
-        if s > _END or not self._in_the_way(thing):
-            self.solids.extend(thing)
+        solids = placed(parts, x, y, heading + turn)
+        if s > _END or not self._blocks_a_lane(solids):
+            self.solids.extend(solids)
 
-    def _in_the_way(self, thing: tuple[Solid, ...]) -> bool:
+    def _blocks_a_lane(self, solids: tuple[Solid, ...]) -> bool:
         if not self.lanes:
             return False
-        corners = np.concatenate([part.corners() for part in thing if part.corners()[:, 2].min() < CLEARANCE])
+        corners = np.concatenate([part.corners() for part in solids if part.corners()[:, 2].min() < CLEARANCE])
         _, d = self.street.to_street(corners[:, 0], corners[:, 1])
         return any(d.max() > low and d.min() < high for low, high in self.lanes)
 
@@ -121,7 +121,7 @@ class _Builder:
         return any(j.opens(left) and abs(s - j.s) < j.half_width + margin for j in self.street.junctions)
 
     def build_side(self, left: bool) -> None:
-        """Everything that stands still on one side of the street."""
+        """All static objects on one side of the street."""
         rng, town = self.rng, self.town
         side = self.street.left if left else self.street.right
         sign = 1.0 if left else -1.0
@@ -146,14 +146,14 @@ class _Builder:
                         self.garden(middle, sign, side, setback, width)
                 s += width
             s += float(rng.uniform(0.0, 9.0) * (1.0 - town) * (rng.random() < 0.7))
-        for j in self.street.junctions:  # houses that close the view into a side road
+        for j in self.street.junctions:  # houses at the end of each side road
             if j.opens(left):
                 far = side.house_line + float(rng.uniform(25.0, 45.0))
                 self.put(house(rng, house_style(rng, town), 22.0, 8.0), j.s, sign * far, facing)
         self.furnish(left, side, sign, facing)
 
     def garden(self, s: float, sign: float, side: Side, setback: float, width: float) -> None:
-        """What divides a plot from the pavement, and what grows on it."""
+        """The boundary of a plot and its plants."""
         rng = self.rng
         kind = rng.choice(["wall", "hedge", "wood", "railing", "none"], p=[0.3, 0.25, 0.12, 0.13, 0.2])
         length = width * float(rng.uniform(0.6, 1.0))
@@ -168,7 +168,7 @@ class _Builder:
             self.put(makers[str(kind)](rng, length), s, sign * (side.house_line + thickness))
         room = max(setback, 6.0)
         for _ in range(int(rng.integers(0, 4))):
-            maker: Maker = furniture.tree if rng.random() < 0.45 else furniture.bush
+            maker: SolidFactory = furniture.tree if rng.random() < 0.45 else furniture.bush
             away = side.house_line + float(rng.uniform(1.2, max(1.3, room - 1.0)))
             self.put(maker(rng), s + float(rng.uniform(-0.5, 0.5)) * width, sign * away, float(rng.uniform(0.0, 6.0)))
 
@@ -189,7 +189,7 @@ class _Builder:
             self.put(furniture.street_lamp(rng), s, sign * kerb, -sign * 0.5 * math.pi)
 
         def sign_post(s: float) -> None:
-            maker: Maker = furniture.traffic_sign if rng.random() < 0.75 else furniture.traffic_light
+            maker: SolidFactory = furniture.traffic_sign if rng.random() < 0.75 else furniture.traffic_light
             turn = 0.0 if rng.random() < 0.65 else math.pi
             self.put(maker(rng), s, sign * kerb, turn + float(rng.normal(0.0, 0.25)))
 
@@ -240,7 +240,7 @@ class _Builder:
             s += float(rng.uniform(5.4, 6.6))
 
     def far_end(self) -> None:
-        """Houses and trees that close the view along the street."""
+        """Houses and trees at the end of the street."""
         rng = self.rng
         for d in np.arange(-110.0, 111.0, 14.0):
             s = _END + float(rng.uniform(5.0, 45.0))
@@ -259,7 +259,7 @@ class _Builder:
             busy = float(rng.uniform(10.0, 60.0))
             while s < 130.0:
                 if rng.random() < 0.7:
-                    maker: Maker = bus if rng.random() < 0.05 else vehicle
+                    maker: SolidFactory = bus if rng.random() < 0.05 else vehicle
                     self.put(maker(rng), s, lane + float(rng.normal(0.0, 0.2)), direction)
                 else:
                     self.put(cyclist(rng, float(rng.uniform(0.0, 6.0))), s, lane * 1.5, direction)

@@ -7,13 +7,13 @@ import math
 import numpy as np
 
 from seg_perception.simulation.labels import Label
-from seg_perception.simulation.world.people import clothes, figure
+from seg_perception.simulation.world.people import clothing_colour, human_body
 from seg_perception.simulation.world.solids import (
     Colour,
     Material,
-    Shape,
     Solid,
-    Surface,
+    SolidShape,
+    SurfaceType,
     box,
     ellipsoid,
     frustum,
@@ -36,11 +36,11 @@ _PAINTS: tuple[Colour, ...] = (
     (0.30, 0.33, 0.36),
     (0.42, 0.58, 0.66),
 )
-_RUBBER = Material(Surface.PLAIN, (0.06, 0.06, 0.06))
+_RUBBER = Material(SurfaceType.PLAIN, (0.06, 0.06, 0.06))
 
 
 def _wheels(axle_front: float, axle_rear: float, track: float, radius: float) -> list[Solid]:
-    tyre = Material(Surface.WHEEL, (0.07, 0.07, 0.07), accent=(0.5, 0.5, 0.52))
+    tyre = Material(SurfaceType.WHEEL, (0.07, 0.07, 0.07), accent=(0.5, 0.5, 0.52))
     wheels = []
     for x in (axle_front, axle_rear):
         for side in (-1.0, 1.0):
@@ -58,10 +58,10 @@ def car(rng: np.random.Generator) -> tuple[Solid, ...]:
     belt = 0.62 * height
     seed = int(rng.integers(1 << 20))
     paint: Colour = _PAINTS[rng.integers(len(_PAINTS))]
-    body = Material(Surface.CAR_BODY, paint, seed=seed)
-    glass = Material(Surface.CAR_GLASS, (0.05, 0.06, 0.07), accent=paint, seed=seed)
-    roof = Material(Surface.CAR_BODY, paint, density=0.0, seed=seed)
-    bumper = roof if rng.random() < 0.6 else Material(Surface.PLAIN, (0.12, 0.12, 0.12))
+    body = Material(SurfaceType.CAR_BODY, paint, seed=seed)
+    glass = Material(SurfaceType.CAR_GLASS, (0.05, 0.06, 0.07), accent=paint, seed=seed)
+    roof = Material(SurfaceType.CAR_BODY, paint, density=0.0, seed=seed)
+    bumper = roof if rng.random() < 0.6 else Material(SurfaceType.PLAIN, (0.12, 0.12, 0.12))
     nose = 0.25 * length
     cabin_end = {"hatch": 0.04, "saloon": 0.2, "estate": 0.03, "tall": 0.03}[style] * length
     foot = (half - nose + half - cabin_end) / 2.0
@@ -90,7 +90,7 @@ def car(rng: np.random.Generator) -> tuple[Solid, ...]:
         *_wheels(half - 0.19 * length, -half + 0.19 * length, width, 0.31),
     ]
     for side in (-1.0, 1.0):
-        mirror = Material(Surface.PLAIN, paint if rng.random() < 0.6 else (0.08, 0.08, 0.08))
+        mirror = Material(SurfaceType.PLAIN, paint if rng.random() < 0.6 else (0.08, 0.08, 0.08))
         parts.append(
             ellipsoid((middle + foot - 0.35, side * (width + 0.06), belt + 0.08), (0.07, 0.1, 0.08), Label.CAR, mirror)
         )
@@ -103,10 +103,10 @@ def van(rng: np.random.Generator) -> tuple[Solid, ...]:
     height = rng.uniform(1.9, 2.5)
     paint: Colour = _PAINTS[4] if rng.random() < 0.6 else _PAINTS[rng.integers(len(_PAINTS))]
     seed = int(rng.integers(1 << 20))
-    body = Material(Surface.CAR_BODY, paint, seed=seed)
-    plain = Material(Surface.CAR_BODY, paint, density=0.0, seed=seed)
-    bumper = plain if rng.random() < 0.4 else Material(Surface.PLAIN, (0.12, 0.12, 0.12))
-    glass = Material(Surface.CAR_GLASS, (0.05, 0.06, 0.07), accent=paint, seed=seed)
+    body = Material(SurfaceType.CAR_BODY, paint, seed=seed)
+    plain = Material(SurfaceType.CAR_BODY, paint, density=0.0, seed=seed)
+    bumper = plain if rng.random() < 0.4 else Material(SurfaceType.PLAIN, (0.12, 0.12, 0.12))
+    glass = Material(SurfaceType.CAR_GLASS, (0.05, 0.06, 0.07), accent=paint, seed=seed)
     cab = 0.55
     return (
         frustum((0.0, 0.0), (half - 0.02, width), (half, width), (0.22, 0.6), Label.CAR, bumper),
@@ -130,9 +130,9 @@ def bus(rng: np.random.Generator) -> tuple[Solid, ...]:
     half, width = 5.0, 1.25
     paint: Colour = ((0.62, 0.08, 0.08), (0.16, 0.3, 0.55), (0.85, 0.84, 0.8), (0.2, 0.42, 0.25))[rng.integers(4)]
     seed = int(rng.integers(1 << 20))
-    body = Material(Surface.CAR_BODY, paint, seed=seed)
-    plain = Material(Surface.CAR_BODY, paint, density=0.0, seed=seed)
-    glass = Material(Surface.CAR_GLASS, (0.05, 0.06, 0.07), accent=paint, pitch=1.4, seed=seed)
+    body = Material(SurfaceType.CAR_BODY, paint, seed=seed)
+    plain = Material(SurfaceType.CAR_BODY, paint, density=0.0, seed=seed)
+    glass = Material(SurfaceType.CAR_GLASS, (0.05, 0.06, 0.07), accent=paint, pitch=1.4, seed=seed)
     parts = [
         box((0.0, 0.0), (half, width), (0.3, 1.2), Label.CAR, body),
         box((0.0, 0.0), (half, width - 0.02), (1.2, 2.3), Label.CAR, glass),
@@ -155,8 +155,8 @@ def vehicle(rng: np.random.Generator) -> tuple[Solid, ...]:
 
 def cyclist(rng: np.random.Generator, phase: float = 0.0) -> tuple[Solid, ...]:
     """A bicycle with its rider, all of class BICYCLIST; `phase` (rad) turns the pedals."""
-    frame = Material(Surface.PLAIN, clothes(rng))
-    spokes = Material(Surface.SPOKES, (0.08, 0.08, 0.08))
+    frame = Material(SurfaceType.PLAIN, clothing_colour(rng))
+    spokes = Material(SurfaceType.SPOKES, (0.08, 0.08, 0.08))
     label = Label.BICYCLIST
     parts: list[Solid] = []
     for x in (-0.52, 0.52):
@@ -179,11 +179,11 @@ def cyclist(rng: np.random.Generator, phase: float = 0.0) -> tuple[Solid, ...]:
     )
     parts += [rod(points[a], points[b], 0.022, label, frame) for a, b in tubes]
     parts.append(rod(points["bar"] - (0.0, 0.25, 0.0), points["bar"] + (0.0, 0.25, 0.0), 0.018, label, _RUBBER))
-    parts += figure(rng, label, hip_height=0.95, lean=0.65, phase=phase, seated=True, x=-0.2)
+    parts += human_body(rng, label, hip_height=0.95, lean=0.65, phase=phase, seated=True, x=-0.2)
     return tuple(parts)
 
 
 def parked_bicycle(rng: np.random.Generator) -> tuple[Solid, ...]:
-    """A bicycle without a rider; the street classes have no better name for it than BICYCLIST."""
-    upright = [part for part in cyclist(rng)[:9] if part.shape is not Shape.ELLIPSOID]
+    """A bicycle without a rider; BICYCLIST is the closest class."""
+    upright = [part for part in cyclist(rng)[:9] if part.shape is not SolidShape.ELLIPSOID]
     return placed(upright, 0.0, 0.0, math.radians(float(rng.uniform(-10.0, 10.0))))

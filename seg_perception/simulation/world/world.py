@@ -1,4 +1,4 @@
-"""The simulated world and what is exactly true about it."""
+"""The simulated world and its exact ground truth."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from seg_perception.simulation.conditions import Conditions
 from seg_perception.simulation.labels import Label
-from seg_perception.simulation.world.scene import Scene, joined, pack
+from seg_perception.simulation.world.scene import Scene, concatenate_scenes, pack_solids
 from seg_perception.simulation.world.solids import Solid
 from seg_perception.simulation.world.street import ZONE_LABEL, Street, Zone
 
-CLEARANCE = 2.2  # m; what hangs higher is no obstacle to a robot on the ground
+CLEARANCE = 2.2  # m; what begins higher is no obstacle for a robot on the ground
 
-# Where several things stand on one cell the first of these is its class: the ones that must not be hit.
+# Where several objects overlap a cell, the first of these is its class.
 _PRECEDENCE = (
     Label.PEDESTRIAN,
     Label.BICYCLIST,
@@ -53,11 +53,11 @@ class GridShape(Protocol):
 
 @dataclass(frozen=True)
 class World:
-    """A street, what stands on it, and the light.
+    """A street, the objects on it, and the light.
 
     Attributes:
         street: the ground.
-        solids: everything that stands, in odom.
+        solids: all objects, in odom.
         conditions: light, weather, camera imperfections.
     """
 
@@ -68,23 +68,23 @@ class World:
     @cached_property
     def scene(self) -> Scene:
         """The solids as arrays."""
-        return pack(self.solids)
+        return pack_solids(self.solids)
 
     def with_solids(self, extra: Iterable[Solid]) -> World:
-        """The same world with more things in it (the moving ones of a drive)."""
+        """The same world with further solids (the actors of a drive)."""
         moving = tuple(extra)
         world = replace(self, solids=(*self.solids, *moving))
-        # Packing is the slow part; what stands still was packed for the first image of a drive.
-        world.__dict__["scene"] = joined(self.scene, pack(moving))
+        # Packing is slow, so the static solids are packed once per drive.
+        world.__dict__["scene"] = concatenate_scenes(self.scene, pack_solids(moving))
         return world
 
     def true_classes(
         self, origin_xy: tuple[float, float], resolution: float, rows: int, cols: int, clearance: float = CLEARANCE
     ) -> NDArray[np.uint8]:
-        """The class of what stands on, or else covers, each cell of a grid in odom.
+        """The class of the object on each cell of a grid in odom, or else of its ground.
 
-        A cell belongs to a standing thing when the thing's footprint overlaps its area at all (touching does not
-        count); things that begin above the clearance do not stand in the way. Otherwise its class is that of the ground
+        A cell belongs to an object when the object's footprint overlaps its area at all (touching does not
+        count). Objects that begin above the clearance are no obstacles. Otherwise its class is that of the ground
         at its centre. Footprints of boxes are exact; see `Solid.outline` for curved ones.
 
         Args:
@@ -103,9 +103,9 @@ class World:
         s, d = self.street.to_street(centres_x, centres_y)
         labels = np.array([ZONE_LABEL[Zone(zone)] for zone in sorted(ZONE_LABEL)], np.uint8)
         classes: NDArray[np.uint8] = labels[self.street.zones(s, d)]
-        standing = [solid for solid in self.solids if solid.corners()[:, 2].min() < clearance]
-        standing.sort(key=lambda solid: _PRECEDENCE.index(solid.label), reverse=True)
-        for solid in standing:
+        obstacles = [solid for solid in self.solids if solid.corners()[:, 2].min() < clearance]
+        obstacles.sort(key=lambda solid: _PRECEDENCE.index(solid.label), reverse=True)
+        for solid in obstacles:
             _mark(classes, solid, x, y, 0.5 * resolution)
         return classes
 
@@ -131,7 +131,7 @@ def _mark(
 
 
 def true_costmap(world: World, grid: GridShape, traverse: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The cost of driving over each cell, from what is really there.
+    """The true cost of driving over each cell.
 
     Args:
         world: the world.

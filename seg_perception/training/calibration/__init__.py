@@ -1,1 +1,1 @@
-"""Temperature and vector scaling, fitted to labelled images."""
+"""Calibration of a network: temperature and vector scaling, fitted to labelled images."""

@@ -1,4 +1,4 @@
-"""Calibrating an ONNX file in every precision it may run in, and writing what comes out to its card."""
+"""Calibrates an ONNX file in every precision and writes the result to its model card."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ import onnx
 from numpy.typing import NDArray
 
 from seg_perception.errors import ConfigError, ModelError
-from seg_perception.evaluation.metrics.reliability_diagram import reliability_svg
-from seg_perception.evaluation.network.precision_parity import plain_costs
+from seg_perception.evaluation.metrics.reliability_diagram import reliability_diagram_svg
 from seg_perception.inference.onnx.graph import GraphSpec
 from seg_perception.inference.onnx.session import open_session
-from seg_perception.inference.precision.convert import in_precision
-from seg_perception.inference.precision.fp16 import rounded_like_fp16
+from seg_perception.inference.precision.convert import convert_precision
+from seg_perception.inference.precision.fp16 import emulate_fp16
 from seg_perception.inference.precision.network_part import is_quantised
-from seg_perception.inference.prepared_graphs import load_card, prepare
+from seg_perception.inference.prepared_graphs import load_card, prepare_graphs
 from seg_perception.model.card import PRECISIONS, ModelCard, Precision
 from seg_perception.model.logit_calibration import UNCALIBRATED
+from seg_perception.risk.uniform_costs import uniform_costs
 from seg_perception.sensor_data.images.folder import image_files, read_image
 from seg_perception.sensor_data.images.scaled import at_network_size
 from seg_perception.training.calibration.calibrate import Calibration, Network, calibrate
-from seg_perception.training.calibration.figures import figures
+from seg_perception.training.calibration.summary import calibration_summary
 from seg_perception.training.plan import TrainingPlan, load_plan
 
 _RANGE_IMAGES = 32
-_SPEC = GraphSpec(cells=1, resolution="native", logits=True)
+_SPEC = GraphSpec(sample_points=1, resolution="native", logits=True)
 
 
 def calibrate_model(
@@ -40,36 +40,36 @@ def calibrate_model(
     range_images: Path | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[Precision, Calibration]:
-    """Calibrate a network on the validation data of a plan; write its card, and a reliability diagram beside it.
+    """Calibrate a network on the validation data of a plan; write its card, and a reliability diagram next to it.
 
-    Each precision gets its own fit on the logits that the converted graph gives: rounding changes how sure a network
-    is. What the card says about other precisions stays. The diagram, NAME_reliability.svg, is that of fp32.
+    Each precision gets its own fit to the logits of the converted graph, as rounding changes a network's confidence.
+    Other precisions in the card are not changed. The diagram, NAME_reliability.svg, is that of fp32.
 
     Args:
         plan_path: training YAML.
         root: folder that dataset paths start from; the plan's own when None.
-        model: ONNX file whose card lies beside it.
-        precisions: by default all, or fp32 alone (the file as it is) for a network that is quantised already.
-        range_images: folder of images for the ranges of int8; the plan's training images when None.
-        progress: called with runs of the network done and in all.
+        model: ONNX file with its card next to it.
+        precisions: by default all, or only fp32 (the file as it is) for a network that is already quantised.
+        range_images: folder of images for the quantisation ranges of int8; the plan's training images when None.
+        progress: called with runs of the network done and total.
 
     Raises:
         ConfigError: plan, data or card are wrong.
         ImageError: there are no images for the ranges of int8, or one cannot be read.
-        ModelError: the model is not the card's, or cannot be run or converted.
+        ModelError: the model does not match its card, or cannot be run or converted.
     """
     plan = load_plan(plan_path, root)
     card_path = model.with_suffix(".yaml")
     card = load_card(model, None)
     if card.classes != plan.classes:
         raise ConfigError(f"{card_path}: its classes are not those of {plan_path}; use the plan of this model.")
-    fused = prepare(model, replace(card, calibration={"fp32": UNCALIBRATED}), _SPEC).fused
+    fused = prepare_graphs(model, replace(card, calibration={"fp32": UNCALIBRATED}), _SPEC).fused
     chosen = precisions or (("fp32",) if is_quantised(fused) else PRECISIONS)
     size = (card.width, card.height)
     ranges = _range_images(plan, range_images, size) if "int8" in chosen else []
     results: dict[Precision, Calibration] = {}
     for precision in chosen:
-        network = _network(in_precision(fused, precision, ranges), len(card.classes))
+        network = _network(convert_precision(fused, precision, ranges), len(card.classes))
         earlier = len(results)
 
         def report(done: int, total: int, earlier: int = earlier) -> None:
@@ -79,7 +79,7 @@ def calibrate_model(
     _calibrated(card, results, plan).write(card_path)
     if "fp32" in results:
         fp32 = results["fp32"]
-        diagram = reliability_svg(fp32.after.reliability, fp32.before.reliability)
+        diagram = reliability_diagram_svg(fp32.after.reliability, fp32.before.reliability)
         model.with_name(f"{model.stem}_reliability.svg").write_text(diagram, encoding="utf-8")
     return results
 
@@ -88,19 +88,19 @@ def _calibrated(card: ModelCard, results: dict[Precision, Calibration], plan: Tr
     data = ", ".join(f"{dataset.name} ({len(dataset.images)} images)" for dataset in plan.validation)
     scalings = {precision: result.scaling.rounded() for precision, result in results.items()}
     measured: dict[str, Any] = {
-        precision: {"validation_data": data, **figures(result)} for precision, result in results.items()
+        precision: {"validation_data": data, **calibration_summary(result)} for precision, result in results.items()
     }
     return replace(card, calibration={**card.calibration, **scalings}, measured={**card.measured, **measured})
 
 
 def _network(fused: onnx.ModelProto, classes: int) -> Network:
-    session = open_session(rounded_like_fp16(fused))
-    fixed = {"costs": plain_costs(classes), "cells": np.zeros((1, _SPEC.cells, 2), np.float32)}
+    session = open_session(emulate_fp16(fused))
+    fixed = {"costs": uniform_costs(classes), "sample_points": np.zeros((1, _SPEC.sample_points, 2), np.float32)}
 
     def network(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        logits, score_size = session.run(["logits", "score_size"], {"image": image[None], **fixed})
-        if not np.isfinite(score_size).all():
-            raise ModelError("the network gives numbers that are not finite in this precision; leave that one out.")
+        logits, score_norm = session.run(["logits", "score_norm"], {"image": image[None], **fixed})
+        if not np.isfinite(score_norm).all():
+            raise ModelError("the network's outputs are not finite in this precision; leave this precision out.")
         return np.asarray(logits[0], np.float32)
 
     return network

@@ -1,11 +1,12 @@
-"""Fitting a temperature, and a scale and a bias per class on top of it, to labelled pixels by their likelihood.
+"""Temperature and vector scaling, fitted to labelled pixels by maximum likelihood.
 
-Both are from Guo et al., *On Calibration of Modern Neural Networks*, ICML 2017. What is added here is for labels of
-images. Vector scaling is shrunk towards temperature scaling, because a rare class is seen in few places however many
-pixels they have. A class that no label names keeps the temperature alone, and scale and bias of the others are fitted
-as if it did not exist: likelihood would rule it out, but what was not met on one drive can be met on the next. Classes
-that a label does not tell apart (`LabelSpace.groups`) share scale and bias: nothing is known about how often it is the
-one or the other.
+Both are from Guo et al., *On Calibration of Modern Neural Networks*, ICML 2017. Vector scaling has a scale and a bias
+per class on top of the temperature. Three things are added for labelled images:
+
+- Vector scaling is shrunk towards temperature scaling, because all pixels of a rare class come from few objects.
+- A class without labels keeps the temperature alone, and scale and bias of the others are fitted as if it did not
+  exist. Likelihood would exclude the class, although it may appear on the next drive.
+- Classes of a group (`LabelSpace.groups`) share scale and bias, because the data do not tell how frequent each is.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from seg_perception.evaluation.network.labels import label_probabilities
-from seg_perception.model.logit_calibration import LogitScaling
+from seg_perception.evaluation.metrics.labels import label_probabilities
+from seg_perception.model.logit_calibration import LogitCalibration
 
 SHRINKAGE = 1e-3
-"""A bias of 1, or a scale of 2, must make a pixel likelier by half of this, in nats, to be worth it."""
+"""Penalty: a bias of 1, or a scale of 2, must raise the mean log-likelihood by at least half of this, in nats."""
 
 _LEAST_SCALE = 0.05
 _LEAST_PROBABILITY = 1e-12
@@ -31,11 +32,11 @@ _CHUNK = 50_000
 
 
 @dataclass(frozen=True, eq=False)
-class Pixels:
-    """Labelled pixels.
+class LabelledLogits:
+    """Logits of labelled pixels.
 
     Attributes:
-        logits: float32 [K, P], not calibrated, relative to the highest of their pixel (see `LogitScaling`).
+        logits: float32 [K, P], not calibrated, relative to the highest of their pixel (see `LogitCalibration`).
         labels: uint8 [P], rows of a membership matrix [L, K] that is 1 where label l allows class k.
     """
 
@@ -43,20 +44,22 @@ class Pixels:
     labels: NDArray[np.uint8]
 
 
-def negative_log_likelihood(pixels: Pixels, membership: NDArray[np.float32], scaling: LogitScaling) -> float:
-    """Mean over the pixels of -log(probability that the label is right), in nats."""
+def negative_log_likelihood(
+    pixels: LabelledLogits, membership: NDArray[np.float32], scaling: LogitCalibration
+) -> float:
+    """Mean over the pixels of -log(probability of the label), in nats."""
     q = label_probabilities(scaling.apply(pixels.logits), membership)
     q = np.maximum(q[pixels.labels, np.arange(len(pixels.labels))], np.float32(_LEAST_PROBABILITY))
     return float(-np.log(q).mean(dtype=np.float64))
 
 
-def fit_temperature(pixels: Pixels, membership: NDArray[np.float32]) -> LogitScaling:
+def fit_temperature(pixels: LabelledLogits, membership: NDArray[np.float32]) -> LogitCalibration:
     """Golden-section search over log T in [1/10, 10]; the likelihood has one minimum in T."""
     ratio = (math.sqrt(5.0) - 1.0) / 2.0
     low, high = math.log(0.1), math.log(10.0)
 
     def score(log_t: float) -> float:
-        return negative_log_likelihood(pixels, membership, LogitScaling(math.exp(log_t)))
+        return negative_log_likelihood(pixels, membership, LogitCalibration(math.exp(log_t)))
 
     inner = [high - ratio * (high - low), low + ratio * (high - low)]
     values = [score(inner[0]), score(inner[1])]
@@ -69,10 +72,10 @@ def fit_temperature(pixels: Pixels, membership: NDArray[np.float32]) -> LogitSca
             low, inner[0], values[0] = inner[0], inner[1], values[1]
             inner[1] = low + ratio * (high - low)
             values[1] = score(inner[1])
-    return LogitScaling(math.exp((low + high) / 2.0))
+    return LogitCalibration(math.exp((low + high) / 2.0))
 
 
-def fit_vector(pixels: Pixels, membership: NDArray[np.float32], temperature: float) -> LogitScaling:
+def fit_vector(pixels: LabelledLogits, membership: NDArray[np.float32], temperature: float) -> LogitCalibration:
     """Newton's method for scale and bias on top of a temperature, with steps halved until they help.
 
     Args:
@@ -82,8 +85,8 @@ def fit_vector(pixels: Pixels, membership: NDArray[np.float32], temperature: flo
     """
     present, renumbered = np.unique(pixels.labels, return_inverse=True)
     named = membership[present].any(axis=0)
-    members, own = membership[present][:, named], Pixels(pixels.logits[named], renumbered.astype(np.uint8))
-    # A scale of 0 or less would turn what a class looks like into what it does not look like.
+    members, own = membership[present][:, named], LabelledLogits(pixels.logits[named], renumbered.astype(np.uint8))
+    # A scale of 0 or less would invert the evidence for a class.
     lowest = np.repeat([_LEAST_SCALE - 1.0, -np.inf], len(present))
     parameters = np.zeros(2 * len(present))
     value, gradient, curvature = vector_objective(own, members, temperature, parameters)
@@ -102,13 +105,13 @@ def fit_vector(pixels: Pixels, membership: NDArray[np.float32], temperature: flo
             break
     scale, bias = np.ones(membership.shape[1]), np.zeros(membership.shape[1])
     scale[named], bias[named] = _per_class(parameters, members)
-    return LogitScaling(temperature, tuple(scale.tolist()), tuple(bias.tolist()))
+    return LogitCalibration(temperature, tuple(scale.tolist()), tuple(bias.tolist()))
 
 
 def vector_objective(
-    pixels: Pixels, membership: NDArray[np.float32], temperature: float, parameters: NDArray[np.float64]
+    pixels: LabelledLogits, membership: NDArray[np.float32], temperature: float, parameters: NDArray[np.float64]
 ) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
-    """What `fit_vector` makes least: the mean negative log-likelihood, plus SHRINKAGE / 2 times |parameters|².
+    """The objective of `fit_vector`: the mean negative log-likelihood, plus SHRINKAGE / 2 times |parameters|².
 
     Args:
         pixels: to fit to.
@@ -117,9 +120,9 @@ def vector_objective(
         parameters: float64 [2 L], scale - 1 per label, then bias per label.
 
     Returns:
-        The value; its gradient [2 L]; and a positive definite curvature [2 L, 2 L], which is the matrix of second
-        derivatives where every label names one class. A label that leaves a choice makes the likelihood a difference
-        of two convex functions; the curvature is that of the first alone, so steps are shorter but lead down.
+        The value; its gradient [2 L]; and a positive definite curvature [2 L, 2 L], which is the Hessian if
+        every label names one class. With labels that leave a choice the objective is a difference of two convex
+        functions; the curvature is the Hessian of the first, so steps are shorter but still descend.
     """
     scale, bias = _per_class(parameters, membership)
     count, labels = len(pixels.labels), len(membership)
@@ -134,7 +137,7 @@ def vector_objective(
         p /= p.sum(axis=0)
         q = np.maximum((p * allowed).sum(axis=0), np.finfo(np.float64).tiny)
         value -= float(np.log(q).sum())
-        # The derivative by each class's calibrated logit, then by what the classes of a label share.
+        # Derivative by each class's calibrated logit, then by the parameters that a label's classes share.
         excess = p - p * allowed / q
         gradient += np.concatenate([membership @ (excess * z).sum(axis=1), membership @ excess.sum(axis=1)])
         expected = np.concatenate([membership @ (p * z), membership @ p])

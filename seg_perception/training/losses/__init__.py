@@ -1,1 +1,1 @@
-"""What training minimises: losses for labels that may leave a choice of classes, and their sum by a plan's weights."""
+"""Losses for labels that may leave a choice of classes, and their weighted sum."""

@@ -17,7 +17,7 @@ from seg_perception.training import loss_plan
 from seg_perception.training.losses.expected_cost import expected_cost
 from seg_perception.training.losses.labels import label_log_probabilities, membership
 from seg_perception.training.losses.overlap import dice, jaccard, tversky
-from seg_perception.training.losses.point_supervision import clicks, without_clicks
+from seg_perception.training.losses.point_supervision import point_supervision, without_point_labels
 from seg_perception.training.losses.pointwise import cross_entropy, focal, smoothed_labels
 from seg_perception.training.losses.region import region_weights
 
@@ -28,8 +28,8 @@ class TrainingLoss:
     """The weighted sum of a plan's losses.
 
     Args:
-        plan: which losses, and how labels are weighed.
-        space: classes and groups that the labels speak of.
+        plan: the losses, and the weights of labels.
+        space: classes and groups of the labels.
         counts: [K+G], labelled pixels of each label in the training data.
         device: where logits and labels will be.
     """
@@ -41,15 +41,15 @@ class TrainingLoss:
         weight = torch.from_numpy(plan.balance.weights(counts)).to(device)
         self._groups = space.groups
         self._parts = [(loss.weight, _function(loss, members, weight)) for loss in plan.losses]
-        self._has_clicks = any(isinstance(loss, loss_plan.Clicks) for loss in plan.losses)
+        self._has_points = any(isinstance(loss, loss_plan.PointSupervision) for loss in plan.losses)
 
     def __call__(self, logits: Tensor, target: Tensor) -> Tensor:
         """The loss of a batch.
 
         Args:
             logits: float [N, K, h, w], of any precision; upsampled bilinearly to the labels' size.
-            target: int64 [N, H, W] of labels 0..K+G-1, 255 where nobody labelled; label + CLICKED in the discs around
-                clicks.
+            target: int64 [N, H, W] of labels 0..K+G-1, 255 for unlabelled pixels, label + POINT_OFFSET in the
+                discs around points.
 
         Returns:
             Scalar; 0, with a gradient of 0, when no pixel is labelled.
@@ -60,9 +60,10 @@ class TrainingLoss:
             size = (target.shape[1], target.shape[2])
             full = F.interpolate(precise, size=size, mode="bilinear", align_corners=False)
             log_q = label_log_probabilities(full, self._groups)
-            certain = without_clicks(target) if self._has_clicks else target
+            masks_only = without_point_labels(target) if self._has_points else target
             parts = [
-                factor * function(log_q, target if function is clicks else certain) for factor, function in self._parts
+                factor * function(log_q, target if function is point_supervision else masks_only)
+                for factor, function in self._parts
             ]
             return torch.stack(parts).sum()
 
@@ -82,8 +83,8 @@ def _function(loss: loss_plan.Loss, members: Tensor, weight: Tensor) -> _Functio
             return partial(tversky, members=members, alpha=loss.alpha, beta=loss.beta)
         case loss_plan.ExpectedCost():
             return partial(expected_cost, members=members, costs=torch.tensor(loss.costs, device=members.device))
-        case loss_plan.Clicks():
-            return clicks
+        case loss_plan.PointSupervision():
+            return point_supervision
 
 
 def _cross_entropy(loss: loss_plan.CrossEntropy, members: Tensor, weight: Tensor) -> _Function:

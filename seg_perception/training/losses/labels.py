@@ -1,7 +1,7 @@
-"""Labels that may leave a choice of classes: what they allow, and how probable they are.
+"""Labels that may leave a choice of classes: the classes they allow, and their probabilities.
 
-Targets are class indices 0..K-1, or K+g for "one of the classes of group g" (a label like *vegetation* that does not
-say tree or grass), or 255 for pixels nobody labelled. A group's probability is the sum over its members.
+Targets are class indices 0..K-1, or K+g for "one of the classes of group g" (a label like *vegetation*, which may be
+tree or grass), or 255 for unlabelled pixels. A group's probability is the sum over its members.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def label_log_probabilities(logits: Tensor, groups: Sequence[Sequence[int]]) -> 
         groups: G lists of class indices.
 
     Returns:
-        [N, K+G, H, W], float32, or float64 for such logits: half precision is left before anything could overflow.
+        [N, K+G, H, W], float32, or float64 for such logits: half precision is converted before anything can overflow.
     """
     log_p = F.log_softmax(logits.to(torch.promote_types(logits.dtype, torch.float32)), dim=1)
     summed = [torch.logsumexp(log_p[:, list(group)], dim=1, keepdim=True) for group in groups]
@@ -39,12 +39,12 @@ def membership(classes: int, groups: Sequence[Sequence[int]]) -> Tensor:
 
 
 def one_hot(target: Tensor, labels: int) -> Tensor:
-    """bool [N, labels, H, W] from target int64 [N, H, W]; all false where nobody labelled."""
+    """bool [N, labels, H, W] from target int64 [N, H, W]; all false for unlabelled pixels."""
     return target.unsqueeze(1) == torch.arange(labels, device=target.device).view(1, -1, 1, 1)
 
 
 def per_pixel(table: Tensor, target: Tensor) -> Tensor:
-    """What a table says of each pixel's label, 0 where nobody labelled.
+    """Look up each pixel's label in a table; 0 for unlabelled pixels.
 
     Args:
         table: [K+G] or [K+G, M].
@@ -59,20 +59,20 @@ def per_pixel(table: Tensor, target: Tensor) -> Tensor:
 
 
 def labelled_log_probability(log_q: Tensor, target: Tensor) -> Tensor:
-    """Log-probability [N, H, W] of what each pixel was labelled; 0, without gradient, where nobody labelled."""
+    """Log-probability [N, H, W] of each pixel's label; 0, without gradient, for unlabelled pixels."""
     ignored = target == IGNORE
     picked = log_q.gather(1, target.masked_fill(ignored, 0).unsqueeze(1)).squeeze(1)
     return picked.masked_fill(ignored, 0.0)
 
 
-def soft_confusion(truth: Tensor, probability: Tensor) -> Tensor:
-    """How much of each probability lies on each truth, summed over all pixels: the confusion matrix of a soft answer.
+def soft_confusion(ground_truth: Tensor, probability: Tensor) -> Tensor:
+    """The confusion matrix of soft predictions: products of true and predicted probabilities, summed over all pixels.
 
     Args:
-        truth: [N, A, H, W].
+        ground_truth: [N, A, H, W].
         probability: [N, B, H, W].
 
     Returns:
         [A, B].
     """
-    return torch.einsum("nahw,nbhw->ab", truth.to(probability.dtype), probability)
+    return torch.einsum("nahw,nbhw->ab", ground_truth.to(probability.dtype), probability)

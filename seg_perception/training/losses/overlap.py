@@ -1,7 +1,7 @@
-"""Losses that judge the overlap of whole regions: Tversky's index, with Dice and Jaccard as two of its cases.
+"""Overlap losses over whole regions: the Tversky index, with Dice and Jaccard as special cases.
 
-They are sums over all pixels of a batch, so a region's share of the image does not matter to them. Each label that
-occurs in the batch is a region. A pixel lies inside it if its own label allows nothing else (Tree lies in
+They are ratios of sums over all pixels of a batch, so they do not depend on a region's share of the image. Each label
+that occurs in the batch is a region. A pixel lies inside it if its own label allows nothing else (Tree lies in
 Tree|Grass), outside if the two exclude each other, and is left out if it could be either (Tree|Grass for Tree).
 """
 
@@ -16,17 +16,17 @@ def tversky(log_q: Tensor, target: Tensor, members: Tensor, alpha: float, beta: 
     """Tversky loss 1 − TP / (TP + α FP + β FN), the mean over the regions (Salehi et al., MLMI 2017).
 
     TP, FP and FN are sums of probabilities: of the region's label inside it, of the same outside, and of everything
-    else inside. β > α makes misses dearer than false alarms.
+    else inside. β > α makes misses cost more than false positives.
 
     Args:
         log_q: float [N, K+G, H, W] from `label_log_probabilities`.
         target: int64 [N, H, W], 255 ignored.
         members: float [K+G, K] from `membership`.
-        alpha: α ≥ 0, the weight of false alarms.
-        beta: β > 0, the weight of misses.
+        alpha: α ≥ 0, the weight of false positives.
+        beta: β > 0, the weight of false negatives.
 
     Returns:
-        Scalar in [0, 1]: 0 when every region is met exactly, 1 when none is touched; 0, with a gradient of 0, when no
+        Scalar in [0, 1]: 0 if every region is predicted exactly, 1 if none overlaps; 0, with a gradient of 0, when no
         pixel is labelled.
     """
     labelled = one_hot(target, len(members))
@@ -38,7 +38,7 @@ def tversky(log_q: Tensor, target: Tensor, members: Tensor, alpha: float, beta: 
     false_alarm = (found * (shared == 0)).sum(dim=0)
     miss = ((count.unsqueeze(1) - found) * inside).sum(dim=0)
     present = count > 0
-    # The bound only meets regions that are not in the batch: one that is has at least a pixel to hit or to miss.
+    # The bound only affects regions that are not in the batch.
     index = hit / (hit + alpha * false_alarm + beta * miss).clamp(min=1e-6)
     return ((1.0 - index) * present).sum() / present.sum().clamp(min=1)
 

@@ -1,4 +1,4 @@
-"""The loss of clicks: bags of pixels of which it is only known that, taken together, they show a class."""
+"""The loss of point labels by multiple-instance learning: taken together, the pixels of a bag show its class."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seg_perception.datasets.dataset import IGNORE
-from seg_perception.datasets.point_supervision import CLICKED
+from seg_perception.datasets.point_supervision import POINT_OFFSET
 
 
-def without_clicks(target: Tensor) -> Tensor:
-    """The target [N, H, W] with IGNORE in place of the bags, for losses that believe every pixel."""
-    return target.masked_fill(target >= CLICKED, IGNORE)
+def without_point_labels(target: Tensor) -> Tensor:
+    """The target [N, H, W] with IGNORE in place of the bags, for losses that take every pixel for labelled."""
+    return target.masked_fill(target >= POINT_OFFSET, IGNORE)
 
 
-def find_bags(target: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Tell the bags of a batch apart: connected regions of one clicked label.
+def mil_bags(target: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The MIL bags of a batch: connected regions of one point label.
 
     Args:
         target: [N, H, W], label + CLICKED within the bags.
@@ -29,27 +29,27 @@ def find_bags(target: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[n
     bags = np.zeros(target.shape, np.int64)
     labels: list[int] = []
     for image, numbers in zip(target, bags, strict=True):
-        for value in np.unique(image[(image >= CLICKED) & (image < IGNORE)]):
+        for value in np.unique(image[(image >= POINT_OFFSET) & (image < IGNORE)]):
             count, regions = cv2.connectedComponents((image == value).astype(np.uint8))
             numbers += np.where(regions > 0, regions + len(labels), 0)
-            labels += [int(value) - CLICKED] * (count - 1)
+            labels += [int(value) - POINT_OFFSET] * (count - 1)
     return bags, np.array(labels, np.int64)
 
 
-def clicks(log_q: Tensor, target: Tensor) -> Tensor:
+def point_supervision(log_q: Tensor, target: Tensor) -> Tensor:
     """Mean over bags of −log of the mean probability of the bag's class (multiple-instance learning by mean pooling).
 
-    A pixel that clearly shows something else is no contradiction, as it would be for cross-entropy, while a bag whose
-    maximum alone counted would be content with a single pixel.
+    A single pixel of another class costs little, unlike with cross-entropy. Pooling by the maximum would be satisfied
+    by a single pixel of the class.
 
     Args:
         log_q: [N, K+G, H, W] log-probabilities.
-        target: int64 [N, H, W], label + CLICKED within the bags; everything else is passed over.
+        target: int64 [N, H, W], label + CLICKED within the bags; everything else is ignored.
 
     Returns:
         Scalar from 0; 0, with a gradient of 0, where there is no bag.
     """
-    numbers, labels = (torch.from_numpy(part).to(log_q.device) for part in find_bags(target.cpu().numpy()))
+    numbers, labels = (torch.from_numpy(part).to(log_q.device) for part in mil_bags(target.cpu().numpy()))
     inside = numbers > 0
     if not labels.numel():
         return log_q.sum() * 0.0

@@ -1,4 +1,4 @@
-"""Losses that judge each pixel by itself: cross-entropy, smoothed and weighted by region, and focal loss."""
+"""Losses of single pixels: cross-entropy, with label smoothing and weights by region, and focal loss."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 from seg_perception.training.losses.labels import labelled_log_probability, per_pixel
 
-_NO_MASS = 1e-6  # below any real sum of weights: no pixel is labelled
+_NO_MASS = 1e-6  # below any real sum of weights
 
 
 def cross_entropy(
@@ -16,19 +16,19 @@ def cross_entropy(
     """Mean negative log-likelihood −log q over labelled pixels (softmax regression; Bridle, NIPS 1989).
 
     A group's q makes it the exact likelihood of a label that leaves a choice (Jin and Ghahramani, *Learning with
-    multiple labels*, NIPS 2002), which says nothing about the choice. The mean is weighted: a pixel counts as its
-    label's weight times its own. With all weights 1 and labels as they are it is a proper score, least for calibrated
-    probabilities.
+    multiple labels*, NIPS 2002), which says nothing about the choice. The mean is weighted by
+    the label's weight times the pixel's. With all weights 1 and without smoothing it is a proper score, least for
+    calibrated probabilities.
 
     Args:
         log_q: float [N, K+G, H, W] from `label_log_probabilities`.
         target: int64 [N, H, W], 255 ignored.
         weight: float [K+G], a factor per label.
         pixel_weight: float [N, H, W] ≥ 0, such as `region_weights`; None for 1 everywhere.
-        smoothed: float [K+G, K+G] from `smoothed_labels`; None for labels as they are.
+        smoothed: float [K+G, K+G] from `smoothed_labels`; None for no smoothing.
 
     Returns:
-        Scalar in [0, ∞): 0 for a perfect answer (if the labels are not smoothed), log K for even odds; 0, with a
+        Scalar in [0, ∞): 0 for a perfect prediction (without smoothing), log K for equal probabilities; 0, with a
         gradient of 0, when no pixel is labelled.
     """
     mass = per_pixel(weight, target)
@@ -42,9 +42,9 @@ def cross_entropy(
 
 
 def smoothed_labels(members: Tensor, amount: float) -> Tensor:
-    """Label smoothing: with probability `amount` the labeller hit a class at random (Szegedy et al., CVPR 2016).
+    """Label smoothing: with probability `amount` a label is replaced by a random class (Szegedy et al., CVPR 2016).
 
-    A group keeps what falls on its own members, so that smoothing does not push between them.
+    A group keeps the share of its own members, so that smoothing does not act between them.
 
     Args:
         members: float [K+G, K] from `membership`.
@@ -63,8 +63,8 @@ def smoothed_labels(members: Tensor, amount: float) -> Tensor:
 def focal(log_q: Tensor, target: Tensor, weight: Tensor, gamma: float) -> Tensor:
     """Focal loss −(1−q)^γ log q (Lin et al., *Focal Loss for Dense Object Detection*, ICCV 2017).
 
-    The factor silences pixels that are right already, so that the many easy ones do not drown the few hard ones. γ = 0
-    is cross-entropy. Its optimum is less sure than the truth: calibrate afterwards.
+    The factor reduces the weight of pixels that are right already, so that many easy pixels do not outweigh few hard
+    ones. γ = 0 is cross-entropy. Its optimum is underconfident: calibrate afterwards.
 
     Args:
         log_q: float [N, K+G, H, W] from `label_log_probabilities`.
@@ -76,7 +76,7 @@ def focal(log_q: Tensor, target: Tensor, weight: Tensor, gamma: float) -> Tensor
         Scalar in [0, ∞), never above `cross_entropy`; 0, with a gradient of 0, when no pixel is labelled.
     """
     log_true = labelled_log_probability(log_q, target)
-    # x^γ has no finite slope at 0 for γ < 1, and 1 − q is 0 at every pixel that is quite sure.
-    doubt = (-torch.expm1(log_true)).clamp(min=torch.finfo(log_true.dtype).eps)
+    # x^γ has an infinite slope at 0 for γ < 1, and 1 − q is 0 where a pixel is certain.
+    error = (-torch.expm1(log_true)).clamp(min=torch.finfo(log_true.dtype).eps)
     mass = per_pixel(weight, target)
-    return (-mass * doubt**gamma * log_true).sum() / mass.sum().clamp(min=_NO_MASS)
+    return (-mass * error**gamma * log_true).sum() / mass.sum().clamp(min=_NO_MASS)

@@ -1,1 +1,1 @@
-"""The light segmentation network, and how it starts from trained weights."""
+"""The light segmentation network and its warm start from trained weights."""

@@ -2,7 +2,8 @@
 
 An encoder-decoder in the manner of DeepLabv3+ (Chen et al., ECCV 2018) with inverted residual blocks (Sandler et al.,
 CVPR 2018). The body works at 1/16 of the image's size, where context is cheap; skips from 1/8 and 1/4 bring back edges.
-Every operation is one that ONNX Runtime and TensorRT run as it is: convolution, ReLU, mean, bilinear resize, concat.
+It uses only operations that ONNX Runtime and TensorRT support directly: convolution, ReLU, mean, bilinear resize,
+concat.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class ASPP(nn.Module):
         super().__init__()
         self.point = nn.Sequential(_conv(inputs, outputs), nn.ReLU())
         self.dilated = nn.ModuleList(_separable(inputs, outputs, dilation=rate) for rate in rates)
-        # No batch norm on the 1x1 mean: at batch size 1 it would have nothing to estimate from.
+        # No batch norm on the 1x1 mean: at batch size 1 it has only one value per channel.
         self.mean = nn.Sequential(nn.Conv2d(inputs, outputs, 1), nn.ReLU())
         self.project = nn.Sequential(_conv(outputs * (2 + len(rates)), outputs), nn.ReLU())
 
@@ -114,7 +115,7 @@ def _resize_to(x: Tensor, like: Tensor) -> Tensor:
 def export_onnx(network: SegmentationNetwork, path: Path, width: int, height: int) -> None:
     """Write the network as ONNX: "image" float32 [1, 3, height, width] in, "logits" [1, K, height/4, width/4] out.
 
-    Batch norms are folded into the convolutions by the exporter; shapes are fixed, as engines want them.
+    The exporter folds batch norms into the convolutions. Shapes are fixed, as engines require.
     """
     network = network.eval().float()
     torch.onnx.export(

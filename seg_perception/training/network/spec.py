@@ -27,7 +27,7 @@ class NetworkSpec:
 
 
 def read_network_spec(top: Section, classes: int) -> NetworkSpec:
-    """The optional `network` of a plan; what it leaves out keeps its default.
+    """The optional `network` of a plan; missing keys keep their defaults.
 
     Raises:
         ConfigError: a key is unknown or out of range.

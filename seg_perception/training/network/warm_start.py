@@ -1,8 +1,8 @@
-"""Starting from a trained network: from a checkpoint or from an ONNX file, also for another list of classes.
+"""Warm start from a trained network: a checkpoint or an ONNX file, also with other classes.
 
-An ONNX file has its batch norms folded into its convolutions. They are unfolded again by measuring, on training images,
-mean and variance at each batch norm and choosing its scale and shift so that the network computes what it did before.
-Its training then starts where batch norm expects to be, at unit variance.
+An ONNX file has its batch norms folded into its convolutions. To unfold them, mean and variance at each batch norm are
+measured on training images, and its scale and shift are chosen so that the network's function is unchanged. Training
+then starts with unit variance after each normalisation.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from seg_perception.training.plan import MEAN, STD
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A trained network and its classes.
+class WarmStart:
+    """A trained network to start from.
 
     Attributes:
         network: in evaluation mode, on the CPU.
         classes: class names in output order.
-        folded: whether its batch norms are still to be unfolded.
+        folded: whether its batch norms are folded into the convolutions.
     """
 
     network: SegmentationNetwork
@@ -41,12 +41,12 @@ class Trained:
     folded: bool
 
 
-def load_trained(path: Path, spec: NetworkSpec) -> Trained:
-    """Read a checkpoint (.pt) or an exported network (.onnx, with its card beside it).
+def load_warm_start(path: Path, spec: NetworkSpec) -> WarmStart:
+    """Read a checkpoint (.pt) or an exported network (.onnx, with its card next to it).
 
     Args:
         path: the file.
-        spec: of the network to train; the file's network must be like it but for the classes.
+        spec: of the network to train; the file's network must have the same but for the classes.
 
     Raises:
         ConfigError, ModelError: the file cannot be read, or holds another kind of network.
@@ -54,21 +54,23 @@ def load_trained(path: Path, spec: NetworkSpec) -> Trained:
     return _from_onnx(path, spec) if path.suffix == ".onnx" else _from_checkpoint(path, spec)
 
 
-def _from_checkpoint(path: Path, spec: NetworkSpec) -> Trained:
+def _from_checkpoint(path: Path, spec: NetworkSpec) -> WarmStart:
     state = load_checkpoint(path)
     stored = NetworkSpec(**state["spec"])
     if replace(stored, classes=spec.classes, dropout=spec.dropout) != spec:
         raise ConfigError(f"{path}: was trained with another 'network' ({stored}); write the same into the plan.")
     network = SegmentationNetwork(stored)
     network.load_state_dict(state["average"])
-    return Trained(network.eval(), tuple(state["classes"]), folded=False)
+    return WarmStart(network.eval(), tuple(state["classes"]), folded=False)
 
 
-def _from_onnx(path: Path, spec: NetworkSpec) -> Trained:
+def _from_onnx(path: Path, spec: NetworkSpec) -> WarmStart:
     card = ModelCard.load(path.with_suffix(".yaml"))
     card.verify(path)
     if (card.channel_order, card.mean, card.std) != ("rgb", MEAN, STD):
-        raise ModelError(f"{path}: takes images of another order or normalisation than training uses; train anew.")
+        raise ModelError(
+            f"{path}: takes images of another order or normalisation than training uses; train from scratch."
+        )
     graph = read_network(path, card, 1).graph
     constants = {constant.name: numpy_helper.to_array(constant) for constant in graph.initializer}
     weights = [
@@ -84,11 +86,11 @@ def _from_onnx(path: Path, spec: NetworkSpec) -> Trained:
         )
     for (layer, norm), (kernel, bias) in zip(layers, weights, strict=True):
         _load(layer, norm, torch.from_numpy(kernel.copy()), torch.from_numpy(bias.copy()))
-    return Trained(network, card.classes, folded=True)
+    return WarmStart(network, card.classes, folded=True)
 
 
 def _convolutions(network: SegmentationNetwork) -> list[tuple[nn.Conv2d, nn.BatchNorm2d | None]]:
-    """The convolutions in the order in which they run, which is theirs in the file, each with its batch norm."""
+    """The convolutions, each with its batch norm, in order of execution, which is also their order in the ONNX file."""
     ran: list[nn.Module] = []
 
     def note(module: nn.Module, _inputs: Any, _output: Any) -> None:
@@ -123,7 +125,7 @@ def _load(layer: nn.Conv2d, norm: nn.BatchNorm2d | None, kernel: Tensor, bias: T
 
 @torch.no_grad()
 def unfold_batch_norms(network: nn.Module, images: Iterable[Tensor]) -> None:
-    """Give every batch norm the statistics of its inputs, and the scale and shift that leave the network as it is.
+    """Set every batch norm's statistics to those of its inputs, and scale and shift so that the function is unchanged.
 
     With measured mean m and variance v, y = a x + b is kept by the scale a √(v + ε) and the shift b + a m.
 
@@ -157,20 +159,20 @@ def unfold_batch_norms(network: nn.Module, images: Iterable[Tensor]) -> None:
 
 
 @torch.no_grad()
-def transfer(trained: Trained, network: SegmentationNetwork, classes: Sequence[str]) -> None:
-    """Copy a trained network's weights; of the last layer the rows of classes that both know.
+def transfer_weights(warm_start: WarmStart, network: SegmentationNetwork, classes: Sequence[str]) -> None:
+    """Copy a trained network's weights; in the last layer those of common classes only.
 
     Args:
-        trained: the network to copy from.
-        network: the network to copy to, like it but for the classes; rows of new classes stay as they are.
+        warm_start: to copy from.
+        network: to copy to, of the same spec but for the classes; weights of new classes are not changed.
         classes: those of `network`.
     """
     last = "classifier.1."
-    state = {name: value for name, value in trained.network.state_dict().items() if not name.startswith(last)}
+    state = {name: value for name, value in warm_start.network.state_dict().items() if not name.startswith(last)}
     network.load_state_dict(state, strict=False)
-    old, new = trained.network.classifier[1], network.classifier[1]
+    old, new = warm_start.network.classifier[1], network.classifier[1]
     for row, name in enumerate(classes):
-        if name in trained.classes:
-            source = trained.classes.index(name)
+        if name in warm_start.classes:
+            source = warm_start.classes.index(name)
             new.weight[row].copy_(old.weight[source])  # type: ignore[index]
             new.bias[row].copy_(old.bias[source])  # type: ignore[index]

@@ -1,4 +1,4 @@
-"""Launch files, DDS profiles and what is handed to nav2, RViz and Foxglove: executed, and compared with the code."""
+"""Launch files, DDS profiles, and the configurations of nav2, RViz and Foxglove, compared with the code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
-from support import launch_stubs as made
+from support.ros import launch_stubs
 
 from seg_perception.ros.parameters.table import PARAMETERS
 from seg_perception.ros.tools.launch_support import camera_topics, dds_environment, given, merged_parameters
@@ -26,28 +26,30 @@ OUTPUTS = {topic.name.replace("~", "/perception") for topic in TOPICS if topic.d
 
 
 def execute(name: str, packages: dict[str, Path] | None = None, **arguments: str) -> tuple[list[Any], list[Any]]:
-    """What a launch file makes with these arguments: (declared arguments, actions)."""
-    with made.stand_ins(packages):
+    """Execute a launch file with these arguments; returns (declared arguments, actions)."""
+    with launch_stubs.installed_stubs(packages):
         content = runpy.run_path(str(ROOT / "launch" / name))
         *declared, start = content["generate_launch_description"]().entities
         defaults = {each.name: each.named["default_value"] for each in declared if "default_value" in each.named}
         assert set(arguments) <= {each.name for each in declared}, "an argument that is not declared"
-        actions = start.execute(made.Context({**defaults, **arguments}))
-        used = set(made.LaunchConfiguration.used) | {
-            each.named["condition"].positional[0].positional[0] for each in walk(actions) if "condition" in each.named
+        actions = start.execute(launch_stubs.Context({**defaults, **arguments}))
+        used = set(launch_stubs.LaunchConfiguration.used) | {
+            each.named["condition"].positional[0].positional[0]
+            for each in nested_actions(actions)
+            if "condition" in each.named
         }
     assert used == {each.name for each in declared}, "declared and used arguments differ"
     assert all(each.named["description"] for each in declared)
     return declared, actions
 
 
-def walk(actions: list[Any]) -> list[Any]:
+def nested_actions(actions: list[Any]) -> list[Any]:
     """The actions and those inside event handlers."""
     found = []
     for action in actions:
         found.append(action)
-        inner = [value for value in action.positional if isinstance(value, made.Made)]
-        found += walk([*inner, *action.named.get("entities", [])])
+        inner = [value for value in action.positional if isinstance(value, launch_stubs.LaunchStub)]
+        found += nested_actions([*inner, *action.named.get("entities", [])])
     return found
 
 
@@ -69,9 +71,9 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROS_DISTRO", "jazzy")
 
 
-def test_the_node_is_started_from_where_setup_puts_it() -> None:
+def test_launch_starts_the_installed_node() -> None:
     _, actions = execute("perception.launch.py")
-    node = one(actions, made.LifecycleNode)
+    node = one(actions, launch_stubs.LifecycleNode)
     assert (node.named["package"], node.named["executable"], node.named["name"]) == (
         "seg_perception", "perception_node", "perception",
     )  # fmt: skip
@@ -79,19 +81,19 @@ def test_the_node_is_started_from_where_setup_puts_it() -> None:
     assert os.access(script, os.X_OK) and f"scripts/{node.named['executable']}" in (ROOT / "setup.py").read_text()
     file, overrides, time = node.named["parameters"]
     assert Path(file) == find("config/perception.yaml")
-    assert overrides == {} and time == {"use_sim_time": False}, "what nobody asked for outranks no parameter file"
+    assert overrides == {} and time == {"use_sim_time": False}, "default arguments override no parameter file"
     assert dict(node.named["remappings"]) == {"image": "/camera/image_raw", "odometry": "/odom"}
     assert node.named["ros_arguments"] == ["--log-level", "info"]
 
 
-def test_arguments_reach_the_node() -> None:
+def test_arguments_are_passed_to_the_node() -> None:
     _, actions = execute(
         "perception.launch.py", camera="/front/", image_topic="image_rect", model="/m.onnx", backend="onnx_cpu",
         precision="fp16", matrix="/c.yaml", image_transport="compressed", namespace="robot1", use_sim_time="true",
         log_level="debug", dds_profile="false", odometry_topic="/wheel/odom", depth_topic="aligned_depth",
         points_topic="/lidar/points",
     )  # fmt: skip
-    node = one(actions, made.LifecycleNode)
+    node = one(actions, launch_stubs.LifecycleNode)
     _, overrides, time = node.named["parameters"]
     assert overrides == {
         "model": "/m.onnx",
@@ -111,11 +113,11 @@ def test_arguments_reach_the_node() -> None:
     assert node.named["additional_env"] == {}
 
 
-def test_several_cameras_have_their_names_as_namespaces_and_share_a_point_cloud() -> None:
+def test_cameras_have_their_names_as_namespaces_and_share_a_point_cloud() -> None:
     _, actions = execute(
         "perception.launch.py", cameras="front, left", image_topic="color", points_topic="/lidar/points"
     )
-    node = one(actions, made.LifecycleNode)
+    node = one(actions, launch_stubs.LifecycleNode)
     assert node.named["parameters"][1] == {"cameras": ["front", "left"]}
     assert dict(node.named["remappings"]) == {
         "front/image": "/front/color",
@@ -126,34 +128,34 @@ def test_several_cameras_have_their_names_as_namespaces_and_share_a_point_cloud(
     }
 
 
-def test_the_node_is_configured_and_then_activated_and_a_failure_is_told() -> None:
+def test_node_is_configured_then_activated_and_a_failure_is_logged() -> None:
     _, actions = execute("perception.launch.py")
-    node = one(actions, made.LifecycleNode)
-    changes = [each for each in walk(actions) if isinstance(each, made.EmitEvent)]
+    node = one(actions, launch_stubs.LifecycleNode)
+    changes = [each for each in nested_actions(actions) if isinstance(each, launch_stubs.EmitEvent)]
     assert [each.named["event"].named["transition_id"] for each in changes] == [3, 1]
     assert all(each.named["event"].named["lifecycle_node_matcher"] is node for each in changes)
     assert all(each.named["condition"].positional[0].positional == ("autostart",) for each in changes)
-    handlers = [each.positional[0].named for each in actions if isinstance(each, made.RegisterEventHandler)]
+    handlers = [each.positional[0].named for each in actions if isinstance(each, launch_stubs.RegisterEventHandler)]
     assert [(each["start_state"], each["goal_state"]) for each in handlers] == [
         ("configuring", "inactive"), ("configuring", "unconfigured"),
     ]  # fmt: skip
     assert "could not be configured" in handlers[1]["entities"][0].named["msg"]
 
 
-def test_a_replay_plays_the_bag_in_its_own_time() -> None:
+def test_replay_plays_the_bag_with_simulated_time() -> None:
     declared, actions = execute("replay.launch.py", bag="/b", rate="0.5", loop="true", matrix="/c.yaml")
     assert "default_value" not in next(each for each in declared if each.name == "bag").named, "a bag must be given"
-    player = one(actions, made.Node)
+    player = one(actions, launch_stubs.Node)
     assert player.named["executable"] == "play" and os.access(ROOT / "scripts" / "play", os.X_OK)
     assert player.named["arguments"] == ["/b", "--playback-rate", "0.5", "--loop"]
-    handed_on = dict(one(actions, made.IncludeLaunchDescription).named["launch_arguments"])
+    forwarded = dict(one(actions, launch_stubs.IncludeLaunchDescription).named["launch_arguments"])
     known = {each.name for each in execute("perception.launch.py")[0]}
-    assert set(handed_on) <= known and handed_on["use_sim_time"] == "true" and handed_on["matrix"] == "/c.yaml"
-    included = one(actions, made.IncludeLaunchDescription).positional[0].positional[0]
+    assert set(forwarded) <= known and forwarded["use_sim_time"] == "true" and forwarded["matrix"] == "/c.yaml"
+    included = one(actions, launch_stubs.IncludeLaunchDescription).positional[0].positional[0]
     assert Path(included) == ROOT / "launch" / "perception.launch.py"
 
 
-def test_the_nav2_demo_lays_our_costmaps_over_nav2s_own_parameters(tmp_path: Path) -> None:
+def test_nav2_demo_overrides_nav2s_parameters_with_our_costmaps(tmp_path: Path) -> None:
     (tmp_path / "params").mkdir()
     theirs = {
         "local_costmap": {"local_costmap": {"ros__parameters": {"plugins": ["voxel_layer"], "robot_radius": 0.3}}},
@@ -169,22 +171,22 @@ def test_the_nav2_demo_lays_our_costmaps_over_nav2s_own_parameters(tmp_path: Pat
     assert merged["controller_server"] == theirs["controller_server"]
 
 
-def test_without_nav2_the_nav2_demo_says_what_to_install() -> None:
+def test_nav2_demo_names_the_missing_package() -> None:
     with pytest.raises(RuntimeError, match="nav2-bringup"):
         execute("nav2_demo.launch.py")
 
 
 @pytest.mark.parametrize("path", LAUNCH_FILES, ids=lambda path: path.name)
-def test_every_launch_file_loads_where_launch_is_installed(path: Path) -> None:
-    pytest.importorskip("launch_ros", reason="launch_ros is not installed; it is no wheel, only part of ROS 2")
+def test_launch_files_load_with_the_real_launch(path: Path) -> None:
+    pytest.importorskip("launch_ros", reason="launch_ros is not installed; it is not a wheel, only part of ROS 2")
     description = runpy.run_path(str(path))["generate_launch_description"]()
     assert description.entities
 
 
-# -- what the launch files set -------------------------------------------------------------------------------------
+# -- environment ---------------------------------------------------------------------------------------------------
 
 
-def test_dds_gets_room_for_images_under_the_name_that_the_distribution_reads() -> None:
+def test_dds_profile_is_set_in_the_variable_of_the_distribution() -> None:
     profile = str(find("config/dds/fastdds_large_images.xml"))
     old, new = "FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"
     assert dds_environment({"ROS_DISTRO": "humble"}) == dds_environment({"ROS_DISTRO": "jazzy"}) == {old: profile}
@@ -195,11 +197,11 @@ def test_dds_gets_room_for_images_under_the_name_that_the_distribution_reads() -
 
 
 @pytest.mark.parametrize("name", PROFILE_VARIABLES)
-def test_a_profile_of_the_users_own_is_left_alone(name: str) -> None:
+def test_profile_of_the_user_is_kept(name: str) -> None:
     assert dds_environment({"ROS_DISTRO": "jazzy", name: "/mine.xml"}) == {}
 
 
-def test_the_profiles_hold_several_large_images() -> None:
+def test_dds_profiles_hold_several_large_images() -> None:
     fast = ElementTree.parse(find("config/dds/fastdds_large_images.xml")).getroot()
     sizes = [int(node.text or 0) for node in fast.iter() if node.tag.endswith("segment_size")]
     assert sizes == [32 * 2**20] and sizes[0] > 5 * 1920 * 1080 * 3
@@ -207,18 +209,18 @@ def test_the_profiles_hold_several_large_images() -> None:
     assert [node.get("max") for node in cyclone.iter() if node.tag.endswith("SocketReceiveBufferSize")] == ["32MB"]
 
 
-def test_small_helpers() -> None:
+def test_launch_helpers() -> None:
     assert given(model="", cost_matrix="/c.yaml") == {"cost_matrix": "/c.yaml"}
     assert camera_topics("/camera", image="/elsewhere/image", depth="") == [("image", "/elsewhere/image")]
     base, ours = Path(find("config/nav2_costmap.yaml")), Path(find("config/nav2_costmap.yaml"))
     assert yaml.safe_load(Path(merged_parameters(base, ours)).read_text()) == yaml.safe_load(base.read_text())
 
 
-# -- what others read ----------------------------------------------------------------------------------------------
+# -- nav2, RViz and Foxglove ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["local_costmap", "global_costmap"])
-def test_nav2_reads_our_costmap_in_our_frame_with_its_gradation(name: str) -> None:
+def test_nav2_costmap_reads_graded_costs_in_the_odom_frame(name: str) -> None:
     content = yaml.safe_load(find("config/nav2_costmap.yaml").read_text())[name][name]["ros__parameters"]
     assert content["plugins"][0] == "perception_layer", "a rolling costmap lets ours overwrite what comes before it"
     layer = content["perception_layer"]
@@ -230,13 +232,13 @@ def test_nav2_reads_our_costmap_in_our_frame_with_its_gradation(name: str) -> No
     assert content["resolution"] <= float(str(PARAMETERS["grid.resolution"].default))
 
 
-def test_no_costmap_comes_faster_than_nav2_reads_it() -> None:
+def test_costmap_rate_is_at_most_nav2s_update_frequency() -> None:
     content = yaml.safe_load(find("config/nav2_costmap.yaml").read_text())
     local = content["local_costmap"]["local_costmap"]["ros__parameters"]
     assert float(str(PARAMETERS["costmap_rate"].default)) <= local["update_frequency"]
 
 
-def test_rviz_shows_topics_that_the_node_has() -> None:
+def test_rviz_shows_existing_topics() -> None:
     content = yaml.safe_load(find("config/perception.rviz").read_text())["Visualization Manager"]
     displays = {display["Name"]: display for display in content["Displays"]}
     topics = {
@@ -247,7 +249,7 @@ def test_rviz_shows_topics_that_the_node_has() -> None:
     assert content["Global Options"]["Fixed Frame"] == PARAMETERS["odom_frame"].default
 
 
-def test_foxglove_shows_topics_that_the_node_has() -> None:
+def test_foxglove_shows_existing_topics() -> None:
     text = find("config/foxglove/perception.json").read_text()
     topics = set(re.findall(r'"(/[a-z_/]+)', text))
     assert topics and topics <= OUTPUTS

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import node_process as ros_support
+from support.ros import node_process as ros_support
 
 rclpy = pytest.importorskip("rclpy", reason="ROS 2 is not installed: pip install '.[ros]'")
 
@@ -132,21 +132,23 @@ class TestDeclared:
         described = robot.call(DescribeParameters, "describe_parameters", names=list(PARAMETERS)).descriptors
         assert [descriptor.name for descriptor in described] == list(PARAMETERS)
         for descriptor, entry in zip(described, PARAMETERS.values(), strict=True):
-            assert descriptor.type == TYPES[entry.kind], entry.name
+            assert descriptor.type == TYPES[entry.ros_type], entry.name
             assert descriptor.description == entry.description
-            assert descriptor.read_only == entry.read_only, entry.name
+            assert descriptor.read_only is not entry.setting.changeable, entry.name
             assert not descriptor.dynamic_typing
             ranges = [*descriptor.floating_point_range, *descriptor.integer_range]
-            if entry.kind in ("integer", "double"):
-                assert [(limits.from_value, limits.to_value) for limits in ranges] == [(entry.low, entry.high)]
+            if entry.ros_type in ("integer", "double"):
+                assert [(limits.from_value, limits.to_value) for limits in ranges] == [
+                    (entry.setting.minimum, entry.setting.maximum)
+                ]
             else:
                 assert ranges == []
-            assert all(choice in descriptor.additional_constraints for choice in entry.choices), entry.name
+            assert all(choice in descriptor.additional_constraints for choice in entry.setting.choices), entry.name
 
     def test_values_are_the_defaults_and_empty_lists_have_their_type(self, robot: Robot) -> None:
         values = robot.call(GetParameters, "get_parameters", names=list(PARAMETERS)).values
         for value, entry in zip(values, PARAMETERS.values(), strict=True):
-            assert value.type == TYPES[entry.kind], entry.name
+            assert value.type == TYPES[entry.ros_type], entry.name
         assert robot.get("mount") == []
         assert robot.get("cost_overrides") == []
         assert robot.get("ground.max_range") == 10.0
@@ -204,7 +206,7 @@ class TestGivenAtTheStart:
         ("given", "sentence"),
         [
             ("stale_after:=soon", "parameter 'stale_after' must be a number, not 'soon'."),
-            ("costmap_rate:=1000", "parameter 'costmap_rate' is 1000, but must lie within 0.1 to 100."),
+            ("costmap_rate:=1000", "parameter 'costmap_rate' is 1000, but must lie within 0.1 to 100 Hz."),
             ("costmap_rate:=.nan", "parameter 'costmap_rate' must be a finite number, not nan."),
             ("threads:=1.5", "parameter 'threads' must be a whole number, not 1.5."),
             ("model:=3", "parameter 'model' must be text, not 3."),
@@ -224,6 +226,13 @@ class TestGivenAtTheStart:
         assert "parameter 'stale_afer' is none of this node's (did you mean 'stale_after'?)" in printed
         assert "use_sim_time" not in printed
         assert "qos_overrides" not in printed
+
+    def test_the_resolution_of_the_ground_is_the_grid_s(self, capfd: pytest.CaptureFixture[str]) -> None:
+        settings = declared("-p", "grid.resolution:=0.2", "-p", "ground.resolution:=0.2")
+        assert settings.pipeline.ground.resolution == 0.2
+        assert "ground.resolution" not in capfd.readouterr().err
+        with pytest.raises(ConfigError, match=r"^ground\.resolution is 0\.2, but grid\.resolution is 0\.1 m"):
+            declared("-p", "ground.resolution:=0.2")
 
     def test_a_cost_without_its_quotes_is_not_lost_in_silence(self, tmp_path: Path) -> None:
         file = tmp_path / "costs.yaml"
@@ -260,7 +269,7 @@ class TestChangedWhileRunning:
             ("risk.alpha", 1.0, ("risk.alpha out of range", "Max: 0.999")),
             ("risk.lethal_at", 0.5, ("key 'risk.lethal_at': is 0.5, but must lie within 1 to 254.",)),
             ("cost_matrix", "/no/such.yaml", ("/no/such.yaml: no such file; check the path.",)),
-            ("cost_overrides", ["traverse.Grass 90"], ("'traverse.Grass 90' is no cost; write it as",)),
+            ("cost_overrides", ["traverse.Grass 90"], ("'traverse.Grass 90' is not a cost; write it as",)),
             ("cost_overrides", ["traverse.Gras: 90"], ("'Gras' is no class of the model (did you mean 'Grass'?)",)),
             ("cost_overrides", ["traverse.Grass: -1"], ("key 'traverse.Grass': is -1.0, but must lie within 0",)),
             ("cost_overrides", "traverse.Grass: 90", ("Wrong parameter type",)),

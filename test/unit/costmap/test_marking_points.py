@@ -1,4 +1,4 @@
-"""Points of a costmap against a model of nav2's ObstacleLayer, written from the facts about it."""
+"""Marking and clearing points against a model of nav2's ObstacleLayer, written from its source."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from seg_perception.costmap.marking_points import MARK_HEIGHT, border_points, lethal_points
-from seg_perception.geometry.grid_bounds import Raster
+from seg_perception.costmap.marking_points import MARK_HEIGHT, clearing_points, lethal_points
+from seg_perception.geometry.grid_bounds import GridBounds
 
 FREE, LETHAL, NO_INFORMATION = 0, 254, 255
-RASTER = Raster(first_row=-37, first_col=103, rows=24, cols=40, resolution=0.1)
+BOUNDS = GridBounds(first_row=-37, first_col=103, rows=24, cols=40, resolution=0.1)
 
 
 class ObstacleLayer:
-    """A rolling costmap around the robot: first all lines to the points to clear by are freed, then points marked."""
+    """A rolling costmap around the robot: cells on lines to clearing points are cleared, then points are marked."""
 
     def __init__(self, size: float, resolution: float) -> None:
         self.cells = round(size / resolution)
         self.resolution = resolution
         self.costs = np.full((self.cells, self.cells), NO_INFORMATION, np.uint8)
-        self.first = np.zeros(2, int)  # (col, row) of cell (0, 0) on odom's raster
+        self.first = np.zeros(2, int)  # (col, row) of cell (0, 0) on odom's cell lattice
 
     def update(self, robot: tuple[float, float], marking: np.ndarray, clearing: np.ndarray) -> None:
         first = np.floor((np.array(robot) - self.cells * self.resolution / 2) / self.resolution).astype(int)
@@ -42,7 +42,7 @@ class ObstacleLayer:
                 self.costs[row, col] = LETHAL
 
     def lethal(self) -> set[tuple[int, int]]:
-        """(col, row) on odom's raster of the cells that are marked."""
+        """(col, row) of the marked cells on odom's cell lattice."""
         return {(int(col + self.first[0]), int(row + self.first[1])) for row, col in np.argwhere(self.costs == LETHAL)}
 
     def _cell(self, xy: np.ndarray) -> tuple[int, int]:
@@ -76,7 +76,7 @@ def line(start: tuple[int, int], end: tuple[int, int]) -> Iterator[tuple[int, in
 
 def costmap(lethal: list[tuple[int, int]]) -> np.ndarray:
     """Unknown, with some free and graded cells, and these (row, col) lethal."""
-    cells = np.full((RASTER.rows, RASTER.cols), -1, np.int8)
+    cells = np.full((BOUNDS.rows, BOUNDS.cols), -1, np.int8)
     cells[5:15, 5:30] = 0
     cells[10, 5:30] = 98
     for row, col in lethal:
@@ -84,73 +84,73 @@ def costmap(lethal: list[tuple[int, int]]) -> np.ndarray:
     return cells
 
 
-def robot_of(raster: Raster) -> tuple[float, float]:
-    left, bottom = raster.origin
-    return left + raster.cols * raster.resolution / 2 + 0.03, bottom + raster.rows * raster.resolution / 2 + 0.04
+def robot_of(bounds: GridBounds) -> tuple[float, float]:
+    left, bottom = bounds.origin
+    return left + bounds.cols * bounds.resolution / 2 + 0.03, bottom + bounds.rows * bounds.resolution / 2 + 0.04
 
 
-def on_raster(raster: Raster, lethal: list[tuple[int, int]]) -> set[tuple[int, int]]:
-    return {(col + raster.first_col, row + raster.first_row) for row, col in lethal}
+def on_lattice(bounds: GridBounds, lethal: list[tuple[int, int]]) -> set[tuple[int, int]]:
+    return {(col + bounds.first_col, row + bounds.first_row) for row, col in lethal}
 
 
-def test_lethal_cells_alone_become_points_in_their_middle_at_a_height_that_counts_as_an_obstacle() -> None:
-    points = lethal_points(costmap([(0, 0), (23, 39)]), RASTER, ground=0.5)
+def test_only_lethal_cells_become_points_at_a_height_that_counts_as_an_obstacle() -> None:
+    points = lethal_points(costmap([(0, 0), (23, 39)]), BOUNDS, ground=0.5)
     assert points.dtype == np.float32
     assert points == pytest.approx(np.array([[10.35, -3.65, 0.75], [14.25, -1.35, 0.75]]))
     assert 0.05 <= MARK_HEIGHT <= 0.5
-    assert lethal_points(costmap([]), RASTER, ground=0.0).shape == (0, 3)
+    assert lethal_points(costmap([]), BOUNDS, ground=0.0).shape == (0, 3)
 
 
 def test_the_border_has_every_outermost_cell_once() -> None:
-    points = border_points(RASTER, ground=0.0)
+    points = clearing_points(BOUNDS, ground=0.0)
     col, row = np.floor(points[:, :2].T / 0.1).astype(int)
-    cells = set(zip((row - RASTER.first_row).tolist(), (col - RASTER.first_col).tolist(), strict=True))
+    cells = set(zip((row - BOUNDS.first_row).tolist(), (col - BOUNDS.first_col).tolist(), strict=True))
     assert len(points) == len(cells) == 2 * (24 + 40) - 4
     assert all(row in (0, 23) or col in (0, 39) for row, col in cells)
 
 
 @pytest.mark.parametrize("size", [2.0, 2.4, 4.0, 6.0])
 @pytest.mark.parametrize("resolution", [0.1, 0.15])
-def test_lines_to_the_border_clear_every_cell_of_ours_in_a_layer_of_any_size(size: float, resolution: float) -> None:
+def test_clearing_points_clear_every_cell_of_the_costmap_in_a_layer_of_any_size(size: float, resolution: float) -> None:
     layer = ObstacleLayer(size, resolution)
-    robot = robot_of(RASTER)
-    everywhere = lethal_points(np.full((RASTER.rows, RASTER.cols), 100, np.int8), RASTER, 0.0)
+    robot = robot_of(BOUNDS)
+    everywhere = lethal_points(np.full((BOUNDS.rows, BOUNDS.cols), 100, np.int8), BOUNDS, 0.0)
     layer.update(robot, everywhere, np.empty((0, 3)))
     assert layer.lethal()
-    layer.update(robot, np.empty((0, 3)), border_points(RASTER, 0.0))
+    layer.update(robot, np.empty((0, 3)), clearing_points(BOUNDS, 0.0))
     assert not layer.lethal()
 
 
-def test_a_layer_holds_what_our_latest_costmap_holds_and_nothing_older() -> None:
-    layer, robot = ObstacleLayer(4.0, 0.1), robot_of(RASTER)
-    border = border_points(RASTER, 0.0)
+def test_a_layer_holds_the_lethal_cells_of_the_latest_costmap_and_no_older_ones() -> None:
+    layer, robot = ObstacleLayer(4.0, 0.1), robot_of(BOUNDS)
+    border = clearing_points(BOUNDS, 0.0)
     first, second = [(3, 7), (12, 20), (20, 35)], [(12, 20), (12, 21)]
-    layer.update(robot, lethal_points(costmap(first), RASTER, 0.0), border)
-    assert layer.lethal() == on_raster(RASTER, first), "marks win over lines that pass them"
-    layer.update(robot, lethal_points(costmap(second), RASTER, 0.0), border)
-    assert layer.lethal() == on_raster(RASTER, second), "with nothing lethal behind what has gone"
+    layer.update(robot, lethal_points(costmap(first), BOUNDS, 0.0), border)
+    assert layer.lethal() == on_lattice(BOUNDS, first), "marks win over lines that pass them"
+    layer.update(robot, lethal_points(costmap(second), BOUNDS, 0.0), border)
+    assert layer.lethal() == on_lattice(BOUNDS, second), "marks of the first costmap are cleared"
 
 
-def test_a_costmap_that_is_taken_back_leaves_nothing_in_the_layer() -> None:
-    layer, robot = ObstacleLayer(4.0, 0.1), robot_of(RASTER)
-    layer.update(robot, lethal_points(costmap([(3, 7), (20, 35)]), RASTER, 0.0), border_points(RASTER, 0.0))
-    blank = np.full((RASTER.rows, RASTER.cols), -1, np.int8)
-    layer.update(robot, lethal_points(blank, RASTER, 0.0), border_points(RASTER, 0.0))
+def test_a_retracted_costmap_leaves_nothing_in_the_layer() -> None:
+    layer, robot = ObstacleLayer(4.0, 0.1), robot_of(BOUNDS)
+    layer.update(robot, lethal_points(costmap([(3, 7), (20, 35)]), BOUNDS, 0.0), clearing_points(BOUNDS, 0.0))
+    blank = np.full((BOUNDS.rows, BOUNDS.cols), -1, np.int8)
+    layer.update(robot, lethal_points(blank, BOUNDS, 0.0), clearing_points(BOUNDS, 0.0))
     assert not layer.lethal()
 
 
-def test_without_points_to_clear_by_a_mark_would_stand_for_ever() -> None:
-    layer, robot = ObstacleLayer(4.0, 0.1), robot_of(RASTER)
-    layer.update(robot, lethal_points(costmap([(3, 7)]), RASTER, 0.0), np.empty((0, 3)))
-    layer.update(robot, lethal_points(costmap([]), RASTER, 0.0), np.empty((0, 3)))
-    assert layer.lethal() == on_raster(RASTER, [(3, 7)])
+def test_without_clearing_points_a_mark_would_stay_for_ever() -> None:
+    layer, robot = ObstacleLayer(4.0, 0.1), robot_of(BOUNDS)
+    layer.update(robot, lethal_points(costmap([(3, 7)]), BOUNDS, 0.0), np.empty((0, 3)))
+    layer.update(robot, lethal_points(costmap([]), BOUNDS, 0.0), np.empty((0, 3)))
+    assert layer.lethal() == on_lattice(BOUNDS, [(3, 7)])
 
 
-def test_marks_stay_in_place_while_robot_and_raster_move() -> None:
+def test_marks_keep_their_position_while_robot_and_costmap_move() -> None:
     layer = ObstacleLayer(2.4, 0.1)
     for step in range(6):
-        raster = Raster(RASTER.first_row, RASTER.first_col + 2 * step, RASTER.rows, RASTER.cols, RASTER.resolution)
-        cells = np.full((raster.rows, raster.cols), -1, np.int8)
+        bounds = GridBounds(BOUNDS.first_row, BOUNDS.first_col + 2 * step, BOUNDS.rows, BOUNDS.cols, BOUNDS.resolution)
+        cells = np.full((bounds.rows, bounds.cols), -1, np.int8)
         cells[12, 28 - 2 * step] = 100
-        layer.update(robot_of(raster), lethal_points(cells, raster, 0.0), border_points(raster, 0.0))
-        assert layer.lethal() == on_raster(RASTER, [(12, 28)])
+        layer.update(robot_of(bounds), lethal_points(cells, bounds, 0.0), clearing_points(bounds, 0.0))
+        assert layer.lethal() == on_lattice(BOUNDS, [(12, 28)])

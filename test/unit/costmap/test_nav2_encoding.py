@@ -1,4 +1,4 @@
-"""The nav2 encoding against reference readers written from the facts about nav2's static layer."""
+"""The nav2 encoding against reference readers written from the source of nav2's static layer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Reader = Callable[..., int]
 
 
 def read_until_kilted(value: int, *, trinary: bool, track_unknown: bool) -> int:
-    """What the static layer of Humble, Iron, Jazzy and Kilted makes of a byte, with its default thresholds."""
+    """How the static layer of Humble, Iron, Jazzy and Kilted reads a byte, with its default thresholds."""
     byte = value & 0xFF
     if byte == 255:
         return NO_INFORMATION if track_unknown else FREE
@@ -41,15 +41,15 @@ def encode(cost: float, known: bool = True) -> int:
 
 @READERS
 @BOTH_UNKNOWNS
-def test_nav2_reads_no_less_than_meant_and_at_most_two_more(read: Reader, track_unknown: bool) -> None:
+def test_nav2_reads_no_less_than_the_cost_and_at_most_two_more(read: Reader, track_unknown: bool) -> None:
     for cost in range(255):
-        heard = read(encode(cost), trinary=False, track_unknown=track_unknown)
-        assert heard >= cost
+        read_back = read(encode(cost), trinary=False, track_unknown=track_unknown)
+        assert read_back >= cost
         if 249 <= cost <= 251:
             # No value fits these on every distribution: 98 is read as 248, and 99 as 251 or, from Lyrical on, as 253.
-            assert heard == LETHAL
+            assert read_back == LETHAL
         else:
-            assert heard - cost <= 2
+            assert read_back - cost <= 2
 
 
 @READERS
@@ -61,7 +61,7 @@ def test_free_stays_free_and_lethal_stays_lethal_even_in_trinary_mode(read: Read
 
 
 @READERS
-def test_trinary_mode_reads_every_graded_cost_as_free_which_is_why_the_documentation_forbids_it(read: Reader) -> None:
+def test_trinary_mode_reads_every_graded_cost_as_free(read: Reader) -> None:
     assert {read(encode(cost), trinary=True, track_unknown=True) for cost in range(1, 249)} == {FREE}
 
 
@@ -83,19 +83,19 @@ def test_a_cost_that_is_not_a_number_is_unknown_and_never_free() -> None:
 def test_a_fractional_cost_is_never_understated_and_99_is_never_written(cost: float) -> None:
     value = encode(cost)
     assert 0 <= value <= 98 or value == 100
-    heard = read_from_lyrical(value, trinary=False, track_unknown=True)
-    assert heard >= min(cost, LETHAL)
-    assert cost > 248 or heard <= math.ceil(cost) + 2
+    read_back = read_from_lyrical(value, trinary=False, track_unknown=True)
+    assert read_back >= min(cost, LETHAL)
+    assert cost > 248 or read_back <= math.ceil(cost) + 2
 
 
 @given(st.floats(0.0, 300.0, width=32), st.floats(0.0, 300.0, width=32))
-def test_a_dearer_cell_is_never_encoded_as_cheaper(one: float, other: float) -> None:
+def test_a_higher_cost_is_never_encoded_as_a_lower_value(one: float, other: float) -> None:
     low, high = sorted((one, other))
     assert encode(low) <= encode(high)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_multiples_that_divide_exactly_are_not_pushed_up_by_rounding(dtype: type[np.floating]) -> None:
+def test_costs_that_divide_exactly_are_not_rounded_up(dtype: type[np.floating]) -> None:
     costs = np.array([0.0, 127.0, 254.0], dtype=dtype)
     assert encode_costs(costs, np.ones(3, dtype=bool)).tolist() == [0, 50, 100]
 

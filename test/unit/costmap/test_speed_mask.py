@@ -1,4 +1,4 @@
-"""Speed limits: the section of the cost matrix, closed forms of the mask, and what nav2's SpeedFilter makes of it."""
+"""Speed limits: the section of the cost matrix, closed forms of the mask, and how nav2's SpeedFilter reads it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def limit(probabilities: dict[int, float], known: bool = True, **rule: object) -
 
 
 def filter_limit(value: int) -> float:
-    """What nav2's SpeedFilter sets for a mask's value with base 0 and multiplier 1; inf is no limit."""
+    """The limit that nav2's SpeedFilter sets for a value of the mask with base 0 and multiplier 1; inf is no limit."""
     assert value != -1, "an error, and the last limit stays in force"
     return math.inf if value == 0 else float(value)
 
@@ -69,19 +69,19 @@ def filter_limit(value: int) -> float:
         ({PERSON: 1.0}, 0.0, 20),
         ({ROAD: 0.5, GRASS: 0.5}, 0.0, 75),  # the mean share
         ({ROAD: 0.95, PERSON: 0.05}, 0.9, 60),  # half of the slowest tenth is person: 1 - 0.5 * 0.8
-        ({ROAD: 0.9, PERSON: 0.1}, 0.9, 20),  # from a tenth on the person's speed holds
+        ({ROAD: 0.9, PERSON: 0.1}, 0.9, 20),  # from a tenth on, the person's speed holds
         ({ROAD: 0.85, GRASS: 0.1, PERSON: 0.05}, 0.9, 35),  # half person, half grass: 1 - 0.5 * 0.8 - 0.5 * 0.5
-        ({OBSTACLE: 1.0}, 0.9, 100),  # a kerb is in the way, but nothing to slow down for
+        ({OBSTACLE: 1.0}, 0.9, 100),  # a kerb blocks the way, but limits no speed
     ],
 )
-def test_a_cells_speed_is_the_mean_over_the_slowest_of_what_it_may_be(
+def test_the_speed_of_a_cell_is_the_mean_over_the_slowest_of_its_posterior(
     probabilities: dict[int, float], alpha: float, expected: int
 ) -> None:
     assert limit(probabilities, alpha=alpha) == expected
 
 
 @given(st.lists(st.floats(0.01, 1.0), min_size=4, max_size=4), st.floats(0.0, 0.99))
-def test_a_limit_is_never_above_the_mean_share_nor_below_the_slowest_and_always_one_that_nav2_obeys(
+def test_a_limit_lies_between_the_slowest_and_the_mean_share_and_nav2_obeys_it(
     weights: list[float], alpha: float
 ) -> None:
     p = np.array(weights) / sum(weights)
@@ -90,13 +90,13 @@ def test_a_limit_is_never_above_the_mean_share_nor_below_the_slowest_and_always_
     assert 20 <= filter_limit(value) <= 100 * mean + 0.1
 
 
-def test_unknown_is_slow_whatever_it_might_be() -> None:
+def test_unknown_cells_are_slow_whatever_their_posterior() -> None:
     assert limit({ROAD: 1.0}, known=False, unknown=0.3) == 30
     assert limit({PERSON: 1.0}, known=False, unknown=0.3) == 30
 
 
 @pytest.mark.parametrize(("share", "expected"), [(1.0, 100), (0.7, 70), (0.29, 29), (0.299, 29), (SLOWEST, 1)])
-def test_shares_are_rounded_down_and_never_to_no_limit(share: float, expected: int) -> None:
+def test_shares_are_rounded_down_but_never_to_0(share: float, expected: int) -> None:
     assert percent(share) == expected
     assert limit({GRASS: 1.0}, slower=((GRASS, share),)) == expected
 
@@ -104,7 +104,7 @@ def test_shares_are_rounded_down_and_never_to_no_limit(share: float, expected: i
 # -- around a cell -------------------------------------------------------------------------------------------------
 
 
-def test_past_what_stands_it_is_slow_as_far_as_the_limit_reaches_and_no_farther() -> None:
+def test_the_limit_of_an_obstacle_holds_within_reach_and_no_further() -> None:
     posterior = np.zeros((5, 41, 61), np.float32)
     posterior[ROAD] = 1.0
     posterior[:, 20, 30] = 0.0
@@ -115,18 +115,18 @@ def test_past_what_stands_it_is_slow_as_far_as_the_limit_reaches_and_no_farther(
     rows, cols = np.mgrid[:41, :61]
     near = np.hypot(rows - 20, cols - 30) <= 7
     assert (mask[near] == 20).all(), "unknown cells near a person, too"
-    assert (mask[~near & known] == 100).all(), "what is unknown does not slow down what is known beside it"
+    assert (mask[~near & known] == 100).all(), "unknown cells do not limit known cells next to them"
     assert (mask[~near & ~known] == 30).all()
 
 
-def test_slow_ground_slows_down_only_who_drives_over_it() -> None:
+def test_slow_ground_limits_only_its_own_cells() -> None:
     posterior = np.zeros((5, 9, 9), np.float32)
     posterior[ROAD, :, :5], posterior[GRASS, :, 5:] = 1.0, 1.0
     mask = speed_mask(posterior, np.ones((9, 9), dtype=bool), matrix(reach=1.0), RESOLUTION)
     assert (mask[:, :5] == 100).all() and (mask[:, 5:] == 50).all()
 
 
-def test_the_lowest_of_its_own_limit_and_those_of_what_stands_around_counts() -> None:
+def test_the_lowest_of_the_own_limit_and_those_of_obstacles_around_counts() -> None:
     generator = np.random.default_rng(3)
     posterior = np.moveaxis(generator.dirichlet(np.full(5, 0.2), (25, 31)), -1, 0).astype(np.float32)
     known = generator.random((25, 31)) < 0.7
@@ -143,7 +143,7 @@ def test_the_lowest_of_its_own_limit_and_those_of_what_stands_around_counts() ->
 # -- the grid ------------------------------------------------------------------------------------------------------
 
 
-def test_a_fresh_grid_is_slow_everywhere_and_grass_is_slow_once_it_was_seen() -> None:
+def test_an_empty_grid_is_slow_everywhere_and_grass_is_slow_once_it_is_known() -> None:
     settings = GridSettings(width=2.0, height=1.0, resolution=0.1, half_life=2.0, prior_strength=0.001)
     grid, rule = EvidenceGrid(settings, 4), matrix(unknown=0.3)
     mask = speed_mask(*grid.posterior(rule), rule, settings.resolution)
@@ -163,13 +163,13 @@ def read(tmp_path: Path, speed: str) -> SpeedRule:
     return CostMatrix.load(path, CLASSES).speed
 
 
-def test_a_matrix_that_says_nothing_about_speed_slows_down_only_where_nothing_is_known(tmp_path: Path) -> None:
+def test_without_a_speed_section_only_unknown_cells_are_slow(tmp_path: Path) -> None:
     rule = read(tmp_path, "")
     assert rule.shares(4).tolist() == [1.0] * 4
     assert 0 < rule.unknown < 1
 
 
-def test_a_section_is_read_by_names(tmp_path: Path) -> None:
+def test_a_section_is_read_by_class_names(tmp_path: Path) -> None:
     rule = read(tmp_path, "speed: {classes: {Person: 0.2, Grass: 0.5}, unknown: 0.4, alpha: 0.5, reach: 1.5}")
     assert rule.shares(4).tolist() == pytest.approx([1.0, 0.5, 0.2, 1.0])
     assert (rule.unknown, rule.alpha, rule.reach) == (0.4, 0.5, 1.5)
@@ -189,14 +189,14 @@ def test_a_section_is_read_by_names(tmp_path: Path) -> None:
         ("{classes: [Grass]}", "key 'speed.classes': must be a mapping (key: value), not a list."),
     ],
 )  # fmt: skip
-def test_a_mistake_is_told_with_file_and_key(tmp_path: Path, speed: str, sentence: str) -> None:
+def test_a_mistake_is_named_with_file_and_key(tmp_path: Path, speed: str, sentence: str) -> None:
     with pytest.raises(ConfigError) as caught:
         read(tmp_path, f"speed: {speed}")
     assert str(caught.value).startswith(f"{tmp_path / 'matrix.yaml'}, {sentence}")
 
 
 @pytest.mark.parametrize("name", ["road_car", "sidewalk_robot", "cautious"])
-def test_the_shipped_matrices_are_slow_near_people_and_where_nothing_is_known(name: str) -> None:
+def test_the_shipped_matrices_are_slow_near_people_and_on_unknown_cells(name: str) -> None:
     classes = (
         "Sky", "Building", "Pole", "Road", "Pavement", "Grass", "Tree", "SignSymbol", "Fence", "Car", "Pedestrian",
         "Bicyclist",

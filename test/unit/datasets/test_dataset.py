@@ -1,7 +1,9 @@
-"""What label files say: numbers, palettes, 16 bits, colours; and how their mistakes are told."""
+"""Reading label files: numbers, palettes, 16 bits, colours; and the messages about mistakes."""
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -10,6 +12,7 @@ import pytest
 from PIL import Image
 
 from seg_perception.datasets.dataset import IGNORE, Dataset, LabelSpace, load_sample, read_datasets
+from seg_perception.datasets.label_files import parse_code
 from seg_perception.errors import ConfigError
 from seg_perception.settings.yaml_file import load_yaml
 
@@ -40,7 +43,7 @@ def test_a_label_may_leave_the_choice_between_classes_open(tmp_path: Path) -> No
     assert space.members(3) == (1, 2) and space.name(3) == "Tree|Grass"
 
 
-def test_the_index_of_a_palette_file_counts_and_not_its_colour(tmp_path: Path) -> None:
+def test_palette_files_are_read_by_index(tmp_path: Path) -> None:
     _write_pair(tmp_path, "a", np.zeros((2, 2), np.uint8))
     image = Image.fromarray(np.array([[0, 2], [2, 3]], np.uint8), mode="P")
     image.putpalette([9, 9, 9, 200, 0, 0, 9, 9, 9, 1, 2, 3])
@@ -57,28 +60,28 @@ def test_labels_may_have_16_bits(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "saved", [lambda picture: picture, lambda picture: picture.quantize(2), lambda picture: picture.convert("RGBA")]
+    "saved", [lambda image: image, lambda image: image.quantize(2), lambda image: image.convert("RGBA")]
 )
 def test_labels_may_be_colours(tmp_path: Path, saved) -> None:
     _write_pair(tmp_path, "a", np.zeros((1, 2), np.uint8))
-    picture = Image.fromarray(np.array([[[128, 64, 20], [0, 0, 255]]], np.uint8))
-    saved(picture).save(tmp_path / "labels" / "a.png")
+    image = Image.fromarray(np.array([[[128, 64, 20], [0, 0, 255]]], np.uint8))
+    saved(image).save(tmp_path / "labels" / "a.png")
     dataset, _ = _read(tmp_path, "{'128 64 20': Tree, '0, 0, 255': Sky}")
     assert load_sample(dataset, 0).label.tolist() == [[1, 0]]
 
 
-def test_others_say_what_all_values_mean_that_are_not_named(tmp_path: Path) -> None:
+def test_others_gives_the_meaning_of_all_values_that_are_not_named(tmp_path: Path) -> None:
     _write_pair(tmp_path, "a", np.array([[0, 7], [200, 1]], np.uint8))
     dataset, _ = _read(tmp_path, "{1: Tree}", more=", others: ignore")
     assert load_sample(dataset, 0).label.tolist() == [[IGNORE, IGNORE], [IGNORE, 1]]
 
 
-def test_an_image_counts_as_it_is_stored_whatever_way_up_it_is_shown(tmp_path: Path) -> None:
+def test_the_exif_orientation_of_an_image_is_ignored(tmp_path: Path) -> None:
     _write_pair(tmp_path, "a", np.zeros((4, 6), np.uint8))
     (tmp_path / "images" / "a.png").unlink()
-    sideways = Image.Exif()
-    sideways[0x0112] = 6  # orientation: turn right by 90 degrees
-    Image.fromarray(np.full((4, 6, 3), 77, np.uint8)).save(tmp_path / "images" / "a.jpg", exif=sideways)
+    orientation = Image.Exif()
+    orientation[0x0112] = 6  # orientation: turn right by 90 degrees
+    Image.fromarray(np.full((4, 6, 3), 77, np.uint8)).save(tmp_path / "images" / "a.jpg", exif=orientation)
     dataset, _ = _read(tmp_path)
     assert load_sample(dataset, 0).image.shape == (4, 6, 3)
 
@@ -109,10 +112,10 @@ def test_an_image_without_label_is_named(tmp_path: Path) -> None:
         _read(tmp_path)
 
 
-def test_two_images_of_one_name_are_told_apart_from_their_label(tmp_path: Path) -> None:
+def test_two_images_of_the_same_name_are_refused(tmp_path: Path) -> None:
     _write_pair(tmp_path, "a", np.zeros((2, 2), np.uint8))
     (tmp_path / "images" / "a.jpg").write_bytes((tmp_path / "images" / "a.png").read_bytes())
-    with pytest.raises(ConfigError, match=r"a\.(png|jpg) and a\.(png|jpg) have one name"):
+    with pytest.raises(ConfigError, match=r"a\.(png|jpg) and a\.(png|jpg) have the same name"):
         _read(tmp_path)
 
 
@@ -121,20 +124,20 @@ def _colours(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "spoil", "sentence"),
+    ("values", "damage", "sentence"),
     [
         ("{0: Sky}", lambda path: path.write_bytes(b"no image"), "not an image that can be decoded"),
         ("{0: Sky}", lambda path: path.write_bytes(path.read_bytes()[:45]), "not an image that can be decoded"),
         ("{0: Sky}", lambda path: cv2.imwrite(str(path), np.zeros((3, 2), np.uint8)), "they must agree"),
-        ("{0: Sky}", _colours, "holds RGB pixels where one number each is wanted"),
+        ("{0: Sky}", _colours, "holds RGB pixels, but one number per pixel is expected"),
         ("{0: Sky}", lambda path: cv2.imwrite(str(path), np.full((2, 2), 77, np.uint8)), "holds value 77, which"),
         ("{'0 0 0': Sky}", _colours, "holds colour 7 7 7, which"),
-        ("{'0 0 0': Sky}", lambda path: None, "holds L pixels where colours are wanted"),
+        ("{'0 0 0': Sky}", lambda path: None, "holds L pixels, but colours are expected"),
     ],
 )
-def test_a_broken_label_file_is_one_sentence(tmp_path: Path, values: str, spoil, sentence: str) -> None:
+def test_a_broken_label_file_is_one_sentence(tmp_path: Path, values: str, damage, sentence: str) -> None:
     _write_pair(tmp_path, "a", np.zeros((2, 2), np.uint8))
-    spoil(tmp_path / "labels" / "a.png")
+    damage(tmp_path / "labels" / "a.png")
     dataset, _ = _read(tmp_path, values)
     with pytest.raises(ConfigError, match=sentence):
         load_sample(dataset, 0)
@@ -164,7 +167,7 @@ def test_sequences_can_be_held_out_by_name(tmp_path: Path, selection: str, kept:
         ("only: b..c", "must be a list"),
     ],
 )
-def test_a_selection_that_cannot_be_meant_is_refused(tmp_path: Path, selection: str, sentence: str) -> None:
+def test_a_selection_without_images_is_refused(tmp_path: Path, selection: str, sentence: str) -> None:
     _write_pair(tmp_path, "a", np.zeros((2, 2), np.uint8))
     with pytest.raises(ConfigError, match=sentence):
         _read(tmp_path, "{0: Sky}", more=f", {selection}")
@@ -184,3 +187,30 @@ def test_the_frames_around_the_held_out_clip_of_real_camvid_are_left_out(real_da
     assert min(abs(frame - held) for frame in frames for held in held_out) > 10 * 30, "ten seconds at 30 Hz"
     assert set(np.unique(load_sample(clip, 50).label)) == {0, 3, IGNORE}
     assert space.name(3) == "Tree|Grass"
+
+
+@pytest.mark.parametrize("folder", ["images", "labels"])
+def test_files_that_declare_more_pixels_than_the_limit_are_refused(tmp_path: Path, folder: str) -> None:
+    _write_pair(tmp_path, "a", np.zeros((2, 2), np.uint8))
+    file = tmp_path / folder / "a.png"
+    content = bytearray(file.read_bytes())
+    content[16:33] = struct.pack(">IIBBBBB", 30_000, 30_000, content[24], content[25], 0, 0, 0) + bytes(4)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    file.write_bytes(content)
+    dataset, _ = _read(tmp_path, "{0: Sky}")
+    with pytest.raises(
+        ConfigError, match=r"a\.png: is not an image .*: 30000x30000 pixels are more than the limit of 2"
+    ):
+        load_sample(dataset, 0)
+
+
+@pytest.mark.parametrize("colour", ["[1, 2, {a: 3}]", "[1, [2], 3]", "[1, 2, x]", "999999999 0 0"])
+def test_a_colour_of_other_values_is_one_sentence(tmp_path: Path, colour: str) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(f"right: ['1', 2, 3]\ncolour: {colour}")
+    section = load_yaml(file)
+    assert parse_code(section, "right", section.value("right"), "colours") == 0x010203
+    with pytest.raises(
+        ConfigError, match=r"key 'colour': (must be a number, not|is 9999, but must lie within 0 to 255)"
+    ):
+        parse_code(section, "colour", section.value("colour"), "colours")

@@ -1,4 +1,4 @@
-"""Datasets as they lie on disk after unpacking: each layout finds its pairs and knows its labels."""
+"""Dataset layouts: each finds its pairs in the unpacked archive and maps its labels."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from PIL import Image
 from seg_perception.datasets import layouts
 from seg_perception.datasets.dataset import IGNORE, Dataset, load_sample, read_datasets
 from seg_perception.errors import ConfigError
-from seg_perception.evaluation.network.labels import JudgedLabels
+from seg_perception.evaluation.metrics.labels import EvaluationLabels
 from seg_perception.settings.yaml_file import load_yaml
 from seg_perception.training.plan import load_plan
 from seg_perception.utils.package_files import find
 
-CLASSES = ("Way", "Person")
+CLASSES = ("Drivable", "Person")
 SHIPPED = sorted(path.stem for path in Path(layouts.__file__).with_name("layouts").glob("*.yaml"))
 
 
@@ -61,7 +61,7 @@ def test_cityscapes(tmp_path: Path) -> None:
         name = f"{city}_000000_{frame:06d}"
         _image(tmp_path / f"cs/leftImg8bit/{split}/{city}/{name}_leftImg8bit.png")
         _ids(tmp_path / f"cs/gtFine/{split}/{city}/{name}_gtFine_labelIds.png", 7, 8, 24, 4)
-        # What else the archive holds beside them.
+        # Other files of the archive.
         _ids(tmp_path / f"cs/gtFine/{split}/{city}/{name}_gtFine_instanceIds.png", 0, 0, 0, 0)
         (tmp_path / f"cs/gtFine/{split}/{city}/{name}_gtFine_polygons.json").write_text("{}")
     dataset = _read(
@@ -69,7 +69,7 @@ def test_cityscapes(tmp_path: Path) -> None:
         layout="cityscapes",
         root="cs",
         split="train",
-        values={"road": "Way", "sidewalk": "Way", "person": "Person"},
+        values={"road": "Drivable", "sidewalk": "Drivable", "person": "Person"},
         others="ignore",
     )
     assert [path.parent.name for path in dataset.images] == ["aachen", "bochum"]
@@ -82,11 +82,11 @@ def test_rugd(tmp_path: Path) -> None:
         colours = (108, 64, 20), (0, 0, 0), (204, 153, 255), (64, 64, 64)  # dirt, void, person, asphalt
         _colours(tmp_path / f"RUGD_annotations/{scene}/{scene}_00001.png", *colours)
     (tmp_path / "RUGD_annotations/trail/._trail_00001.png").write_bytes(b"what macOS leaves in archives")
-    values = {"dirt": "Way", "asphalt": ["Way", "Person"], "person": "Person"}
+    values = {"dirt": "Drivable", "asphalt": ["Drivable", "Person"], "person": "Person"}
     with pytest.raises(ConfigError, match="holds no image at"):
         (tmp_path / "empty").mkdir()
         _read(tmp_path, layout="rugd", root="empty", split="train", values=values)
-    # The scenes of a split that were not unpacked are no mistake.
+    # Scenes of a split that were not unpacked are no error.
     dataset = _read(tmp_path, layout="rugd", split="train", values=values, others="ignore")
     assert [path.parent.name for path in dataset.images] == ["trail", "trail-3"]
     assert _labels(dataset) == [[0, IGNORE, 1, 2]] * 2
@@ -106,7 +106,7 @@ def test_mapillary_vistas(
     _image(tmp_path / "training/images/aB-c_9.jpg")
     _palette(tmp_path / labels / "aB-c_9.png", road, person, 0, road)
     dataset = _read(
-        tmp_path, layout=layout, split="train", values={"Road": "Way", "Person": "Person"}, others="ignore", **more
+        tmp_path, layout=layout, split="train", values={"Road": "Drivable", "Person": "Person"}, others="ignore", **more
     )
     assert _labels(dataset) == [[0, 1, IGNORE, 0]]
 
@@ -115,7 +115,9 @@ def test_ade20k_scene_parsing(tmp_path: Path) -> None:
     for split, folder in (("train", "training"), ("val", "validation")):
         _image(tmp_path / f"images/{folder}/ADE_{split}_00000001.jpg")
         _ids(tmp_path / f"annotations/{folder}/ADE_{split}_00000001.png", 0, 7, 13, 150)
-    dataset = _read(tmp_path, layout="ade20k", split="val", values={"road": "Way", "person": "Person"}, others="ignore")
+    dataset = _read(
+        tmp_path, layout="ade20k", split="val", values={"road": "Drivable", "person": "Person"}, others="ignore"
+    )
     assert [path.name for path in dataset.images] == ["ADE_val_00000001.jpg"]
     assert _labels(dataset) == [[IGNORE, 0, 1, IGNORE]]
 
@@ -128,7 +130,9 @@ def test_ade20k_in_full(tmp_path: Path) -> None:
     _colours(folder / "ADE_train_00016869_seg.png", *colours)
     _colours(folder / "ADE_train_00016869_parts_1.png", *colours)
     _ids(folder / "ADE_train_00016869" / "instance_000_ADE_train_00016869.png", 0, 0, 0, 0)
-    dataset = _read(tmp_path, layout="ade20k_full", split="train", values={401: "Way", 1831: "Person"}, others="ignore")
+    dataset = _read(
+        tmp_path, layout="ade20k_full", split="train", values={401: "Drivable", 1831: "Person"}, others="ignore"
+    )
     assert _labels(dataset) == [[0, 0, 1, IGNORE]]
 
 
@@ -136,7 +140,7 @@ def test_camvid_of_the_segnet_authors(tmp_path: Path) -> None:
     for split in ("train", "val"):
         _image(tmp_path / split / "0001TP_006690.png")
         _ids(tmp_path / f"{split}annot" / "0001TP_006690.png", 3, 4, 9, 11)
-    values = {"Road": "Way", "Pavement": "Way", "Pedestrian": "Person"}
+    values = {"Road": "Drivable", "Pavement": "Drivable", "Pedestrian": "Person"}
     dataset = _read(tmp_path, layout="camvid", split="train", values=values, others="ignore")
     assert _labels(dataset) == [[0, 0, 1, IGNORE]]
 
@@ -146,27 +150,27 @@ def test_camvid_of_cambridge(tmp_path: Path) -> None:
         _image(tmp_path / "701_StillsRaw_full" / f"{name}.png")
         colours = (128, 64, 128), (0, 0, 192), (64, 64, 0), (0, 0, 0)
         _colours(tmp_path / "LabeledApproved_full" / f"{name}_L.png", *colours)
-    values = {"Road": "Way", "Sidewalk": "Way", "Pedestrian": "Person"}
+    values = {"Road": "Drivable", "Sidewalk": "Drivable", "Pedestrian": "Person"}
     entry = {"layout": "camvid_colours", "values": values, "others": "ignore"}
     assert _labels(_read(tmp_path, **entry)) == [[0, 0, 1, IGNORE]] * 2
     assert [path.stem for path in _read(tmp_path, **entry, leave_out=["0016E5_*"]).images] == ["0001TP_006690"]
 
 
-def test_labels_named_like_a_class_need_no_line(tmp_path: Path) -> None:
+def test_labels_named_like_a_class_need_no_entry(tmp_path: Path) -> None:
     _image(tmp_path / "training/images/a.jpg")
     _ids(tmp_path / "training/v1.2/labels/a.png", 19, 13, 19, 13)
     dataset = _read(tmp_path, layout="mapillary_v1.2", split="train", others="ignore")
     assert _labels(dataset) == [[1, IGNORE, 1, IGNORE]]
 
 
-def test_a_layout_of_ones_own_is_a_file_beside_the_plan(tmp_path: Path) -> None:
+def test_a_custom_layout_is_a_file_next_to_the_plan(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(
         "images: '**/cam/*.jpg'\nlabels: '**/mask/*_m.png'\nencoding: ids\nnames: {floor: 4}\n", encoding="utf-8"
     )
-    for place in ("", "monday/", "monday/noon/"):
-        _image(tmp_path / f"{place}cam/1.jpg")
-        _ids(tmp_path / f"{place}mask/1_m.png", 4, 4, 4, 4)
-    dataset = _read(tmp_path, layout="mine.yaml", values={"floor": "Way"})
+    for folder in ("", "monday/", "monday/noon/"):
+        _image(tmp_path / f"{folder}cam/1.jpg")
+        _ids(tmp_path / f"{folder}mask/1_m.png", 4, 4, 4, 4)
+    dataset = _read(tmp_path, layout="mine.yaml", values={"floor": "Drivable"})
     assert len(dataset.images) == 3
     pairs = zip(dataset.images, dataset.labels, strict=True)
     assert all(image.parent.parent == label.parent.parent for image, label in pairs)
@@ -179,15 +183,18 @@ def test_a_layout_of_ones_own_is_a_file_beside_the_plan(tmp_path: Path) -> None:
         ({"layout": "cityscapes", "split": "training"}, r"'training' is not known .*use one of train, val"),
         ({"layout": "cityscapes"}, "key 'train.toy.split': is missing"),
         ({"layout": "camvid_colours", "split": "train"}, "'train.toy.split': is not a known key"),
-        ({"layout": "cityscapes", "split": "val", "values": {"street": "Way"}}, "is not a label of this dataset"),
-        ({"layout": "cityscapes", "split": "val", "values": {"raod": "Way"}}, "did you mean 'road'"),
-        ({"layout": "cityscapes", "split": "val", "values": {"road": "Way"}}, "holds no image at leftImg8bit/val/"),
+        ({"layout": "cityscapes", "split": "val", "values": {"street": "Drivable"}}, "is not a label of this dataset"),
+        ({"layout": "cityscapes", "split": "val", "values": {"raod": "Drivable"}}, "did you mean 'road'"),
+        (
+            {"layout": "cityscapes", "split": "val", "values": {"road": "Drivable"}},
+            "holds no image at leftImg8bit/val/",
+        ),
         ({"layout": "missing.yaml"}, "missing.yaml: no such file"),
         (
-            {"images": "/pictures", "labels": "/masks", "values": {0: "Way"}},
+            {"images": "/pictures", "labels": "/masks", "values": {0: "Drivable"}},
             "/pictures is absolute; give it below",
         ),
-        ({"images": "/a/*.png", "labels": "b/*.png", "values": {0: "Way"}}, r"/a/\*\.png is absolute"),
+        ({"images": "/a/*.png", "labels": "b/*.png", "values": {0: "Drivable"}}, r"/a/\*\.png is absolute"),
     ],
 )
 def test_mistakes_about_a_layout_are_one_sentence(tmp_path: Path, entry: dict[str, Any], sentence: str) -> None:
@@ -197,11 +204,11 @@ def test_mistakes_about_a_layout_are_one_sentence(tmp_path: Path, entry: dict[st
         _read(tmp_path, **entry)
 
 
-def test_a_value_that_the_layout_does_not_have_is_no_case_for_others(tmp_path: Path) -> None:
+def test_others_does_not_cover_values_that_the_layout_lacks(tmp_path: Path) -> None:
     # Such as the trainIds of another tool in place of the labelIds.
     _image(tmp_path / "leftImg8bit/val/a/a_leftImg8bit.png")
     _ids(tmp_path / "gtFine/val/a/a_gtFine_labelIds.png", 7, 7, 7, 200)
-    dataset = _read(tmp_path, layout="cityscapes", split="val", values={"road": "Way"}, others="ignore")
+    dataset = _read(tmp_path, layout="cityscapes", split="val", values={"road": "Drivable"}, others="ignore")
     with pytest.raises(ConfigError, match="holds value 200"):
         load_sample(dataset, 0)
 
@@ -245,5 +252,5 @@ def test_a_shipped_plan_gives_every_label_a_meaning_and_every_class_a_label(tmp_
     plan = load_plan(path, tmp_path)
     train, validation = ([load_sample(dataset, 0).label for dataset in part] for part in (plan.train, plan.validation))
     assert set(range(len(plan.classes))) <= set(np.unique(train))
-    judged = JudgedLabels.of(validation, plan.space)  # raises where labels overlap
-    assert set(plan.classes) == set(judged.names)
+    labels = EvaluationLabels.of(validation, plan.space)  # raises where labels overlap
+    assert set(plan.classes) == set(labels.names)

@@ -1,39 +1,32 @@
-"""Clicks as training data: read, drawn, carried through augmentation, and learnt from."""
+"""Point labels (clicks) as training data: reading, drawing discs, simulating points, and augmentation."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="training needs the extra 'train' (pip install seg_perception[train])")
-
-from seg_perception.datasets.dataset import IGNORE, Sample, load_sample  # noqa: E402
-from seg_perception.datasets.point_supervision import (  # noqa: E402
-    CLICKED,
-    Click,
-    label_image,
-    read_clicks,
-    sample_clicks,
-    write_clicks,
+from seg_perception.datasets.dataset import IGNORE, Sample
+from seg_perception.datasets.point_supervision import (
+    POINT_OFFSET,
+    PointLabel,
+    point_label_image,
+    read_point_labels,
+    sample_point_labels,
+    write_point_labels,
 )
-from seg_perception.errors import ConfigError  # noqa: E402
-from seg_perception.training.augment import Augmentation, vary_view  # noqa: E402
-from seg_perception.training.losses.combined import TrainingLoss  # noqa: E402
-from seg_perception.training.losses.point_supervision import clicks, find_bags, without_clicks  # noqa: E402
-from seg_perception.training.plan import load_plan  # noqa: E402
-from seg_perception.training.train import train  # noqa: E402
+from seg_perception.errors import ConfigError
+from seg_perception.training.augment import Augmentation, augment_geometry
 
 CLASSES = ("Dark", "Bright")
 
 
-def test_clicks_that_are_written_are_read_again(tmp_path: Path) -> None:
-    given = [Click(0, 0, 1), Click(63, 47, 0)]
-    write_clicks(tmp_path / "a.csv", given, CLASSES)
-    assert read_clicks(tmp_path / "a.csv", CLASSES, (64, 48)) == given
+def test_written_point_labels_are_read_again(tmp_path: Path) -> None:
+    given = [PointLabel(0, 0, 1), PointLabel(63, 47, 0)]
+    write_point_labels(tmp_path / "a.csv", given, CLASSES)
+    assert read_point_labels(tmp_path / "a.csv", CLASSES, (64, 48)) == given
 
 
 @pytest.mark.parametrize(
@@ -46,177 +39,41 @@ def test_clicks_that_are_written_are_read_again(tmp_path: Path) -> None:
         ("x,y,class\n1\n", "must be whole numbers"),
     ],
 )
-def test_a_wrong_click_is_one_sentence_with_file_and_line(tmp_path: Path, text: str, sentence: str) -> None:
+def test_a_wrong_point_is_one_sentence_with_file_and_line(tmp_path: Path, text: str, sentence: str) -> None:
     (tmp_path / "a.csv").write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=rf"a\.csv.*{sentence}"):
-        read_clicks(tmp_path / "a.csv", CLASSES, (64, 48))
+        read_point_labels(tmp_path / "a.csv", CLASSES, (64, 48))
 
 
-def test_each_pixel_within_the_radius_belongs_to_the_nearest_click() -> None:
-    given = [Click(10, 10, 0), Click(14, 10, 1), Click(0, 0, 1)]
-    image = label_image(given, (30, 20), 4, IGNORE)
+def test_each_pixel_within_the_radius_belongs_to_the_nearest_point() -> None:
+    given = [PointLabel(10, 10, 0), PointLabel(14, 10, 1), PointLabel(0, 0, 1)]
+    image = point_label_image(given, (30, 20), 4, IGNORE)
     for y in range(20):
         for x in range(30):
-            distances = [np.hypot(click.x - x, click.y - y) for click in given]
+            distances = [np.hypot(point.x - x, point.y - y) for point in given]
             nearest = int(np.argmin(distances))
-            expected = given[nearest].label + CLICKED if distances[nearest] <= 4 else IGNORE
+            expected = given[nearest].label + POINT_OFFSET if distances[nearest] <= 4 else IGNORE
             assert image[y, x] == expected
 
 
-def test_sampled_clicks_hit_every_object_once_and_lie_on_it() -> None:
+def test_sampled_points_lie_on_every_object_once() -> None:
     label = np.zeros((40, 60), np.uint8)
     label[5:15, 5:15], label[20:35, 30:50], label[0, 59] = 1, 1, 1
-    given = sample_clicks(label, 2, np.random.default_rng(0))
-    assert sorted(click.label for click in given) == [0, 1, 1]
-    assert all(label[click.y, click.x] == click.label for click in given)
-    assert {click.x < 20 for click in given if click.label == 1} == {True, False}
+    given = sample_point_labels(label, 2, np.random.default_rng(0))
+    assert sorted(point.label for point in given) == [0, 1, 1]
+    assert all(label[point.y, point.x] == point.label for point in given)
+    assert {point.x < 20 for point in given if point.label == 1} == {True, False}
 
 
-def test_discs_move_with_the_image_when_it_is_varied() -> None:
+def test_discs_move_with_the_image_under_augmentation() -> None:
     image = np.zeros((48, 64, 3), np.uint8)
-    given = [Click(16, 24, 0), Click(44, 20, 1)]
-    for click in given:
-        cv2.circle(image, (click.x, click.y), 9, (80 + 100 * click.label,) * 3, -1)
-    sample = Sample(image, label_image(given, (64, 48), 5, IGNORE))
+    given = [PointLabel(16, 24, 0), PointLabel(44, 20, 1)]
+    for point in given:
+        cv2.circle(image, (point.x, point.y), 9, (80 + 100 * point.label,) * 3, -1)
+    sample = Sample(image, point_label_image(given, (64, 48), 5, IGNORE))
     for seed in range(10):
-        varied = vary_view(sample, (64, 48), Augmentation(), np.random.default_rng(seed))
-        assert set(np.unique(varied.label)) <= {CLICKED, CLICKED + 1, IGNORE}
+        varied = augment_geometry(sample, (64, 48), Augmentation(), np.random.default_rng(seed))
+        assert set(np.unique(varied.label)) <= {POINT_OFFSET, POINT_OFFSET + 1, IGNORE}
         for label in (0, 1):
-            inside = varied.image[varied.label == CLICKED + label]
+            inside = varied.image[varied.label == POINT_OFFSET + label]
             assert not inside.size or (np.abs(inside.astype(int) - (80 + 100 * label)) < 3).mean() > 0.95
-
-
-def random_batch(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    rng = np.random.default_rng(seed)
-    target = np.full((2, 12, 16), IGNORE, np.int64)
-    target[0, 2:5, 2:5], target[0, 8:10, 3:9], target[1, 0:3, 10:16] = CLICKED, CLICKED + 2, CLICKED
-    target[1, 6:8, 6:8], target[0, 2:5, 7:9], target[0, 6, 0] = 1, CLICKED, 2
-    logits = torch.tensor(rng.normal(0, 2, (2, 3, 12, 16)), requires_grad=True)
-    return logits, torch.from_numpy(target)
-
-
-def test_the_loss_is_the_mean_over_bags_of_what_was_said_of_each() -> None:
-    logits, target = random_batch(0)
-    p = torch.softmax(logits.detach(), dim=1).numpy()
-    bags = [p[0, 0, 2:5, 2:5], p[0, 0, 2:5, 7:9], p[0, 2, 8:10, 3:9], p[1, 0, 0:3, 10:16]]
-    expected = np.mean([-np.log(bag.mean()) for bag in bags])
-    assert float(clicks(torch.log_softmax(logits.detach(), 1), target)) == pytest.approx(expected, rel=1e-9)
-
-
-def test_the_gradient_of_the_loss_is_right() -> None:
-    logits, target = random_batch(1)
-    part = logits.detach()[:1, :, :6, :10].clone().requires_grad_()
-    assert torch.autograd.gradcheck(lambda z: clicks(torch.log_softmax(z, 1), target[:1, :6, :10]), (part,))
-
-
-def test_a_bag_forgives_a_minority_that_shows_something_else_and_cross_entropy_does_not() -> None:
-    target = torch.full((1, 1, 10), CLICKED)
-    logits = torch.zeros(1, 2, 1, 10)
-    logits[:, 0] = 12.0
-    logits[0, 0, 0, :2] = -12.0
-    log_q = torch.log_softmax(logits, 1)
-    assert float(clicks(log_q, target)) == pytest.approx(-np.log(0.8), abs=1e-4)
-    assert float(-log_q[0, 0].mean()) > 2.0
-
-
-def test_the_loss_stays_finite_where_every_probability_underflows() -> None:
-    logits = torch.tensor([-300.0, 0.0]).view(1, 2, 1, 1).repeat(1, 1, 2, 3).requires_grad_()
-    loss = clicks(torch.log_softmax(logits, 1), torch.full((1, 2, 3), CLICKED))
-    loss.backward()
-    assert float(loss.detach()) == pytest.approx(300.0)
-    assert torch.isfinite(logits.grad).all() and (logits.grad[:, 0] < 0).all()
-
-
-def test_without_a_bag_the_loss_is_zero_with_a_gradient_of_zero() -> None:
-    logits = torch.zeros(1, 2, 3, 3, requires_grad=True)
-    loss = clicks(torch.log_softmax(logits, 1), torch.full((1, 3, 3), IGNORE))
-    loss.backward()
-    assert float(loss.detach()) == 0.0 and not logits.grad.any()
-
-
-def test_bags_that_touch_are_told_apart_by_their_class_and_their_image() -> None:
-    target = np.full((2, 4, 6), IGNORE)
-    target[0, :, :3], target[0, :, 3:], target[1, :, :3] = CLICKED, CLICKED + 1, CLICKED
-    bags, labels = find_bags(target)
-    assert labels.tolist() == [0, 1, 0]
-    assert (bags[0, :, :3] == 1).all() and (bags[0, :, 3:] == 2).all() and (bags[1, :, :3] == 3).all()
-    assert not bags[1, :, 3:].any()
-
-
-PLAN = """
-training_data: toy squares
-licence: none
-classes: {{Dark: [0, 0, 0], Bright: [255, 255, 255]}}
-input: {{width: 64, height: 48}}
-train:
-  clicked: {{images: images, clicks: clicks, radius: 4}}
-  {masks}
-validation: {{toy: {validation}}}
-settings: {{epochs: 20, batch: 4, crop: [64, 48], learning_rate: 0.003, weight_decay: 0.01,
-  losses: {losses}, seed: 3}}
-"""
-MASKS = "{images: images, labels: labels, values: {0: Dark, 1: Bright}}"
-CLICKS = "{images: images, clicks: clicks}"
-
-
-@pytest.fixture
-def toy(tmp_path: Path) -> Path:
-    rng = np.random.default_rng(0)
-    for folder in ("images", "labels", "clicks"):
-        (tmp_path / folder).mkdir()
-    for index in range(8):
-        label = np.zeros((48, 64), np.uint8)
-        x, y = rng.integers(0, 32), rng.integers(0, 24)
-        label[y : y + 24, x : x + 32] = 1
-        image = (label[:, :, None] * 140 + 50 + rng.integers(-20, 20, (48, 64, 3))).astype(np.uint8)
-        cv2.imwrite(str(tmp_path / "images" / f"{index}.png"), image)
-        cv2.imwrite(str(tmp_path / "labels" / f"{index}.png"), label)
-        write_clicks(tmp_path / "clicks" / f"{index}.csv", sample_clicks(label, 2, rng), CLASSES)
-    return tmp_path
-
-
-def plan(folder: Path, losses: str = "{clicks: 1.0}", masks: str = "", validation: str = MASKS) -> Path:
-    path = folder / "plan.yaml"
-    path.write_text(PLAN.format(losses=losses, masks=masks, validation=validation), encoding="utf-8")
-    return path
-
-
-def test_a_network_learns_from_nothing_but_clicks(toy: Path) -> None:
-    train(load_plan(plan(toy)), toy / "run", validate_every=20, report=lambda line: None)
-    last = json.loads((toy / "run" / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
-    assert last["iou"]["mean"] > 0.6
-
-
-def test_losses_that_believe_every_pixel_see_masks_only_and_clicks_add_to_them(toy: Path) -> None:
-    both = load_plan(plan(toy, "{cross_entropy: 1.0, dice: 0.5, clicks: 2.0}", f"masked: {MASKS}"))
-    masks_only = load_plan(plan(toy, "{cross_entropy: 1.0, dice: 0.5, clicks: 0.0}", f"masked: {MASKS}"))
-    counts = np.array([10, 10], np.int64)
-    device = torch.device("cpu")
-    clicked, masked = (torch.from_numpy(load_sample(part, 0).label.astype(np.int64))[None] for part in both.train)
-    target = torch.cat([clicked, masked])
-    logits = torch.randn(2, 2, 12, 16, generator=torch.Generator().manual_seed(0))
-    full = torch.nn.functional.interpolate(logits, size=(48, 64), mode="bilinear", align_corners=False)
-    of_masks = TrainingLoss(masks_only.losses, masks_only.space, counts, device)
-    of_both = TrainingLoss(both.losses, both.space, counts, device)
-    certain = without_clicks(target)
-    assert (certain[0] == IGNORE).all() and (certain[1] == masked[0]).all()
-    expected = of_masks(logits, certain) + 2.0 * clicks(torch.log_softmax(full, 1), target)
-    assert float(of_both(logits, target)) == pytest.approx(float(expected), rel=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("changes", "sentence"),
-    [
-        ({"losses": "{cross_entropy: 1.0}"}, "has no 'clicks', by which clicked training data would be learnt from"),
-        ({"validation": CLICKS}, "holds clicks, which say nothing about most pixels; validate on full masks"),
-    ],
-)
-def test_clicks_where_they_cannot_be_used_are_refused(toy: Path, changes: dict[str, str], sentence: str) -> None:
-    with pytest.raises(ConfigError, match=sentence):
-        load_plan(plan(toy, **changes))
-
-
-def test_an_image_without_its_click_file_is_named(toy: Path) -> None:
-    (toy / "clicks" / "3.csv").unlink()
-    with pytest.raises(ConfigError, match=r"1 images and clicks below .* have no partner of the same name, first 3"):
-        load_plan(plan(toy))

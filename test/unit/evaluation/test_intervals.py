@@ -1,4 +1,4 @@
-"""Intervals around rates and means, against published values and theory."""
+"""Confidence intervals of rates and means, against published values and theory."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def test_wilsons_interval_is_the_published_one(hits: int, trials: int, low: floa
     assert mirrored.low == pytest.approx(1.0 - interval.high) and mirrored.high == pytest.approx(1.0 - interval.low)
 
 
-def test_of_nothing_nothing_is_known() -> None:
+def test_without_data_the_interval_is_undefined() -> None:
     assert math.isnan(wilson(0, 0).value) and math.isnan(bootstrap_mean([]).low)
 
 
-def test_the_bootstrap_agrees_with_the_normal_interval_where_that_holds_and_repeats_itself() -> None:
+def test_the_bootstrap_agrees_with_the_normal_interval_and_is_reproducible() -> None:
     values = np.random.default_rng(3).normal(5.0, 2.0, 400)
     interval = bootstrap_mean(values.tolist())
     half = 1.96 * values.std(ddof=1) / math.sqrt(values.size)

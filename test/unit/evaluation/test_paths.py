@@ -1,4 +1,4 @@
-"""Planning on a costmap is nav2's inflation and NavFn's weights, and the least-cost path among all."""
+"""Path planning on a costmap: nav2's inflation, NavFn's weights, and the shortest path."""
 
 from __future__ import annotations
 
@@ -8,13 +8,20 @@ import math
 import numpy as np
 import pytest
 
-from seg_perception.evaluation.costmap.paths import Body, best_way, cell_at, clear_footprint, inflate, way_weights
+from seg_perception.evaluation.costmap.paths import (
+    RobotFootprint,
+    cell_at,
+    clear_footprint,
+    inflate,
+    navfn_weights,
+    shortest_path,
+)
 
-BODY = Body(radius=0.45, inflation_radius=1.2, cost_scaling=3.0)
+BODY = RobotFootprint(radius=0.45, inflation_radius=1.2, cost_scaling=3.0)
 
 
 def _dijkstra(weights: np.ndarray, start: tuple[int, int], goal: tuple[int, int]) -> float:
-    """Least sum over edges of length times mean weight, written down plainly."""
+    """Least sum over edges of length times mean weight, by a simple reference."""
     best = {start: 0.0}
     queue = [(0.0, start)]
     while queue:
@@ -38,40 +45,40 @@ def _dijkstra(weights: np.ndarray, start: tuple[int, int], goal: tuple[int, int]
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_the_way_is_the_best_of_all_as_a_plain_dijkstra_finds_it(seed: int) -> None:
+def test_the_path_is_as_short_as_that_of_a_plain_dijkstra(seed: int) -> None:
     rng = np.random.default_rng(seed)
     weights = np.where(rng.random((14, 17)) < 0.25, -1.0, 50.0 + 200.0 * rng.random((14, 17)))
     weights[2, 1] = weights[11, 15] = 50.0
-    way = best_way(weights, (2, 1), (11, 15))
+    path = shortest_path(weights, (2, 1), (11, 15))
     expected = _dijkstra(weights, (2, 1), (11, 15))
-    if way is None:
+    if path is None:
         assert expected == math.inf
         return
-    assert tuple(way.cells[0]) == (2, 1) and tuple(way.cells[-1]) == (11, 15)
-    assert np.abs(np.diff(way.cells, axis=0)).max() == 1, "each cell is next to the one before"
-    assert weights[way.cells[:, 0], way.cells[:, 1]].min() > 0, "no way leads over forbidden cells"
-    assert way.weight(weights) == pytest.approx(expected)
+    assert tuple(path.cells[0]) == (2, 1) and tuple(path.cells[-1]) == (11, 15)
+    assert np.abs(np.diff(path.cells, axis=0)).max() == 1, "each cell is next to the one before"
+    assert weights[path.cells[:, 0], path.cells[:, 1]].min() > 0, "no path leads over forbidden cells"
+    assert path.weight(weights) == pytest.approx(expected)
 
 
-def test_a_goal_that_cannot_be_reached_is_replaced_by_the_nearest_cell_within_tolerance() -> None:
+def test_an_unreachable_goal_is_replaced_by_the_nearest_cell_within_the_tolerance() -> None:
     weights = np.full((9, 9), 50.0)
     weights[3:6, 3:6] = -1.0
-    assert best_way(weights, (0, 0), (4, 4)) is None
-    way = best_way(weights, (0, 0), (4, 4), tolerance=2.0)
-    assert way is not None and math.dist(way.cells[-1], (4, 4)) == 2.0
+    assert shortest_path(weights, (0, 0), (4, 4)) is None
+    path = shortest_path(weights, (0, 0), (4, 4), tolerance=2.0)
+    assert path is not None and math.dist(path.cells[-1], (4, 4)) == 2.0
 
 
-def test_a_robot_that_stands_on_a_forbidden_cell_may_leave_it() -> None:
+def test_a_path_may_start_on_a_forbidden_cell() -> None:
     weights = np.full((5, 5), 50.0)
     weights[2, 2] = -1.0
-    way = best_way(weights, (2, 2), (2, 4))
-    assert way is not None and way.length(0.1) == pytest.approx(0.2)
+    path = shortest_path(weights, (2, 2), (2, 4))
+    assert path is not None and path.length(0.1) == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize(
     ("metres", "expected"), [(0.1, 253.0), (0.4, 253.0), (0.5, 216), (0.8, 88), (1.2, 26), (1.3, 0)]
 )
-def test_inflation_falls_off_as_nav2_computes_it(metres: float, expected: float) -> None:
+def test_inflation_decays_as_in_nav2(metres: float, expected: float) -> None:
     """252 exp(-3 (d - 0.45)), cut to whole numbers, as InflationLayer::computeCost does."""
     costs = np.zeros((3, 60))
     costs[1, 10] = 254.0
@@ -80,7 +87,7 @@ def test_inflation_falls_off_as_nav2_computes_it(metres: float, expected: float)
     assert inflated[1, 10] == 254.0
 
 
-def test_graded_ground_is_never_made_cheaper_and_unknown_ground_stays_so_unless_the_robot_would_touch() -> None:
+def test_inflation_never_lowers_a_cost_and_keeps_unknown_cells_beyond_the_inscribed_radius() -> None:
     costs = np.full((1, 40), 120.0)
     costs[0, 0] = 254.0
     known = np.ones(costs.shape, bool)
@@ -92,7 +99,7 @@ def test_graded_ground_is_never_made_cheaper_and_unknown_ground_stays_so_unless_
 
 def test_weights_are_those_of_navfn() -> None:
     inflated = np.array([[0.0, 100.0, 252.0, 253.0, 254.0, np.nan]])
-    np.testing.assert_allclose(way_weights(inflated), [[50.0, 130.0, 251.6, -1.0, -1.0, 253.0]])
+    np.testing.assert_allclose(navfn_weights(inflated), [[50.0, 130.0, 251.6, -1.0, -1.0, 253.0]])
 
 
 def test_only_the_cells_under_the_robot_are_cleared() -> None:

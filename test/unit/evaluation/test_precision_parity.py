@@ -1,4 +1,4 @@
-"""How far a converted graph is from fp32: the figures against plain loops, the limits, and the shipped network."""
+"""Precision parity: the figures against plain loops, the limits, and the shipped network."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from support import tiny_networks as tiny
 
 from seg_perception.errors import ModelError
 from seg_perception.evaluation.network.precision_parity import (
-    Agreement,
     Batch,
     broken_limit,
     compare,
-    plain_costs,
     table,
 )
 from seg_perception.inference.onnx.graph import GraphSpec, fused_graph
 from seg_perception.inference.onnx.model_import import read_network
-from seg_perception.inference.precision.convert import in_precision
-from seg_perception.inference.prepared_graphs import load_card, prepare
+from seg_perception.inference.precision.convert import convert_precision
+from seg_perception.inference.precision.parity import PrecisionParity
+from seg_perception.inference.prepared_graphs import load_card, prepare_graphs
+from seg_perception.risk.uniform_costs import uniform_costs
 from seg_perception.utils.package_files import find
 
-COSTS = plain_costs(5)
-SAME = Agreement(10, 1.0, 0, 0.0, 0.0, 0.6, 0.6)
+COSTS = uniform_costs(5)
+SAME = PrecisionParity(10, 1.0, 0, 0.0, 0.0, 0.6, 0.6)
 
 
 def images(count: int) -> list[NDArray[np.uint8]]:
@@ -43,7 +43,7 @@ def images(count: int) -> list[NDArray[np.uint8]]:
 def fused(folder: Path, network: onnx.ModelProto) -> onnx.ModelProto:
     path = folder / "network.onnx"
     onnx.save(network, path)
-    return fused_graph(read_network(path, tiny.card(), batch=1), tiny.card(), GraphSpec(cells=50), stride=4)
+    return fused_graph(read_network(path, tiny.card(), batch=1), tiny.card(), GraphSpec(sample_points=50), stride=4)
 
 
 def with_other_bias(network: onnx.ModelProto) -> onnx.ModelProto:
@@ -57,55 +57,55 @@ def with_other_bias(network: onnx.ModelProto) -> onnx.ModelProto:
 def run(model: onnx.ModelProto, image: NDArray[np.uint8]) -> dict[str, np.ndarray]:
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     names = ["labels", "expected_cost"]
-    feed = {"image": image, "costs": COSTS, "cells": np.zeros((1, 50, 2), np.float32)}
+    feed = {"image": image, "costs": COSTS, "sample_points": np.zeros((1, 50, 2), np.float32)}
     return dict(zip(names, session.run(names, feed), strict=True))
 
 
 def mean_iou(pairs: list[tuple[np.ndarray, np.ndarray]]) -> float:
     """By sets of pixels, over the labels that occur."""
-    truth, given = (np.concatenate([pair[i].ravel() for pair in pairs]) for i in (0, 1))
-    known = truth != 255
+    ground_truth, given = (np.concatenate([pair[i].ravel() for pair in pairs]) for i in (0, 1))
+    known = ground_truth != 255
     scores = []
-    for label in set(truth[known].tolist()):
-        one, other = set(np.flatnonzero((truth == label) & known)), set(np.flatnonzero((given == label) & known))
+    for label in set(ground_truth[known].tolist()):
+        one, other = set(np.flatnonzero((ground_truth == label) & known)), set(np.flatnonzero((given == label) & known))
         scores.append(len(one & other) / len(one | other))
     return float(np.mean(scores))
 
 
-def test_a_graph_agrees_with_itself(tmp_path: Path) -> None:
+def test_a_graph_has_full_parity_with_itself(tmp_path: Path) -> None:
     model = fused(tmp_path, tiny.network())
-    agreement = compare(model, model, [Batch(image) for image in images(3)], COSTS)
-    assert agreement == Agreement(3, 1.0, 0, 0.0, 0.0)
-    assert agreement.iou_loss is None
-    assert broken_limit(agreement, "fp32") is None
+    parity = compare(model, model, [Batch(image) for image in images(3)], COSTS)
+    assert parity == PrecisionParity(3, 1.0, 0, 0.0, 0.0)
+    assert parity.iou_loss is None
+    assert broken_limit(parity, "fp32") is None
 
 
 def test_every_figure_is_what_plain_loops_over_both_graphs_give(tmp_path: Path) -> None:
     one, other = fused(tmp_path, tiny.network()), fused(tmp_path, with_other_bias(tiny.network()))
-    pictures = images(4)
+    compared = images(4)
     labels = [np.random.default_rng(i).choice([0, 1, 2, 7, 255], (1, 48, 64)).astype(np.uint8) for i in range(4)]
     label_of_class = np.array([0, 1, 2, 7, 7], np.uint8)
-    batches = [Batch(image, label) for image, label in zip(pictures, labels, strict=True)]
-    agreement = compare(one, other, batches, COSTS, label_of_class)
+    batches = [Batch(image, label) for image, label in zip(compared, labels, strict=True)]
+    parity = compare(one, other, batches, COSTS, label_of_class)
 
-    pairs = [(run(one, image), run(other, image)) for image in pictures]
+    pairs = [(run(one, image), run(other, image)) for image in compared]
     same = [(before["labels"] == after["labels"]).mean() for before, after in pairs]
     change = [np.abs(before["expected_cost"].astype(int) - after["expected_cost"]) for before, after in pairs]
-    assert agreement.images == 4
-    assert 0.5 < agreement.labels < 0.99
-    assert agreement.labels == pytest.approx(np.mean(same))
-    assert agreement.largest_cost_change == np.max(change) > 5
-    assert agreement.mean_cost_change == pytest.approx(np.mean(change))
-    assert 0.05 < agreement.largest_cell_change < 0.5
-    for which, iou in enumerate((agreement.reference_iou, agreement.converted_iou)):
+    assert parity.images == 4
+    assert 0.5 < parity.labels_kept < 0.99
+    assert parity.labels_kept == pytest.approx(np.mean(same))
+    assert parity.largest_cost_change == np.max(change) > 5
+    assert parity.mean_cost_change == pytest.approx(np.mean(change))
+    assert 0.05 < parity.largest_probability_change < 0.5
+    for which, iou in enumerate((parity.reference_iou, parity.converted_iou)):
         decided = [label_of_class[pair[which]["labels"]] for pair in pairs]
         assert iou == pytest.approx(mean_iou(list(zip(labels, decided, strict=True))))
-    assert agreement.iou_loss == pytest.approx(100 * (agreement.reference_iou - agreement.converted_iou))
+    assert parity.iou_loss == pytest.approx(100 * (parity.reference_iou - parity.converted_iou))
 
 
-def test_where_no_cost_matrix_is_given_the_decision_is_the_most_probable_class() -> None:
+def test_without_a_cost_matrix_the_decision_is_the_most_probable_class() -> None:
     probabilities = np.random.default_rng(0).dirichlet(np.ones(7), 1000)
-    costs = plain_costs(7)
+    costs = uniform_costs(7)
     assert costs.shape == (8, 7) and costs.dtype == np.float32
     np.testing.assert_array_equal((probabilities @ costs[:-1].T).argmin(axis=1), probabilities.argmax(axis=1))
     assert len(set(costs[-1])) == 7 and costs[-1].min() == 0 and costs[-1].max() == 254
@@ -114,11 +114,15 @@ def test_where_no_cost_matrix_is_given_the_decision_is_the_most_probable_class()
 @pytest.mark.parametrize(
     ("precision", "changes", "sentence"),
     [
-        ("fp16", {"labels": 0.9901, "converted_iou": 0.5981}, None),
-        ("fp16", {"labels": 0.9899}, r"fp16 keeps only 98\.99% of the labels of fp32, but must keep 99%; use a higher"),
+        ("fp16", {"labels_kept": 0.9901, "converted_iou": 0.5981}, None),
+        (
+            "fp16",
+            {"labels_kept": 0.9899},
+            r"fp16 keeps only 98\.99% of the labels of fp32, but must keep 99%; use a higher",
+        ),
         ("fp16", {"converted_iou": 0.5979}, r"fp16 loses 0\.21 points of mean IoU against fp32, but may lose 0\.2;"),
-        ("int8", {"labels": 0.9701, "converted_iou": 0.5901}, None),
-        ("int8", {"labels": 0.9699}, r"int8 keeps only 96\.99% of the labels of fp32, but must keep 97%"),
+        ("int8", {"labels_kept": 0.9701, "converted_iou": 0.5901}, None),
+        ("int8", {"labels_kept": 0.9699}, r"int8 keeps only 96\.99% of the labels of fp32, but must keep 97%"),
         ("int8", {"converted_iou": 0.5899}, r"int8 loses 1\.01 points of mean IoU against fp32, but may lose 1;"),
         ("int8", {"reference_iou": None, "converted_iou": None}, None),
     ],
@@ -135,8 +139,8 @@ def test_a_broken_limit_is_one_sentence_with_both_numbers(
         assert broken.endswith(".") and "\n" not in broken
 
 
-def test_the_table_shows_every_figure_beside_its_limit() -> None:
-    text = table(replace(SAME, labels=0.98765, largest_cost_change=37, converted_iou=0.5931), "int8")
+def test_the_table_shows_every_figure_with_its_limit() -> None:
+    text = table(replace(SAME, labels_kept=0.98765, largest_cost_change=37, converted_iou=0.5931), "int8")
     lines = {line[:34].strip(): line[34:].split(maxsplit=1) for line in text.splitlines()}
     assert lines["labels kept"] == ["98.77%", "at least 97%"]
     assert lines["expected cost, largest change"] == ["37", "of 254"]
@@ -145,7 +149,7 @@ def test_the_table_shows_every_figure_beside_its_limit() -> None:
     assert "IoU" not in table(replace(SAME, reference_iou=None, converted_iou=None), "fp16")
 
 
-def test_without_images_nothing_is_claimed(tmp_path: Path) -> None:
+def test_without_images_the_comparison_fails(tmp_path: Path) -> None:
     model = fused(tmp_path, tiny.network())
     with pytest.raises(ModelError, match="no images to compare"):
         compare(model, model, [], COSTS)
@@ -164,7 +168,7 @@ def test_a_network_that_overflows_float16_is_found_before_any_gpu_runs_it(tmp_pa
     )
     model = fused(tmp_path, network)
     with pytest.raises(ModelError, match="not finite in this precision; use a higher one"):
-        compare(model, in_precision(model, "fp16"), [Batch(images(1)[0])], COSTS)
+        compare(model, convert_precision(model, "fp16"), [Batch(images(1)[0])], COSTS)
 
 
 def test_a_graph_that_does_not_load_is_one_sentence(tmp_path: Path) -> None:
@@ -176,6 +180,7 @@ def test_a_graph_that_does_not_load_is_one_sentence(tmp_path: Path) -> None:
         compare(model, broken, [Batch(images(1)[0])], COSTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("precision", "target"), [("fp16", "tensorrt"), ("int8", "tensorrt"), ("int8", "cpu")])
 def test_the_shipped_network_keeps_the_limits_on_images_it_was_not_calibrated_on(
     real_data: Path, precision: str, target: str
@@ -185,20 +190,20 @@ def test_the_shipped_network_keeps_the_limits_on_images_it_was_not_calibrated_on
         pytest.skip(f"{val} is missing")
     labels = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[None] for path in evenly(val / "labels", 6)]
     # In CamVid's files 5 is "tree or grass" and 11 is nothing; the network's class 11 is grass.
-    truth = [np.where(label == 11, 255, label).astype(np.uint8) for label in labels]
+    ground_truth = [np.where(label == 11, 255, label).astype(np.uint8) for label in labels]
     label_of_class = np.array([*range(11), 5], np.uint8)
-    batches = [Batch(image, label) for image, label in zip(real_images(val / "images", 6), truth, strict=True)]
+    batches = [Batch(image, label) for image, label in zip(real_images(val / "images", 6), ground_truth, strict=True)]
 
     plain = shipped()
-    converted = in_precision(plain, precision, real_images(train / "images", 4), target)
-    agreement = compare(plain, converted, batches, plain_costs(12), label_of_class)
-    assert broken_limit(agreement, precision) is None, table(agreement, precision)
-    assert agreement.labels < 1 and agreement.reference_iou > 0.6
+    converted = convert_precision(plain, precision, real_images(train / "images", 4), target)
+    parity = compare(plain, converted, batches, uniform_costs(12), label_of_class)
+    assert broken_limit(parity, precision) is None, table(parity, precision)
+    assert parity.labels_kept < 1 and parity.reference_iou > 0.6
 
 
 def shipped() -> onnx.ModelProto:
     model = find("models/urban.onnx")
-    return prepare(model, load_card(model, None), GraphSpec(cells=500)).fused
+    return prepare_graphs(model, load_card(model, None), GraphSpec(sample_points=500)).fused
 
 
 def evenly(folder: Path, count: int) -> list[Path]:

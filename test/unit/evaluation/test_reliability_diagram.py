@@ -1,4 +1,4 @@
-"""The reliability diagram shows the bins that it was given, where they belong."""
+"""The reliability diagram shows each bin at its confidence and accuracy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from seg_perception.evaluation.metrics.reliability_diagram import reliability_svg
+from seg_perception.evaluation.metrics.reliability_diagram import reliability_diagram_svg
 from seg_perception.evaluation.metrics.segmentation import Reliability
 
 # Ten decisions at 0.9 of which 6 are right, thirty at 0.5 of which 20 are: gaps of 0.3 and of -1/6.
@@ -29,8 +29,8 @@ def span(shape: dict[str, str], frame: dict[str, str]) -> list[float]:
     return [(x - left) / side, (x + width - left) / side, 1 - (y + height - top) / side, 1 - (y - top) / side]
 
 
-def test_bars_reach_the_share_of_right_decisions_and_gaps_the_mean_confidence() -> None:
-    drawn = shapes(reliability_svg(SOME))
+def test_bars_end_at_the_accuracy_and_gaps_at_the_mean_confidence() -> None:
+    drawn = shapes(reliability_diagram_svg(SOME))
     (frame,) = drawn["frame"]
     bars = [span(shape, frame) for shape in drawn["accuracy"]]
     gaps = [span(shape, frame) for shape in drawn["gap"]]
@@ -41,16 +41,16 @@ def test_bars_reach_the_share_of_right_decisions_and_gaps_the_mean_confidence() 
     assert "before" not in drawn
 
 
-def test_what_was_before_is_shown_as_circles() -> None:
+def test_the_earlier_reliability_is_shown_as_circles() -> None:
     before = Reliability.of(np.full(10, 0.8), np.arange(10) < 2)
-    svg = reliability_svg(SOME, before)
+    svg = reliability_diagram_svg(SOME, before)
     drawn = shapes(svg)
     (frame,), (circle,) = drawn["frame"], drawn["before"]
-    place = [(float(circle["cx"]) - float(frame["x"])), float(circle["cy"]) - float(frame["y"])]
-    np.testing.assert_allclose(np.array(place) / float(frame["width"]), [0.8, 0.8], atol=1e-3)
+    center = [(float(circle["cx"]) - float(frame["x"])), float(circle["cy"]) - float(frame["y"])]
+    np.testing.assert_allclose(np.array(center) / float(frame["width"]), [0.8, 0.8], atol=1e-3)
     assert "ECE 0.2000 (circles: 0.6000 before)" in svg
 
 
-def test_nothing_to_show_is_an_empty_diagram() -> None:
-    drawn = shapes(reliability_svg(Reliability.of(np.zeros(0), np.zeros(0, bool))))
+def test_without_data_the_diagram_is_empty() -> None:
+    drawn = shapes(reliability_diagram_svg(Reliability.of(np.zeros(0), np.zeros(0, bool))))
     assert "accuracy" not in drawn and "frame" in drawn

@@ -11,9 +11,9 @@ from seg_perception.evaluation.metrics.segmentation import Reliability, confusio
 
 
 def test_iou_of_a_hand_worked_case() -> None:
-    truth = np.array([0, 0, 0, 1, 1, 255])
+    ground_truth = np.array([0, 0, 0, 1, 1, 255])
     predicted = np.array([0, 0, 1, 1, 0, 2])
-    confusion = confusion_matrix(truth, predicted, 3)
+    confusion = confusion_matrix(ground_truth, predicted, 3)
     assert confusion.tolist() == [[2, 1, 0], [1, 1, 0], [0, 0, 0]]
     iou = iou_per_class(confusion)
     assert iou[:2] == pytest.approx([2 / 4, 1 / 3])
@@ -25,12 +25,12 @@ def test_iou_of_a_hand_worked_case() -> None:
 @given(st.integers(0, 2**32 - 1), st.integers(2, 6))
 def test_iou_agrees_with_sets_of_pixels(seed: int, classes: int) -> None:
     rng = np.random.default_rng(seed)
-    truth = rng.integers(0, classes + 1, 200)
+    ground_truth = rng.integers(0, classes + 1, 200)
     predicted = rng.integers(0, classes, 200)
-    iou = iou_per_class(confusion_matrix(truth, predicted, classes))
-    labelled = {i for i in range(200) if truth[i] < classes}
+    iou = iou_per_class(confusion_matrix(ground_truth, predicted, classes))
+    labelled = {i for i in range(200) if ground_truth[i] < classes}
     for index in range(classes):
-        a = {i for i in labelled if truth[i] == index}
+        a = {i for i in labelled if ground_truth[i] == index}
         b = {i for i in labelled if predicted[i] == index}
         if a | b:
             assert iou[index] == pytest.approx(len(a & b) / len(a | b))
@@ -39,24 +39,24 @@ def test_iou_agrees_with_sets_of_pixels(seed: int, classes: int) -> None:
 
 
 def maps(kind: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Truth and prediction of 4 classes, 255 unlabelled."""
-    truth, predicted = rng.integers(0, 4, (2, 12, 16))
+    """Ground truth and prediction of 4 classes, 255 unlabelled."""
+    ground_truth, predicted = rng.integers(0, 4, (2, 12, 16))
     if kind == "void in places":
-        truth[rng.random(truth.shape) < 0.3] = 255
+        ground_truth[rng.random(ground_truth.shape) < 0.3] = 255
     if kind == "nothing labelled":
-        truth[:] = 255
+        ground_truth[:] = 255
     if kind == "a class missing in both":
-        truth, predicted = truth % 3, predicted % 3
+        ground_truth, predicted = ground_truth % 3, predicted % 3
     if kind == "a class never predicted":
         predicted %= 3
     if kind == "one class everywhere":
         predicted[:] = 0
     if kind == "a single pixel":
-        truth, predicted = np.zeros_like(truth), np.zeros_like(truth)
-        truth[3, 4] = predicted[3, 5] = 1
+        ground_truth, predicted = np.zeros_like(ground_truth), np.zeros_like(ground_truth)
+        ground_truth[3, 4] = predicted[3, 5] = 1
     if kind == "identical":
-        predicted = truth.copy()
-    return truth, predicted
+        predicted = ground_truth.copy()
+    return ground_truth, predicted
 
 
 @pytest.mark.parametrize(
@@ -71,13 +71,13 @@ def test_confusion_and_iou_agree_with_torchmetrics(kind: str) -> None:
     reference = pytest.importorskip("torchmetrics.functional.classification", reason="torchmetrics is not installed")
     rng = np.random.default_rng(0)
     for _ in range(5):
-        truth, predicted = maps(kind, rng)
-        confusion = confusion_matrix(truth, predicted, 4)
-        tensors = torch.from_numpy(predicted), torch.from_numpy(truth)
+        ground_truth, predicted = maps(kind, rng)
+        confusion = confusion_matrix(ground_truth, predicted, 4)
+        tensors = torch.from_numpy(predicted), torch.from_numpy(ground_truth)
         expected = reference.multiclass_confusion_matrix(*tensors, 4, ignore_index=255)
         np.testing.assert_array_equal(confusion, expected.numpy())
         iou = reference.multiclass_jaccard_index(*tensors, 4, ignore_index=255, average="none").numpy()
-        # What has no IoU is 0 there and NaN here.
+        # An undefined IoU is 0 in torchmetrics and NaN here.
         np.testing.assert_allclose(np.nan_to_num(iou_per_class(confusion)), iou, atol=1e-6)
         present = confusion.any(axis=0) | confusion.any(axis=1)
         np.testing.assert_array_equal(np.isnan(iou_per_class(confusion)), ~present)
@@ -88,9 +88,9 @@ def test_calibration_error_agrees_with_torchmetrics() -> None:
     reference = pytest.importorskip("torchmetrics.functional.classification", reason="torchmetrics is not installed")
     rng = np.random.default_rng(0)
     p = rng.dirichlet(np.full(5, 0.4), 3000)
-    truth = rng.integers(0, 5, 3000)
-    ours = Reliability.of(p.max(axis=1), p.argmax(axis=1) == truth).expected_calibration_error()
-    theirs = reference.multiclass_calibration_error(torch.from_numpy(p), torch.from_numpy(truth), 5, n_bins=15)
+    ground_truth = rng.integers(0, 5, 3000)
+    ours = Reliability.of(p.max(axis=1), p.argmax(axis=1) == ground_truth).expected_calibration_error()
+    theirs = reference.multiclass_calibration_error(torch.from_numpy(p), torch.from_numpy(ground_truth), 5, n_bins=15)
     assert ours == pytest.approx(float(theirs), abs=1e-6)
     assert ours > 0.2
 

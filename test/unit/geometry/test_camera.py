@@ -55,7 +55,7 @@ def test_projection_agrees_with_opencv(cam: Camera) -> None:
     np.testing.assert_allclose(pixels[valid], opencv_pixels(points, cam)[valid], atol=1e-8)
 
 
-def test_what_is_valid_lies_inside_the_image_to_the_half_pixel(cam: Camera) -> None:
+def test_valid_points_are_inside_the_image_to_the_half_pixel(cam: Camera) -> None:
     pixels, valid = cam.project(points_ahead())
     u, v = pixels[..., 0], pixels[..., 1]
     inside = (u >= -0.5) & (u <= 639.5) & (v >= -0.5) & (v <= 479.5)
@@ -144,6 +144,7 @@ any_camera = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(any_camera, st.integers(0, 1000))
 def test_rays_undo_projection_wherever_a_point_is_valid(cam: Camera, seed: int) -> None:
@@ -168,7 +169,7 @@ def test_moving_outwards_a_valid_point_moves_outwards_in_the_image(cam: Camera, 
     assert (outwards[valid[1:] & valid[:-1]] > 0).all()
 
 
-def test_resizing_keeps_what_falls_where_in_the_image(cam: Camera) -> None:
+def test_resizing_keeps_the_relative_position_in_the_image(cam: Camera) -> None:
     points = points_ahead()
     pixels, valid = cam.project(points)
     small_pixels, small_valid = cam.resized(160, 240).project(points)
@@ -246,7 +247,7 @@ def test_the_calibration_of_the_recorded_road_is_read(real_data: Path) -> None:
         ("[-0.25, -0.02, -0.0006, 0.0002, 0.008]", "none", "'distortion_coefficients.data': must be a list"),
     ],
 )
-def test_each_mistake_in_a_calibration_is_told_in_one_sentence(tmp_path: Path, old: str, new: str, said: str) -> None:
+def test_each_mistake_in_a_calibration_is_one_sentence(tmp_path: Path, old: str, new: str, said: str) -> None:
     assert old in CALIBRATION
     with pytest.raises(ConfigError, match=said) as caught:
         read(tmp_path, CALIBRATION.replace(old, new, 1))
@@ -271,6 +272,6 @@ def test_camera_info_without_model_and_coefficients_is_a_lens_without_distortion
         ((0, 480, "plumb_bob", K, []), "at least 1 x 1"),
     ],
 )
-def test_camera_info_that_makes_no_camera_is_refused(fields: tuple, said: str) -> None:
+def test_invalid_camera_info_is_refused(fields: tuple, said: str) -> None:
     with pytest.raises(GeometryError, match=said):
         Camera.from_fields(*fields)

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seg_perception.errors import GeometryError
+from seg_perception.geometry.transform_buffer import TransformBuffer
 from seg_perception.geometry.transforms import (
     BODY_FROM_OPTICAL,
     Transform,
-    TransformBuffer,
     footprint_of,
     interpolate,
     mount_to_base_from_optical,
@@ -58,7 +58,7 @@ def test_looking_straight_down_keeps_roll_and_gives_yaw_0() -> None:
     assert straight_down.rpy() == pytest.approx((0.3, math.pi / 2, 0.0))
 
 
-def test_a_mount_pitched_down_sees_ahead_and_below() -> None:
+def test_a_camera_pitched_down_looks_ahead_and_down() -> None:
     base_from_optical = mount_to_base_from_optical(0.2, 0.0, 1.0, 0.0, math.radians(45), 0.0)
     np.testing.assert_allclose(base_from_optical.apply(np.array([0.0, 0.0, math.sqrt(2)])), [1.2, 0.0, 0.0], atol=1e-12)
     np.testing.assert_allclose(BODY_FROM_OPTICAL.apply(np.eye(3)), [[0, -1, 0], [0, 0, -1], [1, 0, 0]])
@@ -77,7 +77,7 @@ def test_the_footprint_is_level_under_the_base_and_turned_like_it(odom_from_base
 @pytest.mark.parametrize(
     "quaternion", [(0, 0, 0, 0), (0, 0, 0, 0.9), (math.nan, 0, 0, 1), (0, 0, 1)], ids=["zero", "short", "nan", "three"]
 )
-def test_what_is_no_quaternion_is_refused(quaternion: tuple[float, ...]) -> None:
+def test_invalid_quaternions_are_refused(quaternion: tuple[float, ...]) -> None:
     with pytest.raises(GeometryError, match="quaternion"):
         Transform.from_quaternion([0, 0, 0], quaternion)
 
@@ -98,7 +98,7 @@ def test_a_quaternion_a_little_off_length_1_is_normalised() -> None:
     ],
     ids=["mirror", "scale", "nan", "infinite", "two numbers"],
 )
-def test_what_is_no_rigid_transform_is_refused(rotation: np.ndarray, translation: np.ndarray) -> None:
+def test_invalid_rotations_and_translations_are_refused(rotation: np.ndarray, translation: np.ndarray) -> None:
     with pytest.raises(GeometryError):
         Transform(rotation, translation)
 
@@ -175,13 +175,13 @@ def test_unknown_and_unconnected_frames_are_named() -> None:
         buffer.lookup("odom", "zoom", 10 * SECOND)
 
 
-def test_of_two_samples_with_one_stamp_the_first_stays() -> None:
+def test_of_two_samples_with_the_same_stamp_the_first_is_kept() -> None:
     buffer = drive()
     buffer.add("odom", "base", 11 * SECOND, Transform.from_xyz_rpy(99, 0, 0, 0, 0, 0))
     assert buffer.lookup("odom", "base", 11 * SECOND).translation[0] == 11
 
 
-def test_a_static_transform_outranks_samples_in_either_order() -> None:
+def test_a_static_transform_has_precedence_over_samples_in_either_order() -> None:
     fixed, sample = Transform.from_xyz_rpy(1, 0, 0, 0, 0, 0), Transform.from_xyz_rpy(2, 0, 0, 0, 0, 0)
     for static_first in (True, False):
         buffer = TransformBuffer()

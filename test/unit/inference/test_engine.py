@@ -18,14 +18,14 @@ from seg_perception.inference.backends import open_engine
 from seg_perception.inference.onnx.graph import GraphSpec
 from seg_perception.model.card import ModelCard, file_sha256
 
-SPEC = GraphSpec(cells=3)
-CELLS = np.zeros((1, 3, 2), np.float32)
+SPEC = GraphSpec(sample_points=3)
+SAMPLE_POINTS = np.zeros((1, 3, 2), np.float32)
 COSTS = np.vstack([1 - np.eye(5), np.arange(5)]).astype(np.float32)
 IMAGE = np.full((1, 48, 64, 3), 100, np.uint8)
 
 
 def refusal(folder: Path, model: onnx.ModelProto, card: ModelCard | None = None, spec: GraphSpec = SPEC) -> str:
-    """The sentence with which a model is refused before any image has come."""
+    """The error message with which a model is refused before the first image."""
     path = tiny.save(folder, model, card or tiny.card())
     with pytest.raises(ModelError) as caught:
         open_engine(path, spec)
@@ -36,10 +36,10 @@ def refusal(folder: Path, model: onnx.ModelProto, card: ModelCard | None = None,
 
 def test_an_engine_gives_its_outputs_in_the_promised_shapes(tmp_path: Path) -> None:
     engine = open_engine(tiny.save(tmp_path, tiny.network(), tiny.card()), SPEC)
-    output = engine.run(IMAGE, COSTS, CELLS)
+    output = engine.run(IMAGE, COSTS, SAMPLE_POINTS)
     for image in (output.labels, output.confidence, output.expected_cost):
         assert image.dtype == np.uint8 and image.shape == (1, 48, 64)
-    assert output.cell_probabilities.dtype == np.float32 and output.cell_probabilities.shape == (1, 3, 5)
+    assert output.sample_probabilities.dtype == np.float32 and output.sample_probabilities.shape == (1, 3, 5)
     assert output.logits is None
     assert engine.card.classes == tiny.card().classes
     assert engine.spec == SPEC
@@ -47,12 +47,12 @@ def test_an_engine_gives_its_outputs_in_the_promised_shapes(tmp_path: Path) -> N
 
 def test_the_same_image_gives_the_same_bytes(tmp_path: Path) -> None:
     path = tiny.save(tmp_path, tiny.network(), tiny.card())
-    first, second = (open_engine(path, SPEC).run(IMAGE, COSTS, CELLS) for _ in range(2))
-    for name in ("labels", "confidence", "expected_cost", "cell_probabilities"):
+    first, second = (open_engine(path, SPEC).run(IMAGE, COSTS, SAMPLE_POINTS) for _ in range(2))
+    for name in ("labels", "confidence", "expected_cost", "sample_probabilities"):
         assert getattr(first, name).tobytes() == getattr(second, name).tobytes()
 
 
-def test_a_card_may_lie_elsewhere(tmp_path: Path) -> None:
+def test_the_card_may_lie_in_another_folder(tmp_path: Path) -> None:
     path = tiny.save(tmp_path, tiny.network(), tiny.card())
     card = path.with_suffix(".yaml").rename(tmp_path / "other.yaml")
     assert open_engine(path, SPEC, card=card).card.name == "tiny"
@@ -61,7 +61,7 @@ def test_a_card_may_lie_elsewhere(tmp_path: Path) -> None:
 def test_the_network_alone_can_be_timed_before_and_between_runs(tmp_path: Path) -> None:
     engine = open_engine(tiny.save(tmp_path, tiny.network(), tiny.card()), SPEC, threads=1)
     times = engine.time_network(3)
-    engine.run(IMAGE, COSTS, CELLS)
+    engine.run(IMAGE, COSTS, SAMPLE_POINTS)
     times += engine.time_network()
     assert len(times) == 4
     assert all(0 < time < 10_000 for time in times)
@@ -74,45 +74,45 @@ def test_an_engine_describes_itself_in_one_line(tmp_path: Path) -> None:
     assert "\n" not in description
 
 
-def test_a_closed_engine_says_so(tmp_path: Path) -> None:
+def test_a_closed_engine_raises_an_error(tmp_path: Path) -> None:
     engine = open_engine(tiny.save(tmp_path, tiny.network(), tiny.card()), SPEC)
     engine.close()
     with pytest.raises(ModelError, match="'tiny' is closed"):
-        engine.run(IMAGE, COSTS, CELLS)
+        engine.run(IMAGE, COSTS, SAMPLE_POINTS)
     with pytest.raises(ModelError, match="'tiny' is closed"):
         engine.time_network()
 
 
 @pytest.mark.parametrize(
-    ("images", "costs", "cells", "sentence"),
+    ("images", "costs", "sample_points", "sentence"),
     [
-        (IMAGE[:, :-1], COSTS, CELLS, r"images as uint8 \[1, 48, 64, 3\], but got uint8 \[1, 47, 64, 3\]"),
-        (IMAGE.astype(np.float32), COSTS, CELLS, "images as uint8 .* but got float32"),
-        (IMAGE, COSTS[:-1], CELLS, r"costs as float32 \[6, 5\], but got float32 \[5, 5\]"),
-        (IMAGE, COSTS, CELLS[:, :2], r"cells as float32 \[1, 3, 2\], but got float32 \[1, 2, 2\]"),
-        (IMAGE, COSTS, CELLS + np.nan, "must be finite"),
-        (IMAGE, COSTS + np.inf, CELLS, "must be finite"),
+        (IMAGE[:, :-1], COSTS, SAMPLE_POINTS, r"images as uint8 \[1, 48, 64, 3\], but got uint8 \[1, 47, 64, 3\]"),
+        (IMAGE.astype(np.float32), COSTS, SAMPLE_POINTS, "images as uint8 .* but got float32"),
+        (IMAGE, COSTS[:-1], SAMPLE_POINTS, r"costs as float32 \[6, 5\], but got float32 \[5, 5\]"),
+        (IMAGE, COSTS, SAMPLE_POINTS[:, :2], r"sample_points as float32 \[1, 3, 2\], but got float32 \[1, 2, 2\]"),
+        (IMAGE, COSTS, SAMPLE_POINTS + np.nan, "must be finite"),
+        (IMAGE, COSTS + np.inf, SAMPLE_POINTS, "must be finite"),
     ],
 )
-def test_inputs_of_another_shape_type_or_kind_are_refused(
+def test_inputs_of_wrong_shape_type_or_value_are_refused(
     tmp_path: Path,
     images: np.ndarray,
     costs: np.ndarray,
-    cells: np.ndarray,
+    sample_points: np.ndarray,
     sentence: str,
 ) -> None:
     engine = open_engine(tiny.save(tmp_path, tiny.network(), tiny.card()), SPEC)
     with pytest.raises(ModelError, match=sentence):
-        engine.run(images, costs, cells)
+        engine.run(images, costs, sample_points)
 
 
-def test_an_image_that_makes_the_network_fail_is_an_error_and_never_free_space(tmp_path: Path) -> None:
+def test_an_image_with_infinite_scores_is_an_error_and_never_free_space(tmp_path: Path) -> None:
     engine = open_engine(tiny.save(tmp_path, tiny.fragile_network(), tiny.fragile_card()), SPEC)
     costs, image = np.zeros((3, 2), np.float32), np.full((1, 4, 4, 3), 99, np.uint8)
-    engine.run(image, costs, CELLS)
+    engine.run(image, costs, SAMPLE_POINTS)
     image[0, 2, 2] = 255
     with pytest.raises(ModelError, match="not finite for this image"):
-        engine.run(image, costs, CELLS)
+        engine.run(image, costs, SAMPLE_POINTS)
 
 
 def softmax() -> list[onnx.NodeProto]:
@@ -128,7 +128,7 @@ def log_of_negative() -> list[onnx.NodeProto]:
 
 
 def fixed_reshape() -> onnx.ModelProto:
-    """Written for 32x32 images whatever its axes are called: the reshape inside holds for no other size."""
+    """Free axes, but a reshape inside that fits 32x32 images only."""
     model = tiny.network(width="W", height="H", tail=[helper.make_node("Reshape", ["scores", "shape"], ["logits"])])
     model.graph.initializer.append(numpy_helper.from_array(np.array([1, 5, 8, 8], np.int64), "shape"))
     return model
@@ -226,20 +226,20 @@ def test_logits_that_the_card_calls_probabilities_are_refused(tmp_path: Path) ->
 
 
 def test_a_network_for_single_images_is_refused_for_batches(tmp_path: Path) -> None:
-    message = refusal(tmp_path, tiny.network(batch=1), spec=GraphSpec(cells=3, batch=2))
+    message = refusal(tmp_path, tiny.network(batch=1), spec=GraphSpec(sample_points=3, batch=2))
     assert "fixed to 1 image per run, but here it must take 2 images" in message
 
 
-def test_a_batch_that_is_fixed_inside_the_network_only_is_told_from_the_run(tmp_path: Path) -> None:
+def test_a_batch_size_that_is_fixed_inside_the_network_is_detected_by_the_first_run(tmp_path: Path) -> None:
     first = [helper.make_node("Slice", ["scores", "from", "to"], ["logits"])]
     network = tiny.network(batch="N", tail=first)
     for name, value in (("from", 0), ("to", 1)):
         network.graph.initializer.append(numpy_helper.from_array(np.array([value], np.int64), name))
-    message = refusal(tmp_path, network, spec=GraphSpec(cells=3, batch=2))
+    message = refusal(tmp_path, network, spec=GraphSpec(sample_points=3, batch=2))
     assert "[1, 5, 12, 16] for 2 image(s)" in message and "free batch axis" in message
 
 
-def test_an_output_that_the_card_names_and_the_file_lacks_is_told_with_the_nearest_name(tmp_path: Path) -> None:
+def test_a_wrong_output_name_in_the_card_gets_the_nearest_name_as_a_hint(tmp_path: Path) -> None:
     message = refusal(tmp_path, second_output(), tiny.card(output_name="logit"))
     assert "no value 'logit' (did you mean 'logits'?)" in message and "logits, scores" in message
 
@@ -254,7 +254,7 @@ def test_an_output_that_the_card_names_and_the_file_lacks_is_told_with_the_neare
         (onnx.ModelProto(ir_version=8).SerializeToString(), "holds no operators"),
     ],
 )
-def test_a_damaged_file_is_told_from_a_model(tmp_path: Path, content: bytes, sentence: str) -> None:
+def test_a_damaged_file_is_refused(tmp_path: Path, content: bytes, sentence: str) -> None:
     path = tmp_path / "tiny.onnx"
     path.write_bytes(content)
     replace(tiny.card(), sha256=file_sha256(path)).write(path.with_suffix(".yaml"))
@@ -262,7 +262,7 @@ def test_a_damaged_file_is_told_from_a_model(tmp_path: Path, content: bytes, sen
         open_engine(path, SPEC)
 
 
-def test_bytes_that_parse_but_make_no_sense_are_told_as_damage(tmp_path: Path) -> None:
+def test_bytes_that_parse_but_make_no_sense_are_reported_as_damaged(tmp_path: Path) -> None:
     content = tiny.network().SerializeToString()
     # The kernel's name, as the convolution refers to it, is no text any more.
     path = tmp_path / "tiny.onnx"
@@ -272,7 +272,7 @@ def test_bytes_that_parse_but_make_no_sense_are_told_as_damage(tmp_path: Path) -
         open_engine(path, SPEC)
 
 
-def test_a_missing_model_a_missing_card_and_the_card_of_another_model_are_three_sentences(tmp_path: Path) -> None:
+def test_a_missing_model_a_missing_card_and_a_card_of_another_model_have_different_messages(tmp_path: Path) -> None:
     path = tiny.save(tmp_path, tiny.network(), tiny.card())
     with pytest.raises(ModelError, match=r"gone\.onnx: no such model file"):
         open_engine(tmp_path / "gone.onnx", SPEC)
@@ -290,12 +290,13 @@ def test_a_mistake_in_the_card_names_the_card(tmp_path: Path) -> None:
         open_engine(path, SPEC)
 
 
-def test_a_folder_is_no_model(tmp_path: Path) -> None:
+def test_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SegPerceptionError, match="no such model file"):
         open_engine(tmp_path, SPEC)
 
 
-def test_a_refusal_prints_nothing_but_its_one_sentence(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_refused_model_prints_one_sentence_only(tmp_path: Path) -> None:
     # ONNX Runtime writes errors of its own straight to the process's output; a fresh process shows what a user sees.
     path = tiny.save(tmp_path, unknown_operator(), tiny.card())
     program = (
@@ -303,7 +304,7 @@ def test_a_refusal_prints_nothing_but_its_one_sentence(tmp_path: Path) -> None:
         "from seg_perception.errors import ModelError\n"
         "from seg_perception.inference.backends import open_engine\n"
         "from seg_perception.inference.onnx.graph import GraphSpec\n"
-        "try: open_engine(sys.argv[1], GraphSpec(cells=1))\n"
+        "try: open_engine(sys.argv[1], GraphSpec(sample_points=1))\n"
         "except ModelError as error: print(error, file=sys.stderr)\n"
     )
     root = Path(__file__).resolve().parents[3]

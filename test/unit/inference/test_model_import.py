@@ -1,4 +1,4 @@
-"""Networks as PyTorch exports them, in every form that users bring, against the plain computation on their logits."""
+"""Model import: networks as PyTorch exports them, in all layouts, against a plain computation on their logits."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 from support import tiny_networks as tiny
-from test_graph import interpolation, plain, random_costs, run, smooth_images
+from support.plain_inference import interpolation, plain, random_costs, run, smooth_images
 
 from seg_perception.errors import ModelError
 from seg_perception.inference.backends import open_engine
 from seg_perception.inference.engine import EngineOutput
 from seg_perception.inference.onnx.graph import GraphSpec
 from seg_perception.inference.onnx.model_import import read_network
-from seg_perception.inference.precision.convert import in_precision
-from seg_perception.inference.precision.network_part import network_alone
-from seg_perception.inference.prepared_graphs import prepare
+from seg_perception.inference.precision.convert import convert_precision
+from seg_perception.inference.precision.network_part import extract_network
+from seg_perception.inference.prepared_graphs import prepare_graphs
 from seg_perception.model.card import ModelCard, model_sha256
 
 torch = pytest.importorskip("torch", reason="needs the extra 'train' (pip install seg_perception[train])")
@@ -67,7 +67,7 @@ class Around(Module):
 
 
 def exported(module: Module, *shape: int, opset: int = 17, half: bool = False, **options: object) -> onnx.ModelProto:
-    """What the exporter writes, which needs nothing but PyTorch."""
+    """Export with PyTorch's own exporter."""
     file = io.BytesIO()
     image = torch.zeros(shape or (1, 3, 48, 64), dtype=torch.float16 if half else torch.float32)
     torch.onnx.export(module, (image,), file, opset_version=opset, dynamo=False, **options)
@@ -93,7 +93,7 @@ def names(*outputs: str) -> dict[str, list[str]]:
 
 STANDARD = {"input_names": ["image"], "output_names": ["logits"]}
 PROBABILITIES = {"output": "probabilities"}
-FORMS: dict[str, tuple[Callable[[Module], onnx.ModelProto], dict[str, object]]] = {
+LAYOUTS: dict[str, tuple[Callable[[Module], onnx.ModelProto], dict[str, object]]] = {
     "two outputs, the first named": (
         lambda net: exported(Around(net, lambda x: (x, -x)), **names("out", "aux")),
         {"output_name": "out"},
@@ -137,21 +137,19 @@ def run_on_images(folder: Path, model: onnx.ModelProto, card: ModelCard) -> Engi
     return run(folder, model, card, images(card), costs(card))
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_what_users_bring_needs_nothing_but_a_card(tmp_path: Path, form: str) -> None:
-    make, changes = FORMS[form]
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_card_is_enough_for_every_layout(tmp_path: Path, layout: str) -> None:
+    make, changes = LAYOUTS[layout]
     card = tiny.card(**changes)
     compare(run_on_images(tmp_path, make(network()), card), exported(network(), **STANDARD), card)
 
 
 @pytest.mark.parametrize("end", ["argmax", "sigmoid"])
-def test_scores_within_a_network_that_ends_too_late_are_taken_by_the_name_that_the_refusal_gives(
-    tmp_path: Path, end: str
-) -> None:
+def test_the_error_for_labels_or_sigmoids_names_the_value_with_the_scores(tmp_path: Path, end: str) -> None:
     after = {"argmax": lambda x: x.argmax(1).to(torch.uint8), "sigmoid": torch.sigmoid}[end]
     model = exported(Around(network(), after))
     with pytest.raises(ModelError) as caught:
-        open_engine(tiny.save(tmp_path, model, tiny.card()), GraphSpec(cells=1))
+        open_engine(tiny.save(tmp_path, model, tiny.card()), GraphSpec(sample_points=1))
     named = re.search("output_name: ([^']+)'", str(caught.value))
     assert named is not None
     card = tiny.card(output_name=named[1])
@@ -172,18 +170,18 @@ def test_one_score_for_each_pixel_is_enough_for_two_classes(
 def test_a_sigmoid_that_the_card_calls_logits_is_refused(tmp_path: Path) -> None:
     path = tiny.save(tmp_path, exported(Around(network(1), torch.sigmoid)), tiny.card(classes=2))
     with pytest.raises(ModelError, match=r"gives probabilities .*set 'output: probabilities'"):
-        open_engine(path, GraphSpec(cells=1))
+        open_engine(path, GraphSpec(sample_points=1))
 
 
-def test_half_precision_in_and_out_decides_nearly_as_the_same_weights_in_full_precision(tmp_path: Path) -> None:
+def test_a_float16_network_decides_nearly_like_the_same_weights_in_float32(tmp_path: Path) -> None:
     card = tiny.card()
     output = run_on_images(tmp_path, exported(network().half(), half=True), card)
     expected = plain(exported(network().half().float(), **STANDARD), card, images(card)[0], costs(card))
     assert (output.labels[0] == expected.labels).mean() >= 0.99
     assert np.abs(output.expected_cost[0] - expected.expected_cost).mean() <= 0.5
-    fused = prepare(tmp_path / "tiny.onnx", card, GraphSpec(cells=1)).fused
+    fused = prepare_graphs(tmp_path / "tiny.onnx", card, GraphSpec(sample_points=1)).fused
     with pytest.raises(ModelError, match="no convolution with constant float32 weights"):
-        in_precision(fused, "int8", [images(card)])
+        convert_precision(fused, "int8", [images(card)])
 
 
 @pytest.mark.parametrize(
@@ -194,7 +192,7 @@ def test_half_precision_in_and_out_decides_nearly_as_the_same_weights_in_full_pr
         (65, 49, aligned),  # 17 by 13: one more than a quarter of one less, as networks with aligned corners have it
     ],
 )
-def test_logits_that_are_no_whole_fraction_of_the_image_are_resized(
+def test_logits_that_are_not_a_whole_fraction_of_the_image_are_resized(
     tmp_path: Path, width: int, height: int, between: Callable[[int, int], NDArray[np.float64]]
 ) -> None:
     card = tiny.card(width=width, height=height)
@@ -205,7 +203,7 @@ def test_logits_that_are_no_whole_fraction_of_the_image_are_resized(
 @pytest.mark.parametrize(
     ("opset", "mode"), [(9, "nearest"), (9, "bilinear"), (10, "nearest"), (10, "bilinear"), (11, "bilinear")]
 )
-def test_old_operators_keep_their_meaning(tmp_path: Path, opset: int, mode: str) -> None:
+def test_operators_of_old_opsets_keep_their_meaning(tmp_path: Path, opset: int, mode: str) -> None:
     # Upsample became Resize, Resize got its choice of coordinates, padding and limits became inputs. What the old file
     # means is asked of ONNX Runtime, which still knows it.
     def after(x: Tensor) -> Tensor:
@@ -216,7 +214,7 @@ def test_old_operators_keep_their_meaning(tmp_path: Path, opset: int, mode: str)
     compare(run_on_images(tmp_path, model, card), model, card)
 
 
-def test_a_version_of_the_file_format_that_the_runtime_does_not_know_is_no_hindrance(tmp_path: Path) -> None:
+def test_an_ir_version_that_the_runtime_does_not_know_is_lowered(tmp_path: Path) -> None:
     model, card = exported(network(), **STANDARD), tiny.card()
     model.ir_version = 99
     with pytest.raises(Exception, match="IR version"):
@@ -224,7 +222,7 @@ def test_a_version_of_the_file_format_that_the_runtime_does_not_know_is_no_hindr
     compare(run_on_images(tmp_path, model, card), exported(network(), **STANDARD), card)
 
 
-def test_files_of_the_first_versions_list_their_weights_as_inputs(tmp_path: Path) -> None:
+def test_weights_listed_as_inputs_are_accepted(tmp_path: Path) -> None:
     model, card = exported(network(), opset=9, **STANDARD), tiny.card()
     model.ir_version = 3
     for item in model.graph.initializer:
@@ -232,7 +230,7 @@ def test_files_of_the_first_versions_list_their_weights_as_inputs(tmp_path: Path
     compare(run_on_images(tmp_path, model, card), exported(network(), **STANDARD), card)
 
 
-def test_functions_of_the_file_are_written_out(tmp_path: Path) -> None:
+def test_local_functions_are_inlined(tmp_path: Path) -> None:
     model, card = exported(network(), **STANDARD), tiny.card()
     twice = helper.make_function(
         "mine", "Twice", ["x"], ["y"], [helper.make_node("Add", ["x", "x"], ["y"])], [helper.make_opsetid("", 17)]
@@ -246,7 +244,7 @@ def test_functions_of_the_file_are_written_out(tmp_path: Path) -> None:
     assert {node.domain for node in read_network(tmp_path / "tiny.onnx", card, batch=1).graph.node} == {""}
 
 
-def test_what_the_chosen_output_does_not_need_is_left_out(tmp_path: Path) -> None:
+def test_nodes_that_the_selected_output_does_not_need_are_removed(tmp_path: Path) -> None:
     def two_heads(x: Tensor) -> tuple[Tensor, Tensor]:
         return x, torch.nn.functional.conv2d(x, torch.ones(4, 5, 1, 1))
 
@@ -260,7 +258,7 @@ def test_what_the_chosen_output_does_not_need_is_left_out(tmp_path: Path) -> Non
     assert [node.op_type for node in kept.node] == ["Conv", "Relu", "Conv"]
 
 
-def test_a_branch_within_the_network_keeps_what_it_reads_from_outside(tmp_path: Path) -> None:
+def test_values_that_a_branch_reads_from_outside_are_kept(tmp_path: Path) -> None:
     model, card = exported(network(), input_names=["image"], output_names=["scores"]), tiny.card()
 
     def branch(operator: str) -> onnx.GraphProto:
@@ -280,15 +278,17 @@ def test_weights_in_a_second_file_are_read_from_it(tmp_path: Path) -> None:
     card, path, standard = tiny.card(), tmp_path / "tiny.onnx", exported(network(), **STANDARD)
     onnx.save(standard, path, save_as_external_data=True, location="tiny.onnx.data", size_threshold=0)
     replace(card, sha256=model_sha256(path)).write(path.with_suffix(".yaml"))
-    output = open_engine(path, GraphSpec(cells=1)).run(images(card), costs(card), np.zeros((1, 1, 2), np.float32))
+    output = open_engine(path, GraphSpec(sample_points=1)).run(
+        images(card), costs(card), np.zeros((1, 1, 2), np.float32)
+    )
     compare(output, exported(network(), **STANDARD), card)
 
 
-def test_a_network_that_was_adapted_can_be_quantised_and_saved_as_a_file_of_its_own(tmp_path: Path) -> None:
+def test_an_adapted_network_can_be_quantised_and_saved(tmp_path: Path) -> None:
     card = tiny.card(width=70, height=50)
     model = exported(Around(network(), to_last, to_first), 1, 50, 70, 3)
     output = run_on_images(tmp_path, model, card)
-    fused = prepare(tmp_path / "tiny.onnx", card, GraphSpec(cells=1)).fused
-    alone = network_alone(in_precision(fused, "int8", [images(card)], target="cpu"))
+    fused = prepare_graphs(tmp_path / "tiny.onnx", card, GraphSpec(sample_points=1)).fused
+    alone = extract_network(convert_precision(fused, "int8", [images(card)], target="cpu"))
     again = run_on_images(tmp_path, alone, card)
     assert (again.labels == output.labels).mean() >= 0.97

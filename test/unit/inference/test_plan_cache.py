@@ -1,13 +1,9 @@
-"""Plans that are kept: found again, never mistaken for another, mended when broken, built once by many."""
+"""The plan cache: plans are found again, never confused, rebuilt when damaged, and built once by many processes."""
 
 from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,21 +17,22 @@ from support.fake_gpu import FakeCuda, FakeTensorRt
 from seg_perception.errors import DeviceError, ModelError
 from seg_perception.inference.backends import open_engine
 from seg_perception.inference.onnx.graph import GraphSpec
-from seg_perception.inference.precision.convert import in_precision
-from seg_perception.inference.prepared_graphs import load_card, prepare
+from seg_perception.inference.precision.convert import convert_precision
+from seg_perception.inference.prepared_graphs import load_card, prepare_graphs
+from seg_perception.inference.progress import ProgressReporter
 from seg_perception.inference.tensorrt import plan as plans
 from seg_perception.inference.tensorrt.api import find_tensorrt
 from seg_perception.inference.tensorrt.cuda import Cuda
-from seg_perception.inference.tensorrt.open import Watch, open_from_cache, plan_target
-from seg_perception.inference.tensorrt.plan_build import Material, build_plan
+from seg_perception.inference.tensorrt.open import open_from_cache, plan_target
+from seg_perception.inference.tensorrt.plan_build import BuildRequest, build_plan
 from seg_perception.inference.tensorrt.plan_cache import PlanCache, cache_folder
-from seg_perception.model.logit_calibration import LogitScaling
+from seg_perception.model.logit_calibration import LogitCalibration
 
-SPEC = GraphSpec(cells=3)
+SPEC = GraphSpec(sample_points=3)
 
 
 class Robot:
-    """A machine with a GPU and one network; counts what is built and keeps what is said."""
+    """A machine with a fake GPU and one network; counts builds and keeps log messages."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.monkeypatch = monkeypatch
@@ -44,16 +41,18 @@ class Robot:
         self.cuda: FakeCuda
         self.tensorrt: FakeTensorRt
         self.has()
-        self.said: list[str] = []
+        self.messages: list[str] = []
 
     def has(self, flavour: str = "tensorrt", version: str = "10.3.0") -> None:
         self.cuda, self.tensorrt = fake_gpu.install(self.monkeypatch, flavour, version)
 
     def open(self, **options: Any) -> None:
-        self.said.clear()
+        self.messages.clear()
         spec = options.pop("spec", SPEC)
         model = options.pop("model", self.model)
-        open_engine(model, spec, watch=Watch(self.said.append), **{"backend": "tensorrt", **options}).close()
+        open_engine(
+            model, spec, reporter=ProgressReporter(self.messages.append), **{"backend": "tensorrt", **options}
+        ).close()
 
     @property
     def files(self) -> list[Path]:
@@ -67,21 +66,21 @@ def robot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Robot:
 
 def test_a_plan_is_built_once_and_then_only_loaded(robot: Robot) -> None:
     robot.open()
-    assert robot.said == [
+    assert robot.messages == [
         "building a plan of tiny in fp32 for tensorrt 10.3.0 on Orin (compute capability 8.7); "
         "this takes minutes, once."
     ]
     before = robot.files[0].stat().st_mtime_ns
     for _ in range(3):
         robot.open()
-        assert robot.said == []
+        assert robot.messages == []
     assert robot.tensorrt.built == 1
     assert robot.files[0].stat().st_mtime_ns == before
 
 
-def test_progress_of_a_build_is_told(robot: Robot) -> None:
+def test_the_progress_of_a_build_is_reported(robot: Robot) -> None:
     shares: list[float] = []
-    open_engine(robot.model, SPEC, backend="tensorrt", watch=Watch(progress=shares.append))
+    open_engine(robot.model, SPEC, backend="tensorrt", reporter=ProgressReporter(progress=shares.append))
     assert shares == [0.25, 0.5, 0.75, 1.0]
 
 
@@ -93,11 +92,13 @@ def test_progress_of_a_build_is_told(robot: Robot) -> None:
         lambda robot: setattr(robot.cuda, "capability", (11, 0)),
     ],
 )
-def test_a_foreign_plan_is_never_loaded_and_both_sides_are_named(robot: Robot, change: Callable[[Robot], None]) -> None:
+def test_a_plan_for_another_target_is_never_loaded_and_both_targets_are_named(
+    robot: Robot, change: Callable[[Robot], None]
+) -> None:
     robot.open()
     change(robot)
     robot.open()
-    (sentence,) = robot.said
+    (sentence,) = robot.messages
     assert "; those in the cache are for tensorrt 10.3.0 on Orin (compute capability 8.7); this takes" in sentence
     assert len(robot.files) == 2
 
@@ -105,13 +106,13 @@ def test_a_foreign_plan_is_never_loaded_and_both_sides_are_named(robot: Robot, c
 def test_another_network_precision_size_or_calibration_is_another_plan(robot: Robot, tmp_path: Path) -> None:
     robot.open()
     robot.open(precision="fp16")
-    robot.open(spec=GraphSpec(cells=4))
+    robot.open(spec=GraphSpec(sample_points=4))
     other = tmp_path / "other"
     other.mkdir()
     robot.open(model=tiny.save(other, tiny.network(seed=1), tiny.card()))
     warmer = tmp_path / "warmer"
     warmer.mkdir()
-    robot.open(model=tiny.save(warmer, tiny.network(), tiny.card(calibration={"fp32": LogitScaling(1.5)})))
+    robot.open(model=tiny.save(warmer, tiny.network(), tiny.card(calibration={"fp32": LogitCalibration(1.5)})))
     assert robot.tensorrt.built == len(robot.files) == 5
 
 
@@ -121,40 +122,41 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
-        (flip, "is not the plan that its manifest vouches for (another sha256); the plan is built again."),
-        (lambda plan: plan.write_bytes(plan.read_bytes()[:100]), "is not the plan that its manifest vouches for"),
-        (lambda plan: plan.write_bytes(b""), "is not the plan that its manifest vouches for"),
-        (lambda plan: plans.manifest_path(plan).unlink(), "is missing, so nothing vouches for the plan"),
-        (lambda plan: plans.manifest_path(plan).write_text("{"), "is no manifest of a plan"),
-        (lambda plan: plans.manifest_path(plan).write_text('{"format": 99}'), "is no manifest of a plan"),
-        (lambda plan: plans.manifest_path(plan).write_text("[]"), "is no manifest of a plan"),
+        (flip, "is not the plan that its manifest describes (its sha256 differs); the plan is built again."),
+        (lambda plan: plan.write_bytes(plan.read_bytes()[:100]), "is not the plan that its manifest describes"),
+        (lambda plan: plan.write_bytes(b""), "is not the plan that its manifest describes"),
+        (lambda plan: plans.manifest_path(plan).unlink(), "is missing, so the plan cannot be verified"),
+        (lambda plan: plans.manifest_path(plan).write_text("{"), "is not a manifest of a plan"),
+        (lambda plan: plans.manifest_path(plan).write_text('{"format": 99}'), "is not a manifest of a plan"),
+        (lambda plan: plans.manifest_path(plan).write_text("[]"), "is not a manifest of a plan"),
     ],
 )
 def test_a_damaged_plan_is_built_again(robot: Robot, damage: Callable[[Path], Any], sentence: str) -> None:
     robot.open()
     damage(robot.files[0])
     robot.open()
-    assert sentence in robot.said[0] and robot.said[0].endswith("; the plan is built again.")
+    assert sentence in robot.messages[0] and robot.messages[0].endswith("; the plan is built again.")
     assert robot.tensorrt.built == 2
     robot.open()
-    assert robot.said == [] and robot.tensorrt.built == 2
+    assert robot.messages == [] and robot.tensorrt.built == 2
 
 
-def test_a_sound_plan_that_tensorrt_does_not_load_is_built_again_but_not_for_ever(robot: Robot) -> None:
+def test_a_valid_plan_that_tensorrt_does_not_load_is_built_again_once(robot: Robot) -> None:
     robot.open()
     robot.tensorrt.refuses["load"] = "serialized by another driver"
     with pytest.raises(DeviceError, match=r"does not load the plan: serialized by another driver\."):
         robot.open()
     assert robot.tensorrt.built == 2
-    assert robot.said[0] == (
+    assert robot.messages[0] == (
         "TensorRT 10.3.0 does not load the plan: serialized by another driver; the plan is built again."
     )
 
 
-def test_a_write_that_fails_leaves_the_old_plan_as_it_was(robot: Robot, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_the_old_plan_unchanged(robot: Robot, monkeypatch: pytest.MonkeyPatch) -> None:
     robot.open()
     plan = robot.files[0]
     before = plan.read_bytes()
@@ -169,29 +171,29 @@ def test_a_write_that_fails_leaves_the_old_plan_as_it_was(robot: Robot, monkeypa
     assert not [path for path in plan.parent.iterdir() if path.name.startswith(".urban")]
 
 
-def test_a_cache_that_cannot_be_written_says_what_to_do(robot: Robot, tmp_path: Path) -> None:
+def test_an_unwritable_cache_is_an_error_with_the_fix(robot: Robot, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file where the folder should be")
     with pytest.raises(ModelError, match=r"cannot be written .*; correct the folder's rights, or name another in SEG_"):
         robot.open()
 
 
-def test_int8_is_built_again_for_a_new_tensorrt_without_its_images(robot: Robot) -> None:
+def test_int8_is_rebuilt_for_a_new_tensorrt_without_calibration_images(robot: Robot) -> None:
     card = load_card(robot.model, None)
-    material = Material(card, SPEC, prepare(robot.model, card, SPEC), "int8")
+    request = BuildRequest(card, SPEC, prepare_graphs(robot.model, card, SPEC), "int8")
     noise = np.random.default_rng(0).integers(0, 256, (1, 48, 64, 3), dtype=np.uint8)
-    converted = in_precision(material.graphs.fused, "int8", [noise])
+    converted = convert_precision(request.graphs.fused, "int8", [noise])
     api, cuda = find_tensorrt("tensorrt"), Cuda()
-    plan = build_plan(api, plan_target(api, cuda.gpu), material, converted, None, lambda share: None)
-    PlanCache().keep(plan, converted)
+    plan = build_plan(api, plan_target(api, cuda.gpu), request, converted, None, lambda share: None)
+    PlanCache().store(plan, converted)
     robot.has(version="10.9.0")
     robot.open(precision="int8")
-    assert "those in the cache are for tensorrt 10.3.0" in robot.said[0]
+    assert "those in the cache are for tensorrt 10.3.0" in robot.messages[0]
     newest = next(path for path in robot.files if plans.read_manifest(path).target.version == "10.9.0")
     assert plans.read_manifest(newest).converted_sha256 == plans.graph_sha256(converted)
 
 
-def test_a_damaged_graph_in_the_cache_is_not_built_from(robot: Robot) -> None:
-    test_int8_is_built_again_for_a_new_tensorrt_without_its_images(robot)
+def test_no_plan_is_built_from_a_damaged_graph_in_the_cache(robot: Robot) -> None:
+    test_int8_is_rebuilt_for_a_new_tensorrt_without_calibration_images(robot)
     for plan in robot.files:
         flip(plan.with_name(plan.name + ".onnx"))
     robot.has(version="11.0.0")
@@ -199,7 +201,7 @@ def test_a_damaged_graph_in_the_cache_is_not_built_from(robot: Robot) -> None:
         robot.open(precision="int8")
 
 
-def test_a_plan_file_runs_where_it_was_built_and_names_both_sides_elsewhere(robot: Robot, tmp_path: Path) -> None:
+def test_a_plan_file_runs_where_it_was_built_and_elsewhere_names_both_targets(robot: Robot, tmp_path: Path) -> None:
     robot.open()
     folder = tmp_path / "carried"
     folder.mkdir()
@@ -210,8 +212,10 @@ def test_a_plan_file_runs_where_it_was_built_and_names_both_sides_elsewhere(robo
     (folder / "tiny.yaml").write_bytes(robot.model.with_suffix(".yaml").read_bytes())
     engine = open_engine(plan, SPEC)
     assert engine.time_network()[0] > 0
-    with pytest.raises(ModelError, match=r"was built for other settings \(cells 3 instead of 9\); compile again"):
-        open_engine(plan, GraphSpec(cells=9))
+    with pytest.raises(
+        ModelError, match=r"was built for other settings \(sample_points 3 instead of 9\); compile again"
+    ):
+        open_engine(plan, GraphSpec(sample_points=9))
     with pytest.raises(ModelError, match="is a TensorRT plan, which onnx_cpu cannot run; give the ONNX file"):
         open_engine(plan, SPEC, backend="onnx_cpu")
     robot.cuda.name, robot.cuda.capability = "Thor", (11, 0)
@@ -225,77 +229,23 @@ def test_a_plan_file_runs_where_it_was_built_and_names_both_sides_elsewhere(robo
     with pytest.raises(ModelError, match=r"was made from the network with sha256 .* but its model card is of"):
         open_engine(plan, SPEC)
     flip(plan)
-    with pytest.raises(ModelError, match="is not the plan that its manifest vouches for"):
+    with pytest.raises(ModelError, match="is not the plan that its manifest describes"):
         open_engine(plan, SPEC)
 
 
-_BUILDER = """
-import sys, time
-from pathlib import Path
-from test_plan_cache import stand_in
-folder, seconds = Path(sys.argv[1]), float(sys.argv[2])
-print(stand_in(folder, seconds), flush=True)
-"""
-
-
-def stand_in(folder: Path, seconds: float) -> str:
-    """Ask a cache for a plan whose building takes a while and leaves a line in `folder`/built."""
-    source = plans.PlanSource("slow", "0" * 64, "0" * 64, "fp32")
-    target = plans.PlanTarget("tensorrt", "10.3.0", "Orin", "8.7")
-
-    def build() -> tuple[plans.Plan, Any]:
-        with (folder / "built").open("a") as file:
-            file.write("once\n")
-        time.sleep(seconds)
-        graph = tiny.network()
-        manifest = plans.Manifest(
-            source, target, {}, {}, {}, seconds, None, plans.sha256(b"plan"), plans.graph_sha256(graph)
-        )
-        return plans.Plan(b"plan", manifest), graph
-
-    said: list[str] = []
-    loaded = PlanCache(folder).get_or_build(source, target, build, bytes.decode, said.append)
-    return f"{loaded}; {' '.join(said)}"
-
-
-def start(folder: Path, seconds: float) -> subprocess.Popen[str]:
-    here = Path(__file__).parent
-    return subprocess.Popen(
-        [sys.executable, "-c", _BUILDER, str(folder), str(seconds)],
-        stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": f"{here.parents[1]}{os.pathsep}{here}"},
-    )  # fmt: skip
-
-
-def test_processes_that_start_together_build_once(tmp_path: Path) -> None:
-    processes = [start(tmp_path, 1.0) for _ in range(3)]
-    answers = [process.communicate(timeout=60)[0] for process in processes]
-    assert (tmp_path / "built").read_text() == "once\n"
-    assert all(answer.startswith("plan; ") for answer in answers)
-    assert sum("another process builds" in answer for answer in answers) == 2
-
-
-def test_a_builder_that_is_killed_leaves_nothing_in_the_way(tmp_path: Path) -> None:
-    killed = start(tmp_path, 60.0)
-    while not (tmp_path / "built").exists():
-        time.sleep(0.02)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    assert stand_in(tmp_path, 0.0).startswith("plan; building a plan of slow")
-
-
-def test_an_interrupted_build_ends_as_one_and_leaves_no_plan(robot: Robot) -> None:
+def test_an_interrupted_build_raises_and_leaves_no_plan(robot: Robot) -> None:
     def interrupt(share: float) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        open_engine(robot.model, SPEC, backend="tensorrt", watch=Watch(progress=interrupt))
+        open_engine(robot.model, SPEC, backend="tensorrt", reporter=ProgressReporter(progress=interrupt))
     assert robot.files == []
     assert not robot.cuda.memory and not robot.cuda.handles
     robot.open()
     assert len(robot.files) == 1
 
 
-def test_the_manifest_says_what_the_plan_is(robot: Robot) -> None:
+def test_the_manifest_describes_the_plan(robot: Robot) -> None:
     robot.open()
     content = json.loads(plans.manifest_path(robot.files[0]).read_text())
     card = load_card(robot.model, None)
@@ -305,11 +255,13 @@ def test_the_manifest_says_what_the_plan_is(robot: Robot) -> None:
         "flavour": "tensorrt", "version": "10.3.0", "gpu": "Orin", "compute_capability": "8.7"
     }  # fmt: skip
     assert content["inputs"] == {
-        "image": ["uint8", [1, 48, 64, 3]], "costs": ["float32", [6, 5]], "cells": ["float32", [1, 3, 2]]
+        "image": ["uint8", [1, 48, 64, 3]], "costs": ["float32", [6, 5]], "sample_points": ["float32", [1, 3, 2]]
     }  # fmt: skip
     assert content["outputs"]["labels"] == ["uint8", [1, 48, 64]]
-    assert content["outputs"]["cell_probabilities"] == ["float32", [1, 3, 5]]
-    assert content["spec"]["cells"] == 3 and content["agreement"] is None and content["build_seconds"] >= 0
+    assert content["outputs"]["sample_probabilities"] == ["float32", [1, 3, 5]]
+    assert (
+        content["spec"]["sample_points"] == 3 and content["precision_parity"] is None and content["build_seconds"] >= 0
+    )
 
 
 def test_plans_lie_in_the_users_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -321,9 +273,9 @@ def test_plans_lie_in_the_users_cache_folder(monkeypatch: pytest.MonkeyPatch, tm
     assert cache_folder() == Path("/home/robot/.cache/seg_perception/plans")
 
 
-def test_opening_from_a_cache_of_ones_own(robot: Robot, tmp_path: Path) -> None:
+def test_a_network_is_opened_from_another_cache_folder(robot: Robot, tmp_path: Path) -> None:
     card = load_card(robot.model, None)
-    material = Material(card, SPEC, prepare(robot.model, card, SPEC), "fp32")
-    open_from_cache("tensorrt", material, Watch(), PlanCache(tmp_path / "mine")).close()
+    request = BuildRequest(card, SPEC, prepare_graphs(robot.model, card, SPEC), "fp32")
+    open_from_cache("tensorrt", request, ProgressReporter(), PlanCache(tmp_path / "mine")).close()
     assert len(list((tmp_path / "mine").glob("*.plan"))) == 1
     assert robot.files == []

@@ -1,4 +1,4 @@
-"""The TensorRT engine against a GPU that is not there (fake_gpu): everything but the arithmetic of a real one."""
+"""The TensorRT engine on a fake GPU (`fake_gpu`): everything but the arithmetic of a real one."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import pytest
 from support import fake_gpu
 from support import tiny_networks as tiny
 from support.fake_gpu import FakeCuda, FakeTensorRt, Status
-from test_graph import in_one_graph
+from support.plain_inference import in_one_graph
 
 from seg_perception.errors import DeviceError, ModelError
 from seg_perception.inference.backends import open_engine
 from seg_perception.inference.engine import Engine
 from seg_perception.inference.onnx.graph import GraphSpec
+from seg_perception.inference.progress import ProgressReporter
 from seg_perception.inference.tensorrt import engine as engine_module
 from seg_perception.inference.tensorrt.engine import TensorRtEngine
-from seg_perception.inference.tensorrt.open import Watch
-from seg_perception.ros.engine_supervisor import EngineFailedError, EngineKeeper
+from seg_perception.ros.engine_supervisor import EngineFailedError, EngineSupervisor
 
-SPEC = GraphSpec(cells=3, logits=True)
+SPEC = GraphSpec(sample_points=3, logits=True)
 COSTS = np.vstack([1 - np.eye(5), [0, 50, 100, 254, 300]]).astype(np.float32)
-CELLS = np.array([[[-0.5, 0.0], [0.0, 0.9], [0.7, -0.2]]], np.float32)
+SAMPLE_POINTS = np.array([[[-0.5, 0.0], [0.0, 0.9], [0.7, -0.2]]], np.float32)
 
 
 @pytest.fixture
@@ -44,13 +44,16 @@ def image(seed: int) -> Any:
 
 
 def assert_same_as_graph(engine: Engine, model: Path, seed: int) -> None:
-    ours, theirs = engine.run(image(seed), COSTS, CELLS), in_one_graph(model, SPEC, image(seed), COSTS, CELLS)
-    for name in ("labels", "confidence", "expected_cost", "cell_probabilities", "logits"):
+    ours, theirs = (
+        engine.run(image(seed), COSTS, SAMPLE_POINTS),
+        in_one_graph(model, SPEC, image(seed), COSTS, SAMPLE_POINTS),
+    )
+    for name in ("labels", "confidence", "expected_cost", "sample_probabilities", "logits"):
         np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name), name)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_what_it_gives_is_what_the_same_graph_gives_on_the_cpu(
+def test_results_equal_those_of_the_same_graph_on_the_cpu(
     gpu: tuple[FakeCuda, FakeTensorRt], model: Path, precision: Any
 ) -> None:
     engine = open_engine(model, SPEC, backend="tensorrt", precision=precision)
@@ -59,32 +62,30 @@ def test_what_it_gives_is_what_the_same_graph_gives_on_the_cpu(
         if precision == "fp32":
             assert_same_as_graph(engine, model, seed)
         else:
-            ours, theirs = (each.run(image(seed), COSTS, CELLS) for each in (engine, reference))
+            ours, theirs = (each.run(image(seed), COSTS, SAMPLE_POINTS) for each in (engine, reference))
             assert (ours.labels == theirs.labels).mean() > 0.98
     engine.close()
 
 
-def test_outputs_stay_as_they_are_when_the_next_image_runs(gpu: tuple[FakeCuda, FakeTensorRt], model: Path) -> None:
+def test_outputs_are_not_overwritten_by_the_next_run(gpu: tuple[FakeCuda, FakeTensorRt], model: Path) -> None:
     engine = open_engine(model, SPEC, backend="tensorrt")
-    first = engine.run(image(1), COSTS, CELLS)
-    kept = first.labels.copy(), first.cell_probabilities.copy()
-    engine.run(image(2), COSTS, CELLS)
+    first = engine.run(image(1), COSTS, SAMPLE_POINTS)
+    kept = first.labels.copy(), first.sample_probabilities.copy()
+    engine.run(image(2), COSTS, SAMPLE_POINTS)
     np.testing.assert_array_equal(first.labels, kept[0])
-    np.testing.assert_array_equal(first.cell_probabilities, kept[1])
+    np.testing.assert_array_equal(first.sample_probabilities, kept[1])
 
 
 def test_a_frame_is_one_launch_of_a_cuda_graph(gpu: tuple[FakeCuda, FakeTensorRt], model: Path) -> None:
     cuda, _ = gpu
     engine = open_engine(model, SPEC, backend="tensorrt")
     before = len(cuda.calls), cuda.launches
-    engine.run(image(1), COSTS, CELLS)
+    engine.run(image(1), COSTS, SAMPLE_POINTS)
     assert cuda.launches == before[1] + 1
     assert cuda.calls[before[0] :] == ["cudaSetDevice", "cudaGraphLaunch", "cudaStreamSynchronize"]
 
 
-def test_where_a_graph_cannot_be_recorded_it_runs_without_and_says_so(
-    gpu: tuple[FakeCuda, FakeTensorRt], model: Path
-) -> None:
+def test_without_graph_capture_it_runs_and_reports_that(gpu: tuple[FakeCuda, FakeTensorRt], model: Path) -> None:
     cuda, _ = gpu
     cuda.failing["cudaGraphInstantiate"] = Status.cudaErrorStreamCaptureUnsupported
     engine = open_engine(model, SPEC, backend="tensorrt")
@@ -93,7 +94,7 @@ def test_where_a_graph_cannot_be_recorded_it_runs_without_and_says_so(
     assert engine.describe() == "tiny: 64x48, 5 classes, fp32, TensorRT 10.3.0 on Orin, launched without a CUDA graph"
 
 
-def test_all_memory_streams_and_graphs_are_given_back(gpu: tuple[FakeCuda, FakeTensorRt], model: Path) -> None:
+def test_all_memory_streams_and_graphs_are_released(gpu: tuple[FakeCuda, FakeTensorRt], model: Path) -> None:
     cuda, _ = gpu
     engine = open_engine(model, SPEC, backend="tensorrt")
     engine.time_network(2)
@@ -101,7 +102,7 @@ def test_all_memory_streams_and_graphs_are_given_back(gpu: tuple[FakeCuda, FakeT
     engine.close()
     assert not cuda.memory and not cuda.handles
     with pytest.raises(ModelError, match="the engine of 'tiny' is closed; open it again"):
-        engine.run(image(1), COSTS, CELLS)
+        engine.run(image(1), COSTS, SAMPLE_POINTS)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ def test_all_memory_streams_and_graphs_are_given_back(gpu: tuple[FakeCuda, FakeT
         ("execute", "TensorRT could not start the plan on the GPU"),
     ],
 )
-def test_nothing_stays_behind_when_it_cannot_be_opened(
+def test_a_failed_opening_releases_everything(
     gpu: tuple[FakeCuda, FakeTensorRt], model: Path, failure: str, sentence: str
 ) -> None:
     cuda, tensorrt = gpu
@@ -126,34 +127,34 @@ def test_nothing_stays_behind_when_it_cannot_be_opened(
     assert not cuda.memory and not cuda.handles
 
 
-def test_a_gpu_that_fails_is_no_fault_of_the_image_so_the_keeper_opens_the_engine_again(
+def test_the_supervisor_opens_the_engine_again_after_a_gpu_failure(
     gpu: tuple[FakeCuda, FakeTensorRt], model: Path
 ) -> None:
     cuda, tensorrt = gpu
     now = [0.0]
-    keeper = EngineKeeper(lambda: open_engine(model, SPEC, backend="tensorrt"), lambda: now[0])
+    supervisor = EngineSupervisor(lambda: open_engine(model, SPEC, backend="tensorrt"), lambda: now[0])
     cuda.failing["cudaStreamSynchronize"] = Status.cudaErrorLaunchFailure
     with pytest.raises(EngineFailedError, match=r"cudaStreamSynchronize failed: LaunchFailure"):
-        keeper.run(image(1), COSTS, CELLS)
+        supervisor.run(image(1), COSTS, SAMPLE_POINTS)
     cuda.failing.clear()
     now[0] = 1.0
-    assert keeper.run(image(1), COSTS, CELLS).labels.shape == (1, 48, 64)
+    assert supervisor.run(image(1), COSTS, SAMPLE_POINTS).labels.shape == (1, 48, 64)
     assert tensorrt.built == 1
 
 
 def test_inputs_and_outputs_that_are_not_finite_are_refused(gpu: tuple[FakeCuda, FakeTensorRt], tmp_path: Path) -> None:
     engine = open_engine(tiny.save(tmp_path, tiny.fragile_network(), tiny.fragile_card()), SPEC, backend="tensorrt")
     grey, costs = np.full((1, 4, 4, 3), 99, np.uint8), np.zeros((3, 2), np.float32)
-    engine.run(grey, costs, CELLS)
+    engine.run(grey, costs, SAMPLE_POINTS)
     with pytest.raises(ModelError, match="'tiny' gave numbers that are not finite for this image"):
-        engine.run(np.full_like(grey, 255), costs, CELLS)
-    with pytest.raises(ModelError, match="cells and costs must be finite"):
-        engine.run(grey, costs, np.full_like(CELLS, np.nan))
+        engine.run(np.full_like(grey, 255), costs, SAMPLE_POINTS)
+    with pytest.raises(ModelError, match="sample_points and costs must be finite"):
+        engine.run(grey, costs, np.full_like(SAMPLE_POINTS, np.nan))
     with pytest.raises(ModelError, match=r"the engine needs images as uint8 \[1, 4, 4, 3\]"):
-        engine.run(grey[:, :3], costs, CELLS)
+        engine.run(grey[:, :3], costs, SAMPLE_POINTS)
 
 
-def test_the_network_alone_is_timed_by_a_plan_of_its_own_that_is_built_once(
+def test_the_network_alone_is_timed_with_its_own_plan_that_is_built_once(
     gpu: tuple[FakeCuda, FakeTensorRt], model: Path
 ) -> None:
     _, tensorrt = gpu
@@ -166,12 +167,12 @@ def test_the_network_alone_is_timed_by_a_plan_of_its_own_that_is_built_once(
     assert tensorrt.built == 2
 
 
-@pytest.mark.parametrize("is_recorded", [True, False])
+@pytest.mark.parametrize("is_captured", [True, False])
 def test_a_plan_alone_is_timed_without_copies_and_with_one_wait_for_many_runs(
-    gpu: tuple[FakeCuda, FakeTensorRt], model: Path, monkeypatch: pytest.MonkeyPatch, is_recorded: bool
+    gpu: tuple[FakeCuda, FakeTensorRt], model: Path, monkeypatch: pytest.MonkeyPatch, is_captured: bool
 ) -> None:
     cuda, _ = gpu
-    if not is_recorded:
+    if not is_captured:
         cuda.failing["cudaGraphInstantiate"] = Status.cudaErrorStreamCaptureUnsupported
     engine = open_engine(model, SPEC, backend="tensorrt")
     assert isinstance(engine, TensorRtEngine)
@@ -183,7 +184,7 @@ def test_a_plan_alone_is_timed_without_copies_and_with_one_wait_for_many_runs(
     assert engine.time_plan(5) == 1000.0
     assert cuda.done[before[0] :] == ["plan"] * 5
     assert cuda.calls[before[1] :].count("cudaStreamSynchronize") == 1
-    assert cuda.launches == before[2] + (5 if is_recorded else 0)
+    assert cuda.launches == before[2] + (5 if is_captured else 0)
     assert_same_as_graph(engine, model, 4)
     assert cuda.done[-10:] == ["copy"] * 3 + ["plan"] + ["copy"] * 6
     engine.close()
@@ -199,7 +200,7 @@ def test_a_plan_alone_is_timed_without_copies_and_with_one_wait_for_many_runs(
         ("8.6.1", "update JetPack, or use backend onnx_cpu"),
     ],
 )
-def test_jetpack_5_gets_a_clear_sentence(
+def test_the_tensorrt_of_jetpack_5_is_refused(
     monkeypatch: pytest.MonkeyPatch, model: Path, version: str, sentence: str
 ) -> None:
     fake_gpu.install(monkeypatch, version=version)
@@ -215,7 +216,7 @@ def test_jetpack_5_gets_a_clear_sentence(
         ("load", r"TensorRT 10\.3\.0 does not load the plan: no such operator\."),
     ],
 )
-def test_what_tensorrt_says_is_passed_on(
+def test_error_messages_of_tensorrt_are_passed_on(
     gpu: tuple[FakeCuda, FakeTensorRt], model: Path, where: str, sentence: str
 ) -> None:
     cuda, tensorrt = gpu
@@ -225,30 +226,32 @@ def test_what_tensorrt_says_is_passed_on(
     assert not cuda.memory and not cuda.handles
 
 
-def test_auto_takes_tensorrt_where_it_runs(gpu: tuple[FakeCuda, FakeTensorRt], model: Path) -> None:
-    said: list[str] = []
-    engine = open_engine(model, SPEC, watch=Watch(said.append))
-    assert said[-1] == "tiny: 64x48, 5 classes, fp32, TensorRT 10.3.0 on Orin"
-    assert engine.describe() == said[-1]
+def test_auto_takes_tensorrt_if_it_runs(gpu: tuple[FakeCuda, FakeTensorRt], model: Path) -> None:
+    messages: list[str] = []
+    engine = open_engine(model, SPEC, reporter=ProgressReporter(messages.append))
+    assert messages[-1] == "tiny: 64x48, 5 classes, fp32, TensorRT 10.3.0 on Orin"
+    assert engine.describe() == messages[-1]
 
 
 def test_auto_takes_tensorrt_rtx_next(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, model: Path) -> None:
     monkeypatch.setenv("SEG_PERCEPTION_CACHE", str(tmp_path))
     fake_gpu.install(monkeypatch, flavour="tensorrt_rtx", version="1.7.1")
-    said: list[str] = []
-    open_engine(model, SPEC, watch=Watch(said.append))
-    assert said[-1] == (
+    messages: list[str] = []
+    open_engine(model, SPEC, reporter=ProgressReporter(messages.append))
+    assert messages[-1] == (
         "tiny: 64x48, 5 classes, fp32, TensorRT-RTX 1.7.1 on Orin (not tensorrt: TensorRT is not installed)"
     )
 
 
-def test_auto_falls_back_to_the_cpu_and_says_why_in_one_line(gpu: tuple[FakeCuda, FakeTensorRt], model: Path) -> None:
+def test_auto_falls_back_to_the_cpu_and_logs_the_reasons_in_one_line(
+    gpu: tuple[FakeCuda, FakeTensorRt], model: Path
+) -> None:
     cuda, _ = gpu
     cuda.failing["cudaSetDevice"] = Status.cudaErrorNoDevice
-    said: list[str] = []
-    engine = open_engine(model, SPEC, watch=Watch(said.append), precision="fp16")
+    messages: list[str] = []
+    engine = open_engine(model, SPEC, reporter=ProgressReporter(messages.append), precision="fp16")
     assert "ONNX Runtime" in engine.describe() and "on the CPU" in engine.describe()
-    note, line = said
+    note, line = messages
     assert note == "fp16 is for TensorRT; ONNX Runtime computes in the types of the file."
     assert "not tensorrt: there is no GPU that CUDA can use here" in line
     assert "not tensorrt_rtx: TensorRT-RTX is not installed" in line
@@ -258,7 +261,7 @@ def test_auto_falls_back_to_the_cpu_and_says_why_in_one_line(gpu: tuple[FakeCuda
         open_engine(model, SPEC, backend="tensorrt")
 
 
-def test_without_cuda_python_it_says_what_to_install(
+def test_without_cuda_python_the_error_names_what_to_install(
     gpu: tuple[FakeCuda, FakeTensorRt], monkeypatch: pytest.MonkeyPatch, model: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", None)
@@ -292,8 +295,8 @@ def test_the_real_cuda_python_knows_every_call_with_its_arguments() -> None:
         "cudaGraphDestroy": (runtime.cudaGraph_t(0),),
         "cudaGraphExecDestroy": (runtime.cudaGraphExec_t(0),),
     }
-    stand_in = {name for name, value in vars(FakeCuda).items() if name.startswith("cuda") and callable(value)}
-    assert set(calls) == stand_in - {"cudaError_t", "cudaGetErrorString"}
+    faked = {name for name, value in vars(FakeCuda).items() if name.startswith("cuda") and callable(value)}
+    assert set(calls) == faked - {"cudaError_t", "cudaGetErrorString"}
     if runtime.cudaGetDeviceCount()[0] == runtime.cudaError_t.cudaSuccess:
         pytest.skip("there is a GPU here, on which these calls would do something")
     for name, arguments in calls.items():

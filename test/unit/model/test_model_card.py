@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -14,7 +15,7 @@ from support import tiny_networks as tiny
 
 from seg_perception.errors import ConfigError, ModelError
 from seg_perception.model.card import ModelCard
-from seg_perception.model.logit_calibration import LogitScaling
+from seg_perception.model.logit_calibration import LogitCalibration
 
 Content = dict[str, Any]
 
@@ -26,7 +27,7 @@ def content(folder: Path) -> Content:
     return loaded
 
 
-def test_a_written_card_is_read_back_whole(tmp_path: Path) -> None:
+def test_a_written_card_is_read_back_unchanged(tmp_path: Path) -> None:
     card = tiny.card(
         classes=4,
         width=480,
@@ -36,8 +37,8 @@ def test_a_written_card_is_read_back_whole(tmp_path: Path) -> None:
         output="probabilities",
         output_name="/head/Resize_output_0",
         calibration={
-            "fp32": LogitScaling(1.37),
-            "int8": LogitScaling(1.2, (0.9, 1.0, 1.1, 2.0), (0.0, -1.5, 0.25, 1e-4)),
+            "fp32": LogitCalibration(1.37),
+            "int8": LogitCalibration(1.2, (0.9, 1.0, 1.1, 2.0), (0.0, -1.5, 0.25, 1e-4)),
         },
         sha256="1234567890" * 6 + "1234",  # digits alone: YAML must not take it for a number
         training_data="CamVid, 367 images",
@@ -59,14 +60,23 @@ def test_a_temperature_alone_is_the_calibration_of_every_precision(tmp_path: Pat
     path = tmp_path / "older.yaml"
     path.write_text(yaml.safe_dump(card), encoding="utf-8")
     loaded = ModelCard.load(path)
-    assert loaded.calibration == {"fp32": LogitScaling(1.3)}
-    assert loaded.scaling("int8") == loaded.scaling("fp16") == loaded.scaling("fp32") == LogitScaling(1.3)
+    assert loaded.calibration == {"fp32": LogitCalibration(1.3)}
+    assert (
+        loaded.calibration_for("int8")
+        == loaded.calibration_for("fp16")
+        == loaded.calibration_for("fp32")
+        == LogitCalibration(1.3)
+    )
 
 
-def test_each_precision_has_the_calibration_it_was_given_and_else_that_of_fp32() -> None:
-    vector = LogitScaling(1.1, (1.0,) * 5, (0.5,) * 5)
-    card = tiny.card(calibration={"fp32": LogitScaling(1.4), "int8": vector})
-    assert [card.scaling(name) for name in ("fp32", "fp16", "int8")] == [LogitScaling(1.4), LogitScaling(1.4), vector]
+def test_each_precision_has_its_own_calibration_or_that_of_fp32() -> None:
+    vector = LogitCalibration(1.1, (1.0,) * 5, (0.5,) * 5)
+    card = tiny.card(calibration={"fp32": LogitCalibration(1.4), "int8": vector})
+    assert [card.calibration_for(name) for name in ("fp32", "fp16", "int8")] == [
+        LogitCalibration(1.4),
+        LogitCalibration(1.4),
+        vector,
+    ]
 
 
 def test_the_colours_of_a_loaded_card_cannot_be_changed(tmp_path: Path) -> None:
@@ -86,7 +96,7 @@ def test_a_card_belongs_to_one_file_only(tmp_path: Path) -> None:
         assert word in str(caught.value)
 
 
-def test_a_card_vouches_for_weights_in_a_second_file_too(tmp_path: Path) -> None:
+def test_the_sha256_covers_weights_in_a_second_file(tmp_path: Path) -> None:
     model, weights = tmp_path / "model.onnx", tmp_path / "model.onnx.data"
     onnx.save(tiny.network(), model, save_as_external_data=True, location=weights.name, size_threshold=0)
     card = tiny.card(sha256=hashlib.sha256(model.read_bytes() + weights.read_bytes()).hexdigest())
@@ -97,13 +107,21 @@ def test_a_card_vouches_for_weights_in_a_second_file_too(tmp_path: Path) -> None
     with pytest.raises(ModelError, match="its sha256 is"):
         card.verify(model)
     weights.unlink()
-    with pytest.raises(ModelError, match=r"keeps its weights in model\.onnx\.data, which is not beside it"):
+    with pytest.raises(ModelError, match=r"keeps its weights in model\.onnx\.data, which is not next to it"):
         card.verify(model)
 
 
-def test_a_missing_model_file_is_told_by_name(tmp_path: Path) -> None:
+def test_a_missing_model_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"gone\.onnx: no such model file"):
         tiny.card().verify(tmp_path / "gone.onnx")
+
+
+def test_a_model_that_is_no_regular_file_is_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "model.onnx"
+    os.mkfifo(pipe)
+    for path, kind in ((pipe, "a pipe"), (Path("/dev/zero"), "a device"), (tmp_path, "a directory")):
+        with pytest.raises(ModelError, match=rf"cannot be read \(Is {kind}\); give an ONNX file"):
+            tiny.card().verify(path)
 
 
 def set_class(index: int, key: str, value: Any) -> Callable[[Content], None]:
@@ -153,11 +171,25 @@ MISTAKES: dict[str, tuple[Callable[[Content], Any], str]] = {
     "channel order": (set_input("channel_order", "RGB"), "'input.channel_order': 'RGB' is not known.*'rgb'"),
     "mean for 0..255": (set_input("mean", [123.7, 116.3, 103.5]), "'input.mean': holds 123.7.*divide by 255"),
     "std of zero": (set_input("std", [0.2, 0, 0.2]), "'input.std': is 0, but must be greater than 0"),
+    "std of almost zero": (set_input("std", [0.2, 1e-300, 0.2]), "'input.std': is 1e-300, but must be at least 0.001"),
+    "temperature of almost zero": (
+        older(1e-300),
+        r"'temperature': is 1e-300, but must lie within 0.0001 to 10000; calibrate again",
+    ),
+    "huge temperature": (older(1e308), r"'temperature': is 1e\+308, but must lie within 0.0001 to 10000"),
+    "huge scale": (
+        calibrate("int8", temperature=1, scale=[1, 1, 1e300], bias=[0, 0, 0]),
+        r"'calibration.int8.scale\[2\]': is 1e\+300, but must lie within 0.0001 to 10000",
+    ),
+    "huge biases": (
+        calibrate("int8", temperature=1, scale=[1, 1, 1], bias=[1e18, 1e18, 1e18]),
+        r"'calibration.int8.bias\[0\]': is 1e\+18, but must lie within -1000 to 1000",
+    ),
     "output": (put("output", "logit"), "'output': 'logit' is not known.*'logits'"),
     "temperature of zero": (older(0), "'temperature': is 0, but must be greater than 0"),
     "temperature not finite": (older(float("nan")), "'temperature': must be a finite number"),
     "no calibration": (lambda card: card.pop("calibration"), "'calibration': is missing"),
-    "both forms of calibration": (put("temperature", 1.3), "'temperature': stands beside 'calibration'"),
+    "both forms of calibration": (put("temperature", 1.3), "'temperature': is given next to 'calibration'"),
     "no fp32": (put("calibration", {"int8": {"temperature": 1.0}}), "'calibration.fp32': is missing"),
     "precision": (
         calibrate("fp64", temperature=1.0),
@@ -187,6 +219,7 @@ MISTAKES: dict[str, tuple[Callable[[Content], Any], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_every_mistake_in_a_card_is_one_sentence_with_file_and_key(tmp_path: Path, mistake: str) -> None:
     make, sentence = MISTAKES[mistake]

@@ -11,19 +11,16 @@ from hypothesis import strategies as st
 from seg_perception.errors import ConfigError, GeometryError
 from seg_perception.geometry.camera import Camera
 from seg_perception.geometry.transforms import Transform, mount_to_base_from_optical
-from seg_perception.projection.flat_ground.sampling import (
-    GroundSamples,
-    GroundSettings,
-    normalised_cells,
-    sample_ground,
-    visibility,
-)
+from seg_perception.projection.flat_ground.sampling import GroundSamples, sample_ground
+from seg_perception.projection.flat_ground.visibility import visibility
+from seg_perception.projection.sample_points import to_sample_points
+from seg_perception.settings.ground import GroundSettings
 
 FOCAL, HEIGHT, AHEAD = 400.0, 1.0, 0.3
 CAMERA = Camera(640, 480, "plumb_bob", np.array([[FOCAL, 0, 320], [0, FOCAL, 240], [0, 0, 1]]), ())
 LEVEL = mount_to_base_from_optical(AHEAD, 0, HEIGHT, 0, 0, 0)
 SETTINGS = GroundSettings(max_samples=10_000)
-# Two classes: what stands and what does not.
+# Two classes: an obstacle class and ground.
 STANDING = np.array([True, False])
 
 
@@ -31,7 +28,7 @@ def probabilities_of(standing: np.ndarray) -> np.ndarray:
     return np.stack([standing, 1 - standing], axis=-1).astype(np.float32)
 
 
-def see(standing: list[float], in_image: list[bool] | None = None, **changes: float) -> list[float]:
+def visibility_of(standing: list[float], in_image: list[bool] | None = None, **changes: float) -> list[float]:
     """Visibility along one bearing with samples at 1.0, 1.1, 1.2 ... m."""
     probabilities = probabilities_of(np.array([standing]))
     ranges = 1.0 + 0.1 * np.arange(len(standing))
@@ -97,7 +94,7 @@ def test_the_number_of_samples_is_the_same_for_every_pose() -> None:
     assert SETTINGS.ranges[[0, -1]] == pytest.approx([SETTINGS.min_range, SETTINGS.max_range])
 
 
-def test_weight_is_the_share_of_shaken_looks_that_still_land_in_the_cell() -> None:
+def test_weight_is_the_share_of_perturbed_attitudes_with_which_the_sample_stays_in_its_cell() -> None:
     shaky = GroundSettings(attitude_error=0.01)
     samples = sample_ground(CAMERA, LEVEL, shaky)
     pitch_error, yaw_error = np.random.default_rng(1).normal(0, 0.01, (2, 200_000))
@@ -111,18 +108,19 @@ def test_weight_is_the_share_of_shaken_looks_that_still_land_in_the_cell() -> No
 
 
 def box_labels(samples: GroundSamples, top: float) -> np.ndarray:
-    """Standing probability, 0.95 or 0.02, of each sample's pixel: a box at x = 4 m, 1 m wide, 0.5 m deep."""
-    sight = samples.points - samples.foot
-    hit = np.zeros(sight.shape[:2], dtype=bool)
+    """Obstacle probability, 0.95 or 0.02, of each sample's pixel: a box at x = 4 m, 1 m wide, 0.5 m deep."""
+    ray = samples.points - samples.nadir
+    hit = np.zeros(ray.shape[:2], dtype=bool)
     for depth in np.linspace(4.0, 4.5, 200):
         # Where the line from the camera to the sample is over the box, as a share of its length and as a height.
-        share = (depth - samples.foot[0]) / sight[..., 0]
-        hit |= (share <= 1) & (HEIGHT * (1 - share) <= top) & (np.abs(share * sight[..., 1]) <= 0.5)
+        share = (depth - samples.nadir[0]) / ray[..., 0]
+        hit |= (share <= 1) & (HEIGHT * (1 - share) <= top) & (np.abs(share * ray[..., 1]) <= 0.5)
     return np.where(hit, 0.95, 0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("top", [2.0, 0.5], ids=["higher than the camera", "lower than the camera"])
-def test_a_box_on_the_ground_lands_on_its_cells_and_hides_all_behind(top: float) -> None:
+def test_a_box_on_the_ground_marks_its_cells_and_hides_what_is_behind(top: float) -> None:
     samples = sample_ground(CAMERA, LEVEL, SETTINGS)
     standing = box_labels(samples, top)
     weight = visibility(probabilities_of(standing), STANDING, samples.in_image, samples.ranges, SETTINGS)
@@ -133,80 +131,80 @@ def test_a_box_on_the_ground_lands_on_its_cells_and_hides_all_behind(top: float)
     marked = weight[through & (x > 4.15) & (x < 4.35)]
     np.testing.assert_allclose(marked, 0.98, atol=1e-6)
     assert (weight[through & (x > 4.6)] == 0).all()
-    # Where a low box is seen over, the ground behind it is in the image and called free, but must stay unknown.
+    # The camera sees the ground behind a low box and labels it free, but it must stay unknown.
     assert (standing[through & (x > 9.5)] < 0.5).all() == (top < HEIGHT)
-    beside = np.abs(y) / (x - AHEAD) * (4.0 - AHEAD) > 0.52
-    np.testing.assert_allclose(weight[beside & samples.in_image & (np.abs(y) > 0.8)], 0.98, atol=0.021)
+    next_to_it = np.abs(y) / (x - AHEAD) * (4.0 - AHEAD) > 0.52
+    np.testing.assert_allclose(weight[next_to_it & samples.in_image & (np.abs(y) > 0.8)], 0.98, atol=0.021)
     assert (weight[~samples.in_image] == 0).all()
 
 
-def test_doubt_about_something_nearer_counts_against_what_lies_behind() -> None:
-    np.testing.assert_allclose(see([0.0, 0.3, 0.1, 0.4, 0.0]), [1.0, 1.0, 0.7, 0.7, 0.6], atol=1e-6)
+def test_an_uncertain_obstacle_lowers_the_visibility_behind_it() -> None:
+    np.testing.assert_allclose(visibility_of([0.0, 0.3, 0.1, 0.4, 0.0]), [1.0, 1.0, 0.7, 0.7, 0.6], atol=1e-6)
 
 
-def test_what_stands_is_marked_for_its_depth_and_ends_sight() -> None:
+def test_an_obstacle_is_marked_for_its_depth_and_ends_visibility() -> None:
     standing = [0.0, 0.2, 0.9, 0.9, 0.9, 0.9, 0.9, 0.0]
-    np.testing.assert_allclose(see(standing, standing_depth=0.25), [1, 1, 0.8, 0.8, 0.8, 0, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(visibility_of(standing, standing_depth=0.25), [1, 1, 0.8, 0.8, 0.8, 0, 0, 0], atol=1e-6)
 
 
-def test_within_the_depth_only_what_stands_is_marked_never_free_ground() -> None:
-    assert see([0.0, 1.0, 0.0, 1.0, 0.0], standing_depth=0.4) == [1.0, 1.0, 0.0, 1.0, 0.0]
+def test_within_the_depth_only_obstacle_samples_are_marked_never_free_ground() -> None:
+    assert visibility_of([0.0, 1.0, 0.0, 1.0, 0.0], standing_depth=0.4) == [1.0, 1.0, 0.0, 1.0, 0.0]
 
 
-def test_standing_classes_are_summed_before_the_threshold() -> None:
+def test_obstacle_classes_are_summed_before_the_threshold() -> None:
     probabilities = np.array([[[0.3, 0.3, 0.4], [0.0, 0.0, 1.0]]], dtype=np.float32)
     standing = np.array([True, True, False])
     weight = visibility(probabilities, standing, np.ones((1, 2), dtype=bool), np.array([1.0, 2.0]), SETTINGS)
     assert weight.tolist() == [[1.0, 0.0]]
 
 
-def test_sight_begins_inside_the_image_and_ends_where_it_leaves_it() -> None:
+def test_visibility_begins_inside_the_image_and_ends_where_the_bearing_leaves_it() -> None:
     inside = [False, False, True, True, False, True]
-    assert see([0.0] * 6, inside) == [0, 0, 1, 1, 0, 0]
+    assert visibility_of([0.0] * 6, inside) == [0, 0, 1, 1, 0, 0]
 
 
-def test_what_the_network_says_outside_of_the_image_has_no_effect() -> None:
-    assert see([1.0, math.nan, 0.0, 0.0], [False, False, True, True]) == [0, 0, 1, 1]
+def test_probabilities_outside_of_the_image_have_no_effect() -> None:
+    assert visibility_of([1.0, math.nan, 0.0, 0.0], [False, False, True, True]) == [0, 0, 1, 1]
 
 
-def walk(standing: np.ndarray, inside: np.ndarray, ranges: np.ndarray, chosen: GroundSettings) -> np.ndarray:
+def scan(standing: np.ndarray, inside: np.ndarray, ranges: np.ndarray, config: GroundSettings) -> np.ndarray:
     weight = np.zeros(standing.shape)
     for b in range(standing.shape[0]):
-        doubt, hit_at, started = 0.0, None, False
+        occlusion, hit_at, started = 0.0, None, False
         for r in range(standing.shape[1]):
             if not inside[b, r]:
                 if started:
                     break
                 continue
             started = True
-            blocks = standing[b, r] >= chosen.standing_threshold
+            blocks = standing[b, r] >= config.standing_threshold
             if hit_at is None and blocks:
                 hit_at = ranges[r]
-            if hit_at is None or (blocks and ranges[r] <= hit_at + chosen.standing_depth):
-                weight[b, r] = 1 - doubt
+            if hit_at is None or (blocks and ranges[r] <= hit_at + config.standing_depth):
+                weight[b, r] = 1 - occlusion
             if not blocks:
-                doubt = max(doubt, standing[b, r])
+                occlusion = max(occlusion, standing[b, r])
     return weight
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10_000), st.floats(0.05, 1.0), st.floats(0.01, 1.0))
-def test_visibility_agrees_with_a_walk_sample_by_sample(seed: int, threshold: float, depth: float) -> None:
+def test_visibility_agrees_with_a_scan_sample_by_sample(seed: int, threshold: float, depth: float) -> None:
     rng = np.random.default_rng(seed)
     standing = (rng.random((6, 30)) ** rng.integers(1, 12)).astype(np.float32)
     inside = rng.random((6, 30)) < 0.97
-    chosen = GroundSettings(standing_threshold=threshold, standing_depth=depth)
+    config = GroundSettings(standing_threshold=threshold, standing_depth=depth)
     ranges = 0.5 + 0.1 * np.arange(30)
-    weight = visibility(probabilities_of(standing), STANDING, inside, ranges, chosen)
+    weight = visibility(probabilities_of(standing), STANDING, inside, ranges, config)
     assert weight.dtype == np.float32
-    np.testing.assert_allclose(weight, walk(standing, inside, ranges, chosen), atol=1e-6)
+    np.testing.assert_allclose(weight, scan(standing, inside, ranges, config), atol=1e-6)
 
 
-def test_normalised_cells_reach_from_edge_to_edge() -> None:
+def test_sample_points_reach_from_edge_to_edge() -> None:
     pixels = np.array([[-0.5, -0.5], [639.5, 479.5], [319.5, 239.5], [0.0, 0.0]])
-    cells = normalised_cells(pixels, 640, 480)
-    np.testing.assert_allclose(cells, [[-1, -1], [1, 1], [0, 0], [1 / 640 - 1, 1 / 480 - 1]], atol=1e-7)
-    assert cells.dtype == np.float32
+    points = to_sample_points(pixels, 640, 480)
+    np.testing.assert_allclose(points, [[-1, -1], [1, 1], [0, 0], [1 / 640 - 1, 1 / 480 - 1]], atol=1e-7)
+    assert points.dtype == np.float32
 
 
 def test_a_camera_in_the_ground_or_under_it_is_refused() -> None:
@@ -215,12 +213,12 @@ def test_a_camera_in_the_ground_or_under_it_is_refused() -> None:
 
 
 @pytest.mark.parametrize("pitch", [-0.8, -math.pi / 2])
-def test_a_camera_that_looks_over_the_ground_is_told_so(pitch: float) -> None:
-    with pytest.raises(GeometryError, match="degrees down; check the mount"):
+def test_a_camera_that_looks_above_the_ground_is_refused(pitch: float) -> None:
+    with pytest.raises(GeometryError, match="degrees down; check the extrinsics"):
         sample_ground(CAMERA, mount_to_base_from_optical(0, 0, 1, 0, pitch, 0), SETTINGS)
 
 
-def test_a_camera_that_sees_only_ground_further_than_the_last_range_is_told_so() -> None:
+def test_a_camera_that_sees_only_ground_beyond_the_last_range_is_refused() -> None:
     with pytest.raises(GeometryError, match=r"no ground between 0\.5 and 10 m"):
         sample_ground(CAMERA, mount_to_base_from_optical(0, 0, 30, 0, 0, 0), SETTINGS)
 
@@ -236,12 +234,12 @@ def test_a_camera_that_sees_only_ground_further_than_the_last_range_is_told_so()
         ({"standing_depth": -1.0}, "standing_depth"),
     ],
 )
-def test_settings_that_make_no_sense_are_named(changes: dict[str, float], key: str) -> None:
-    with pytest.raises(ConfigError, match=rf"ground\.{key} is"):
+def test_invalid_settings_are_named(changes: dict[str, float], key: str) -> None:
+    with pytest.raises(ConfigError, match=rf"ground\.{key} (is|must)"):
         GroundSettings(**changes)
 
 
-def test_one_frame_costs_a_few_milliseconds() -> None:
+def test_one_frame_takes_a_few_milliseconds() -> None:
     rng = np.random.default_rng(0)
     samples = sample_ground(CAMERA, LEVEL, SETTINGS)
     probabilities = rng.dirichlet(np.ones(12), samples.in_image.shape).astype(np.float32)

@@ -1,4 +1,4 @@
-"""result.mcap: read by other readers, complete whenever the process ends, and resumed byte for byte."""
+"""result.mcap: other readers read it, it is complete whenever the process ends, and it resumes byte for byte."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from seg_perception.offline.checkpoint import Checkpoint, fingerprint
 from seg_perception.recordings.readers.open_recording import SourceOptions, open_recording
 from seg_perception.recordings.result_bag import mcap_file
 from seg_perception.recordings.result_bag.mcap_file import McapFile
-from seg_perception.recordings.result_bag.mcap_records import Channel, Message
+from seg_perception.recordings.result_bag.mcap_records import Channel
 from seg_perception.recordings.result_bag.messages import FrameNames
 from seg_perception.recordings.result_bag.reader import LabelInfo, ResultFrame, read_label_info, read_result
 from seg_perception.recordings.result_bag.writer import ResultWriter
@@ -150,33 +150,6 @@ def test_tf_links_odom_to_the_camera_and_camera_info_holds_its_intrinsics(tmp_pa
     assert messages["/perception/labels"].header.frame_id == "camera_optical"
 
 
-def test_the_reference_mcap_reader_agrees_with_index_statistics_and_checksums(tmp_path: Path) -> None:
-    reader_module = pytest.importorskip("mcap.reader")
-    path = tmp_path / "result.mcap"
-    channels = [
-        Channel("/a", "std_msgs/msg/String", "string data"),
-        Channel("/b", "std_msgs/msg/String", "string data"),
-    ]
-    expected = [(1 + index % 2, 1000 + index, bytes([index]) * 300_000) for index in range(10)]
-    file = McapFile.create(path, channels)
-    for channel, stamp, data in expected:
-        file.add([Message(channel, stamp, data)])
-    file.close()
-    with path.open("rb") as stream:
-        reader = reader_module.make_reader(stream, validate_crcs=True)
-        summary = reader.get_summary()
-        found = [(message.channel_id, message.log_time, message.data) for _, _, message in reader.iter_messages()]
-    with AnyReader([path]) as reader:
-        middle = [time_ns for _, time_ns, _ in reader.messages(start=1004, stop=1007)]
-    assert found == expected
-    assert middle == [1004, 1005, 1006]
-    statistics = summary.statistics
-    assert (statistics.message_start_time, statistics.message_end_time) == (1000, 1009)
-    assert dict(statistics.channel_message_counts) == {1: 5, 2: 5}
-    assert statistics.chunk_count == len(summary.chunk_indexes) > 1
-    assert len(summary.schemas) == 1 and len(summary.channels) == 2
-
-
 def test_the_file_is_complete_after_every_flush_and_before_the_first_frame(tmp_path: Path) -> None:
     path = tmp_path / "result.mcap"
     writer = ResultWriter.create(path, LABELS, NAMES)
@@ -192,6 +165,7 @@ def test_the_file_is_complete_after_every_flush_and_before_the_first_frame(tmp_p
     assert len(list(read_result(path))) == 4
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_all_frames_up_to_its_last_flush(tmp_path: Path) -> None:
     path = tmp_path / "result.mcap"
     script = (
@@ -208,15 +182,6 @@ def test_a_killed_process_leaves_all_frames_up_to_its_last_flush(tmp_path: Path)
     done = subprocess.run([sys.executable, "-c", script, str(path), f"{here}:{here.parents[1]}"], check=False)
     assert done.returncode == -signal.SIGKILL
     assert len(list(read_result(path))) == 5
-
-
-def test_frames_reach_the_file_within_the_flush_interval_without_being_asked(tmp_path: Path) -> None:
-    channels = [Channel("/a", "std_msgs/msg/String", "string data")]
-    file = McapFile.create(tmp_path / "result.mcap", channels, flush_interval_s=0.0)
-    before = (tmp_path / "result.mcap").stat().st_size
-    file.add([Message(1, 5, os.urandom(1000))])
-    assert (tmp_path / "result.mcap").stat().st_size > before + 1000
-    file.close()
 
 
 def test_a_resumed_file_is_byte_identical_wherever_the_old_one_was_cut(
@@ -246,7 +211,7 @@ def test_a_resumed_file_is_byte_identical_wherever_the_old_one_was_cut(
 
 
 def replay(recording: Path, out: Path, *, resume: bool = False, stop_after: int = 10**9) -> None:
-    """A replay with a map that depends on all images so far; stops dead, without closing, after so many items."""
+    """A replay with a map that depends on all images so far; stops without closing after so many items."""
     out.mkdir(exist_ok=True)
     grid, done, stamp = np.zeros((ROWS, COLS), np.float32), fingerprint([recording], {}), out / "checkpoint.npz"
     items = 0
@@ -271,6 +236,7 @@ def replay(recording: Path, out: Path, *, resume: bool = False, stop_after: int 
     writer.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_after", [3, 4, 8, 11, 13])
 def test_a_replay_killed_anywhere_and_resumed_ends_like_one_that_was_not(tmp_path: Path, stop_after: int) -> None:
     bag = drive("db3", count=12)
@@ -299,23 +265,23 @@ def test_garbage_behind_the_checkpoint_is_dropped_on_resume(tmp_path: Path) -> N
     assert path.read_bytes() == content
 
 
-def test_a_file_that_cannot_be_resumed_is_told_and_left_alone(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_resumed_is_reported_and_not_changed(tmp_path: Path) -> None:
     path = tmp_path / "result.mcap"
     with ResultWriter.create(path, LABELS, NAMES) as writer:
         writer.write(make_frame(0), CAMERA, MOUNT)
         position = writer.flush()
     whole = path.read_bytes()
-    for content, place in ((whole[: position - 1], position), (b"", 10), (b"hello", 3), (whole, position - 1)):
+    for content, wrong_position in ((whole[: position - 1], position), (b"", 10), (b"hello", 3), (whole, position - 1)):
         path.write_bytes(content)
         with pytest.raises(RecordingError, match="cannot be resumed") as caught:
-            ResultWriter.resume(path, place, LABELS, NAMES)
+            ResultWriter.resume(path, wrong_position, LABELS, NAMES)
         assert str(path) in str(caught.value)
         assert path.read_bytes() == content
     with pytest.raises(RecordingError, match=r"missing\.mcap: cannot be resumed"):
         ResultWriter.resume(tmp_path / "missing.mcap", position, LABELS, NAMES)
 
 
-def test_a_result_that_cannot_be_written_or_read_is_told_in_a_sentence(tmp_path: Path) -> None:
+def test_a_result_that_cannot_be_written_or_read_is_reported(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="cannot be written"):
         ResultWriter.create(tmp_path / "no" / "result.mcap", LABELS, NAMES)
     path = tmp_path / "result.mcap"
@@ -326,48 +292,5 @@ def test_a_result_that_cannot_be_written_or_read_is_told_in_a_sentence(tmp_path:
     with pytest.raises(RecordingError, match="--resume"):
         list(read_result(path))
     McapFile.create(path, [Channel("/a", "std_msgs/msg/String", "string data")]).close()
-    with pytest.raises(RecordingError, match="no result of a replay"):
+    with pytest.raises(RecordingError, match="not the result of a replay"):
         list(read_result(path))
-
-
-def test_a_checkpoint_comes_back_as_it_was_saved(tmp_path: Path) -> None:
-    evidence = np.random.default_rng(3).random((4, 5, 6), dtype=np.float32)
-    saved = Checkpoint("abc", 123, 7, {"evidence": evidence}, {"dropped": {"no transform": 2}, "ms": [1.5, 2.25]})
-    saved.save(tmp_path / "checkpoint.npz")
-    loaded = Checkpoint.load(tmp_path / "checkpoint.npz", "abc")
-    assert (loaded.position, loaded.items, loaded.values) == (123, 7, saved.values)
-    assert loaded.arrays["evidence"].tobytes() == evidence.tobytes()
-    assert loaded.arrays["evidence"].dtype == evidence.dtype
-    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.npz"]
-
-
-def test_a_checkpoint_of_another_run_or_none_or_a_damaged_one_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "checkpoint.npz"
-    with pytest.raises(RecordingError, match="no interrupted run"):
-        Checkpoint.load(path, "abc")
-    Checkpoint("abc", 1, 1, {}, {}).save(path)
-    with pytest.raises(RecordingError, match="another input"):
-        Checkpoint.load(path, "abd")
-    content = path.read_bytes()
-    for damaged in (b"", content[: len(content) // 2], b"text"):
-        path.write_bytes(damaged)
-        with pytest.raises(RecordingError, match="damaged"):
-            Checkpoint.load(path, "abc")
-
-
-def test_the_fingerprint_changes_with_every_input_file_and_setting(tmp_path: Path) -> None:
-    one, two = tmp_path / "1.png", tmp_path / "2.png"
-    one.write_bytes(bytes(200_000))
-    two.write_bytes(b"two")
-    seen = {
-        fingerprint([one, two], {"alpha": 0.5}),
-        fingerprint([two, one], {"alpha": 0.5}),
-        fingerprint([one], {"alpha": 0.5}),
-        fingerprint([one, two], {"alpha": 0.6}),
-    }
-    two.write_bytes(b"owt")
-    seen.add(fingerprint([one, two], {"alpha": 0.5}))
-    one.write_bytes(bytes(199_999) + b"x")
-    seen.add(fingerprint([one, two], {"alpha": 0.5}))
-    assert len(seen) == 6
-    assert fingerprint([one], {"a": 1, "b": 2}) == fingerprint([one], {"b": 2, "a": 1})

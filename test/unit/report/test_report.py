@@ -1,4 +1,4 @@
-"""The content of the report: pictures are exact, figures are right."""
+"""The content of the report: lossless images, correct figures."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def content_of(frames: int = FRAMES, max_frames: int = 120) -> dict[str, Any]:
     return collect(lambda: map(make_frame, range(frames)), INFO, SUMMARY, max_frames)
 
 
-def test_embedded_pictures_hold_the_very_values() -> None:
+def test_embedded_images_are_lossless() -> None:
     frame = make_frame(2)
     embedded = embed_frame(frame)
     np.testing.assert_array_equal(values_of(embedded["labels"]), frame.labels)
@@ -40,10 +40,10 @@ def test_embedded_pictures_hold_the_very_values() -> None:
     np.testing.assert_array_equal(values_of(embedded["costmap"]).view(np.int8), frame.costmap)
 
 
-def test_a_camera_image_that_is_no_jpeg_is_told_in_one_sentence() -> None:
+def test_a_camera_image_that_is_not_a_jpeg_is_reported() -> None:
     frame = make_frame(0)
     broken = ResultFrame(**{**vars(frame), "camera_jpeg": b"no picture"})
-    with pytest.raises(RecordingError, match=r"1700000000000000000 ns .* no JPEG"):
+    with pytest.raises(RecordingError, match=r"1700000000000000000 ns .* not a JPEG"):
         embed_frame(broken)
 
 
@@ -61,7 +61,7 @@ def test_120_frames_of_a_real_drive_stay_below_15_megabytes(real_data: Path) -> 
 
 
 @pytest.mark.parametrize("total", [0, 1, 5, 120, 121, 4321])
-def test_frames_are_thinned_evenly_and_keep_both_ends(total: int) -> None:
+def test_frames_are_chosen_evenly_with_both_ends(total: int) -> None:
     kept = evenly(total, 120)
     assert len(kept) == min(total, 120)
     assert len(set(kept)) == len(kept)
@@ -70,7 +70,7 @@ def test_frames_are_thinned_evenly_and_keep_both_ends(total: int) -> None:
         assert max(np.diff(kept), default=1) - min(np.diff(kept), default=1) <= 1
 
 
-def test_curves_cover_every_frame_even_where_pictures_are_thinned() -> None:
+def test_curves_cover_every_frame_even_without_images() -> None:
     content = content_of(max_frames=3)
     assert [frame["index"] for frame in content["frames"]] == [0, 2, 5]
     assert content["curves"]["index"] == list(range(FRAMES))
@@ -78,7 +78,7 @@ def test_curves_cover_every_frame_even_where_pictures_are_thinned() -> None:
     assert content["curves"]["latency"][5] == {"network": 20.0, "grid": 2.0}
 
 
-def test_changed_decisions_are_counted_as_by_hand() -> None:
+def test_changed_decisions_are_counted_like_pixel_by_pixel() -> None:
     content = content_of()
     counts: dict[tuple[int, int], int] = {}
     labelled = 0
@@ -97,14 +97,14 @@ def test_changed_decisions_are_counted_as_by_hand() -> None:
     assert list(shares.values()) == sorted(shares.values(), reverse=True)
 
 
-def test_the_view_holds_every_known_cell_of_every_frame() -> None:
+def test_the_view_contains_every_known_cell_of_every_frame() -> None:
     view = content_of()["view"]
     half = 3.5 * 0.25 * np.sqrt(2) + 0.25
     assert view["forward"][0] < 0.0 < 3.0 + half / 2 < view["forward"][1] < 3.0 + 2 * half
     assert view["left"][0] < 0.0 < 1.0 + half / 2 < view["left"][1] < 1.0 + 2 * half
 
 
-def test_a_report_that_cannot_be_made_leaves_the_old_one_alone(tmp_path: Path) -> None:
+def test_a_failed_report_keeps_the_old_one(tmp_path: Path) -> None:
     old = tmp_path / "report.html"
     old.write_text("old")
     with pytest.raises(RecordingError):
@@ -112,3 +112,18 @@ def test_a_report_that_cannot_be_made_leaves_the_old_one_alone(tmp_path: Path) -
     assert old.read_text() == "old"
     with pytest.raises(RecordingError, match=r"nowhere/report\.html: cannot be written"):
         write_report(write_drive(tmp_path), SUMMARY, tmp_path / "nowhere" / "report.html")
+
+
+@pytest.mark.parametrize(
+    ("path", "title"),
+    [
+        ("drives/monday.mcap", "monday"),
+        ("drives/2024.05.01", "2024.05.01"),
+        ("/data/kitti/image_02/*.png", "image_02"),
+        ("/data/seq[0-9]/img*.png", "data"),
+        ("/*.png", "images"),
+    ],
+)
+def test_the_title_is_the_name_of_the_recording(path: str, title: str) -> None:
+    summary = {**SUMMARY, "input": {"path": path}}
+    assert collect(lambda: map(make_frame, range(1)), INFO, summary, 1)["title"] == title

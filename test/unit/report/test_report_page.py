@@ -1,4 +1,4 @@
-"""The report in a real browser, used as a person would use it."""
+"""The report in a real browser."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def wait_for(condition: Callable[[], object]) -> None:
 
 
 class Report:
-    """The page in the browser, as a person uses it."""
+    """The page in the browser."""
 
     def __init__(self, browser: Any) -> None:
         self.browser = browser
@@ -94,7 +94,7 @@ def test_the_page_loads_nothing_from_anywhere(report: Report) -> None:
     assert set(loaded) <= {"data:"}
 
 
-def test_the_slider_moves_every_picture(report: Report) -> None:
+def test_the_slider_changes_every_image(report: Report) -> None:
     selectors = [f"canvas[data-layer='{layer}']" for layer in LAYERS] + ["#stage", "#costmap"]
     before = [report.pixels(selector) for selector in selectors]
     clock = report.text("clock")
@@ -105,7 +105,7 @@ def test_the_slider_moves_every_picture(report: Report) -> None:
     assert "0.40 s" in report.text("clock") and "frame 5 of 6" in report.text("clock")
 
 
-def test_labels_and_costs_are_drawn_in_exactly_their_colours(report: Report) -> None:
+def test_labels_and_costs_have_exactly_their_colours(report: Report) -> None:
     report.slide_to(3)
     frame = make_frame(3)
     decided = report.pixels("canvas[data-layer='Bayes decision']")
@@ -117,43 +117,43 @@ def test_labels_and_costs_are_drawn_in_exactly_their_colours(report: Report) -> 
 
 
 @pytest.mark.parametrize("index", [0, 5])
-def test_the_costmap_shows_an_obstacle_where_the_robot_would_meet_it(report: Report, index: int) -> None:
+def test_the_costmap_shows_an_obstacle_at_its_position(report: Report, index: int) -> None:
     report.slide_to(index)
-    picture = report.pixels("#costmap").astype(int)
-    rows, columns = np.nonzero(np.abs(picture - COST_COLOURS[254]).sum(axis=-1) < 12)
+    costmap = report.pixels("#costmap").astype(int)
+    rows, columns = np.nonzero(np.abs(costmap - COST_COLOURS[254]).sum(axis=-1) < 12)
     view = collect(lambda: map(make_frame, range(FRAMES)), INFO, SUMMARY, FRAMES)["view"]
     scale = min(
-        picture.shape[0] / (view["forward"][1] - view["forward"][0]),
-        picture.shape[1] / (view["left"][1] - view["left"][0]),
+        costmap.shape[0] / (view["forward"][1] - view["forward"][0]),
+        costmap.shape[1] / (view["left"][1] - view["left"][0]),
     )
-    robot_row = round(picture.shape[0] / 2 + scale * sum(view["forward"]) / 2)
-    robot_column = round(picture.shape[1] / 2 + scale * sum(view["left"]) / 2)
+    robot_row = round(costmap.shape[0] / 2 + scale * sum(view["forward"]) / 2)
+    robot_column = round(costmap.shape[1] / 2 + scale * sum(view["left"]) / 2)
     frame = make_frame(index)
     lethal_rows, lethal_columns = np.nonzero(frame.costmap == 100)
     in_odom = np.array([lethal_columns, lethal_rows]).mean(axis=1) * 0.25 + 0.125 + frame.origin_xy
     ahead, left, _ = frame.odom_from_base.inverse().apply(np.array([*in_odom, 0.0]))
     assert (robot_row - rows.mean()) / scale == pytest.approx(ahead, abs=0.03)
     assert (robot_column - columns.mean()) / scale == pytest.approx(left, abs=0.03)
-    assert (picture[robot_row, robot_column] == 255).all()
+    assert (costmap[robot_row, robot_column] == 255).all()
 
 
-def test_pointing_at_a_picture_tells_class_confidence_and_cost(report: Report) -> None:
+def test_pointing_at_an_image_shows_class_confidence_and_cost(report: Report) -> None:
     frame = make_frame(0)
     row, column = 20, 50
     report.run(
         """const box = stage.getBoundingClientRect();
-        const place = {clientX: box.left + box.width * arguments[0], clientY: box.top + box.height * arguments[1]};
-        stage.dispatchEvent(new PointerEvent('pointermove', place));""",
+        const position = {clientX: box.left + box.width * arguments[0], clientY: box.top + box.height * arguments[1]};
+        stage.dispatchEvent(new PointerEvent('pointermove', position));""",
         (column + 0.5) / WIDTH,
         (row + 0.5) / HEIGHT,
     )
-    told = report.text("tip")
-    assert f"Bayes{INFO.classes[frame.labels[row, column]]}" in told
-    assert f"confidence{100 * int(frame.confidence[row, column]) / 255:.1f} %" in told
-    assert f"cost{frame.expected_cost[row, column]} of 254" in told
+    tip = report.text("tip")
+    assert f"Bayes{INFO.classes[frame.labels[row, column]]}" in tip
+    assert f"confidence{100 * int(frame.confidence[row, column]) / 255:.1f} %" in tip
+    assert f"cost{frame.expected_cost[row, column]} of 254" in tip
 
 
-def test_keys_step_and_choose_the_picture(report: Report) -> None:
+def test_keys_step_and_choose_the_layer(report: Report) -> None:
     report.press("ArrowRight")
     report.at_frame(1)
     report.press("End")
@@ -165,7 +165,7 @@ def test_keys_step_and_choose_the_picture(report: Report) -> None:
     report.at_frame(0)
 
 
-def test_playing_goes_on_by_itself_until_paused(report: Report) -> None:
+def test_playing_continues_until_paused(report: Report) -> None:
     report.press(" ")
     report.at_frame(2)
     report.press(" ")
@@ -176,7 +176,7 @@ def test_playing_goes_on_by_itself_until_paused(report: Report) -> None:
     assert report.run("return document.body.dataset.frame") == paused_at
 
 
-def test_a_button_leads_to_the_frame_where_the_decisions_differ_most(report: Report) -> None:
+def test_a_button_shows_the_frame_where_the_decisions_differ_most(report: Report) -> None:
     report.run("document.getElementById('largest').click()")
     report.at_frame(MOST_DIFFERENT)
     assert report.text("stage-title") == "Where they differ"
@@ -189,7 +189,7 @@ def test_text_from_outside_stays_text(report: Report) -> None:
     assert report.run("return document.querySelectorAll('td img, td b, th b').length") == 0
 
 
-def test_the_tables_say_what_was_dropped_and_what_it_cost(report: Report) -> None:
+def test_the_tables_show_drops_latencies_and_costs(report: Report) -> None:
     assert "dropped: no pose at the image's stamp2" in report.text("frames")
     assert re.search(r"network15\.0018\.00–", report.text("stages"))
     assert "known share25.0 %" in report.text("cells")
@@ -206,7 +206,7 @@ def test_a_phone_needs_no_sideways_scrolling(report: Report) -> None:
         report.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
-def test_a_drive_without_a_single_result_still_says_why(chromium: Any, tmp_path: Path) -> None:
+def test_a_drive_without_results_shows_the_reasons(chromium: Any, tmp_path: Path) -> None:
     summary = {"frames": {"in": 3, "out": 0, "dropped": {"no pose at the image's stamp": 3}}}
     write_report(tmp_path / "result.mcap", summary, tmp_path / "report.html")
     chromium.get((tmp_path / "report.html").as_uri())

@@ -1,4 +1,4 @@
-"""Measures of risk against hand computation, brute force and their defining optimisation problems."""
+"""Measures of risk against results computed by hand, brute force and their defining optimisation problems."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from seg_perception.risk.measures import bayes_decision, bayes_risk, cvar, entro
 ROAD, PAVEMENT, PEDESTRIAN = range(3)
 POSTERIOR = np.array([0.58, 0.27, 0.15])
 COSTS = np.array(
-    [  # truth: Road, Pavement, Pedestrian
+    [  # true class: Road, Pavement, Pedestrian
         [0.0, 2.0, 10.0],  # decide Road
         [1.0, 0.0, 5.0],  # decide Pavement
         [2.0, 2.0, 0.0],  # decide Pedestrian
@@ -36,7 +36,7 @@ def cost_rows(classes: int) -> st.SearchStrategy[np.ndarray]:
 
 
 def cvar_by_sorting(probabilities: np.ndarray, costs: np.ndarray, alpha: float) -> float:
-    """Take probability mass from the dearest class down until 1 - alpha is used up, and average its cost."""
+    """Take probability mass in order of decreasing cost until 1 - alpha is used up, and average its cost."""
     left, total = 1.0 - alpha, 0.0
     for cost, mass in sorted(zip(costs, probabilities, strict=True), reverse=True):
         taken = min(mass, left)
@@ -50,19 +50,19 @@ def cvar_by_optimisation(probabilities: np.ndarray, costs: np.ndarray, alpha: fl
     return min(eta + probabilities @ np.maximum(costs - eta, 0.0) / (1.0 - alpha) for eta in costs)
 
 
-def test_the_textbook_posterior_has_the_risks_worked_out_by_hand() -> None:
+def test_the_textbook_posterior_has_the_risks_computed_by_hand() -> None:
     # R(Road)       = 0.58 * 0 + 0.27 * 2 + 0.15 * 10 = 0.54 + 1.50        = 2.04
     # R(Pavement)   = 0.58 * 1 + 0.27 * 0 + 0.15 * 5  = 0.58 + 0.75        = 1.33
     # R(Pedestrian) = 0.58 * 2 + 0.27 * 2 + 0.15 * 0  = 1.16 + 0.54        = 1.70
     np.testing.assert_allclose(bayes_risk(POSTERIOR, COSTS), [2.04, 1.33, 1.70], rtol=1e-12)
 
 
-def test_the_bayes_decision_leaves_the_most_probable_class_where_mistakes_differ_in_cost() -> None:
+def test_the_bayes_decision_differs_from_the_most_probable_class_where_mistakes_differ_in_cost() -> None:
     assert np.argmax(POSTERIOR) == ROAD
     assert bayes_decision(POSTERIOR, COSTS) == PAVEMENT
 
 
-def test_the_textbook_posterior_has_the_expected_cost_and_cvar_worked_out_by_hand() -> None:
+def test_the_textbook_posterior_has_the_expected_cost_and_cvar_computed_by_hand() -> None:
     # Driving over it costs 0 on road, 100 on pavement, 1000 on a pedestrian.
     # alpha = 0:    0.27 * 100 + 0.15 * 1000                       = 177
     # alpha = 0.7:  the worst 0.30 is 0.15 pedestrian and 0.15 pavement: (150 + 15) / 0.30 = 550
@@ -93,6 +93,7 @@ def test_cvar_equals_the_mean_of_the_sorted_tail_and_its_optimisation_form(
     assert risk == pytest.approx(cvar_by_optimisation(posterior, costs, alpha), rel=1e-7, abs=1e-7)
 
 
+@pytest.mark.slow
 @given(distributions(6), cost_rows(6), st.lists(st.floats(0.0, 0.999), min_size=2, max_size=5))
 def test_cvar_never_falls_as_alpha_rises_and_stays_between_mean_and_worst(
     posterior: np.ndarray, costs: np.ndarray, alphas: list[float]
@@ -103,6 +104,7 @@ def test_cvar_never_falls_as_alpha_rises_and_stays_between_mean_and_worst(
     assert risks[-1] <= costs.max() * (1 + 1e-9)
 
 
+@pytest.mark.slow
 @given(distributions(6), cost_rows(6))
 def test_cvar_tends_to_the_worst_class_that_has_mass(posterior: np.ndarray, costs: np.ndarray) -> None:
     posterior = np.where(posterior < 1e-3, 0.0, posterior)
@@ -154,7 +156,7 @@ def test_an_alpha_outside_zero_to_one_is_refused(alpha: float) -> None:
         cvar(POSTERIOR, np.ones(3), alpha)
 
 
-def test_entropy_is_that_of_shannon_s_formula_and_classes_without_mass_have_no_part_in_it() -> None:
+def test_entropy_follows_shannons_formula_and_classes_without_mass_contribute_0() -> None:
     even = [np.array([1 / n] * n + [0.0] * (12 - n)) for n in (1, 2, 3, 12)]
     np.testing.assert_allclose(entropy(np.array(even)), np.log([1, 2, 3, 12]), atol=1e-12)
     by_hand = -(0.58 * math.log(0.58) + 0.27 * math.log(0.27) + 0.15 * math.log(0.15))

@@ -1,4 +1,4 @@
-"""The parameters in docs/how_to/nav2.md against the topics that the node has, and against what nav2's defaults would do."""
+"""The parameters in docs/how_to/nav2.md match the node's topics, and override the defaults of nav2 that do not fit."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ def texts(content: Any) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("heading", BLOCKS)
-def test_every_topic_of_ours_that_a_reader_is_given_is_one_that_the_node_has(heading: str) -> None:
+def test_every_perception_topic_in_the_docs_is_published_by_the_node(heading: str) -> None:
     ours = {text for text in texts(BLOCKS[heading]) if text.startswith("/perception/")}
     assert ours and ours <= TYPES.keys()
 
 
 @pytest.mark.parametrize(("source", "marking"), [("lethal", True), ("clearing", False)])
-def test_obstacle_layer_takes_the_points_that_lie_in_our_grid(source: str, marking: bool) -> None:
+def test_obstacle_layer_takes_points_of_the_whole_grid(source: str, marking: bool) -> None:
     layer = parameters("Obstacles: ObstacleLayer")["perception_layer"]
     settings = layer[source]
     assert source in layer["observation_sources"].split()
@@ -68,10 +68,10 @@ def test_obstacle_layer_takes_the_points_that_lie_in_our_grid(source: str, marki
     assert settings["observation_persistence"] == 0.0, "nothing older than the latest cloud"
     reach = settings["obstacle_max_range" if marking else "raytrace_max_range"]
     assert reach > max(float(str(PARAMETERS[f"grid.{side}"].default)) for side in ("width", "height")) / 2**0.5
-    assert settings["expected_update_rate"] > 2.0, "two periods of what is repeated while results are missing"
+    assert settings["expected_update_rate"] > 2.0, "two periods of the repeated retraction"
 
 
-def test_the_collision_monitor_takes_the_points_and_only_what_is_lethal() -> None:
+def test_collision_monitor_takes_the_points_and_only_lethal_cells() -> None:
     cloud, costmap = (parameters(f"Collision monitor{mark}")["perception"] for mark in ("+", ""))
     assert cloud["min_height"] < MARK_HEIGHT < cloud["max_height"]
     assert TYPES[cloud["topic"]].endswith("PointCloud2") and TYPES[costmap["topic"]].endswith("nav2_msgs/msg/Costmap")
@@ -82,14 +82,14 @@ def test_the_collision_monitor_takes_the_points_and_only_what_is_lethal() -> Non
     ("heading", "name"),
     [("Speed limits: SpeedFilter", "speed_filter"), ("No-go areas: KeepoutFilter", "keepout_filter")],
 )
-def test_filters_listen_to_what_tells_them_of_their_mask(heading: str, name: str) -> None:
+def test_filters_subscribe_to_the_info_topic_of_their_mask(heading: str, name: str) -> None:
     content = parameters(heading)
     assert content["filters"] == [name]
     assert content[name]["filter_info_topic"] == f"/perception/{name}_info"
     assert TYPES[content[name]["filter_info_topic"]] == "nav2_msgs/msg/CostmapFilterInfo"
 
 
-def test_the_semantic_layer_knows_every_class_that_is_not_ignored_at_its_cost() -> None:
+def test_semantic_layer_has_every_class_that_is_not_ignored_with_its_cost() -> None:
     card = ModelCard.load(find("models/urban.yaml"))
     matrix = CostMatrix.load(find("config/cost_matrices/road_car.yaml"), card.classes)
     camera = parameters("Semantic segmentation layer")["semantic_layer"]["camera"]

@@ -15,13 +15,15 @@ import yaml
 
 from seg_perception.errors import ConfigError
 from seg_perception.geometry.transforms import mount_to_base_from_optical
-from seg_perception.projection.flat_ground.sampling import GroundSettings
 from seg_perception.risk.cost_matrix import CostMatrix
 from seg_perception.ros.parameters import reference
-from seg_perception.ros.parameters.node_settings import load_matrix, settings_of
+from seg_perception.ros.parameters.conversion import read_node_settings
+from seg_perception.ros.parameters.node_settings import load_matrix
 from seg_perception.ros.parameters.table import PARAMETERS
 from seg_perception.ros.topics import TOPICS
+from seg_perception.settings.field import declared_sections
 from seg_perception.settings.grid import GridSettings
+from seg_perception.settings.ground import GroundSettings
 from seg_perception.settings.pipeline import PipelineSettings
 from seg_perception.settings.projection import ProjectionSettings
 from seg_perception.utils.package_files import find
@@ -33,8 +35,15 @@ CLASSES = (
 )  # fmt: skip
 
 
+PAGES = [
+    str(path.relative_to(ROOT))
+    for path in sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "config").glob("*.yaml")])
+    if reference.has_blocks(path.read_text(encoding="utf-8"))
+]
+
+
 def test_without_any_parameter_the_node_runs_what_the_package_ships() -> None:
-    settings = settings_of({})
+    settings = read_node_settings({})
     assert settings.model == find("models/urban.onnx")
     assert settings.cost_matrix == find("config/cost_matrices/road_car.yaml")
     assert (settings.card, settings.threads, settings.mount) == (None, None, None)
@@ -55,7 +64,7 @@ def test_every_parameter_reaches_the_settings() -> None:
         "ranging_reliability": "best_effort", "pose_source": "odometry",
         "odom_frame": "map", "base_frame": "base_footprint",
         "mount": array.array("d", [0.3, 0.1, 1.2, 0.01, 0.2, 0.03]),
-        "ground.resolution": 0.2, "ground.min_range": 1.5, "ground.max_range": 25.0, "ground.max_samples": 5000,
+        "ground.min_range": 1.5, "ground.max_range": 25.0, "ground.max_samples": 5000,
         "ground.attitude_error": 0.01, "ground.standing_threshold": 0.6, "ground.standing_depth": 0.5,
         "ground.max_pitch_error": 0.05,
         "projection.mode": "depth", "projection.robot_height": 1.5, "projection.max_step": 0.1,
@@ -72,10 +81,10 @@ def test_every_parameter_reaches_the_settings() -> None:
         "stale_after": 1.5, "stale_cost": "lethal",
     }  # fmt: skip
     assert given.keys() == PARAMETERS.keys()
-    settings, untouched = settings_of(given), settings_of({})
+    settings, untouched = read_node_settings(given), read_node_settings({})
     for field in fields(settings):
         assert getattr(settings, field.name) != getattr(untouched, field.name), field.name
-    assert settings.pipeline.ground == GroundSettings(0.2, 1.5, 25.0, 5000, 0.01, 0.6, 0.5, 0.05)
+    assert settings.pipeline.ground == GroundSettings(1.5, 25.0, 5000, 0.01, 0.6, 0.5, 0.05, resolution=0.2)
     assert settings.pipeline.grid == GridSettings(
         30.0, 40.0, 0.2, 3.0, 0.02, 0.3, (("Pedestrian", 0.5), ("Car", 1.0)), 0.5, 0.4, 100.0, 0.5
     )
@@ -92,32 +101,35 @@ def test_every_parameter_reaches_the_settings() -> None:
 
 
 def test_every_setting_of_the_pipeline_is_a_parameter_with_the_same_default() -> None:
-    for section in fields(PipelineSettings):
-        settings = getattr(PipelineSettings(), section.name)
-        for field in fields(settings):
-            assert PARAMETERS[f"{section.name}.{field.name}"].default == getattr(settings, field.name)
+    for section, (_, declared) in declared_sections(PipelineSettings).items():
+        settings = getattr(PipelineSettings(), section)
+        for name, entry in declared.items():
+            parameter = PARAMETERS[f"{section}.{name}"]
+            assert parameter.default == entry.default == getattr(settings, name)
+            assert parameter.setting.text.startswith(entry.text)
+            assert (parameter.setting.limits(), parameter.setting.unit) == (entry.limits(), entry.unit)
 
 
 def test_every_number_has_a_range_that_holds_its_default_and_every_parameter_a_sentence() -> None:
     for entry in PARAMETERS.values():
-        if entry.kind in ("integer", "double"):
-            assert entry.low <= entry.default <= entry.high < float("inf"), entry.name
-        if entry.choices:
-            assert entry.default in entry.choices
+        if entry.ros_type in ("integer", "double"):
+            assert entry.setting.minimum <= entry.default <= entry.setting.maximum < float("inf"), entry.name
+        if entry.setting.choices:
+            assert entry.default in entry.setting.choices
         assert entry.description.endswith("."), entry.name
         assert "|" not in entry.description, f"{entry.name}: would break the table"
         entry.checked(entry.default)
 
 
 def test_whole_numbers_are_taken_for_numbers() -> None:
-    settings = settings_of({"stale_after": 2, "mount": [0, 0, 1, 0, 0, 0], "grid.width": 12})
+    settings = read_node_settings({"stale_after": 2, "mount": [0, 0, 1, 0, 0, 0], "grid.width": 12})
     assert isinstance(settings.stale_after, float)
     assert settings.pipeline.grid.width == 12.0
     assert settings.mount is not None
 
 
 def test_an_empty_text_in_a_list_of_texts_stands_for_an_empty_list() -> None:
-    settings = settings_of({"cost_overrides": [""], "grid.half_lives": [""]})
+    settings = read_node_settings({"cost_overrides": [""], "grid.half_lives": [""]})
     assert settings.cost_overrides == settings.pipeline.grid.half_lives == ()
 
 
@@ -135,8 +147,8 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
     "infinite number in a list": (
         {"mount": [0.0, 0.0, float("inf"), 0.0, 0.0, 0.0]}, "parameter 'mount' must be a finite number, not inf.",
     ),
-    "too small": ({"costmap_rate": 0.0}, "parameter 'costmap_rate' is 0.0, but must lie within 0.1 to 100."),
-    "too large": ({"stale_after": 61.0}, "parameter 'stale_after' is 61.0, but must lie within 0.1 to 60."),
+    "too small": ({"costmap_rate": 0.0}, "parameter 'costmap_rate' is 0.0, but must lie within 0.1 to 100 Hz."),
+    "too large": ({"stale_after": 61.0}, "parameter 'stale_after' is 61.0, but must lie within 0.1 to 60 s."),
     "alpha of one": ({"risk.alpha": 1.0}, "parameter 'risk.alpha' is 1.0, but must lie within -1 to 0.999."),
     "unknown choice": (
         {"image_transport": "compresed"},
@@ -170,7 +182,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "an override without its cost": (
         {"cost_overrides": ["traverse.Grass 90"]},
-        "parameter 'cost_overrides': 'traverse.Grass 90' is no cost; write it as 'traverse.CLASS: COST' or "
+        "parameter 'cost_overrides': 'traverse.Grass 90' is not a cost; write it as 'traverse.CLASS: COST' or "
         "'misclassification.DECISION.TRUTH: COST'.",
     ),
     "a half-life without its time": (
@@ -179,14 +191,18 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a half-life given twice": (
         {"grid.half_lives": ["Car: 1", "Car: 2"]},
-        "parameter 'grid.half_lives': 'Car' is given twice and only one of them can stand.",
+        "parameter 'grid.half_lives': 'Car' is given twice; keep one of the two.",
     ),
     "a half-life of nothing": (
-        {"grid.half_lives": ["Car: 0"]}, "grid.half_lives.Car is 0.0; give a finite number above 0.",
+        {"grid.half_lives": ["Car: 0"]}, "grid.half_lives.Car is 0.0, but must lie within 0.05 to 3600 s.",
     ),
     "an override given twice": (
         {"cost_overrides": ["traverse.Grass: 90", "traverse.Grass: 91"]},
-        "parameter 'cost_overrides': 'traverse.Grass' is given twice and only one of them can stand.",
+        "parameter 'cost_overrides': 'traverse.Grass' is given twice; keep one of the two.",
+    ),
+    "a second resolution": (
+        {"ground.resolution": 0.2},
+        "ground.resolution is 0.2, but grid.resolution is 0.1 m and holds for both; give grid.resolution alone.",
     ),
 }  # fmt: skip
 
@@ -194,22 +210,28 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize(("values", "sentence"), REFUSALS.values(), ids=REFUSALS.keys())
 def test_a_wrong_value_is_refused_in_one_sentence_that_names_it(values: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        settings_of(values)
+        read_node_settings(values)
     assert str(caught.value) == sentence
+
+
+def test_the_resolution_of_the_ground_may_be_given_where_it_equals_that_of_the_grid() -> None:
+    settings = read_node_settings({"ground.resolution": 0.2, "grid.resolution": 0.2})
+    assert settings == read_node_settings({"grid.resolution": 0.2})
+    assert settings.pipeline.ground.resolution == 0.2
 
 
 class TestCostMatrix:
     """The file, with what the parameters say instead."""
 
     def test_without_overrides_it_is_the_file_s(self) -> None:
-        settings = settings_of({})
+        settings = read_node_settings({})
         plain, loaded = CostMatrix.load(settings.cost_matrix, CLASSES), load_matrix(settings, CLASSES)
         np.testing.assert_array_equal(loaded.stacked_rows(), plain.stacked_rows())
         assert (loaded.alpha, loaded.lethal_at) == (plain.alpha, plain.lethal_at)
 
     def test_single_costs_and_risk_replace_the_file_s_and_nothing_else_changes(self) -> None:
         overrides = ["traverse.Grass: 90", "misclassification.Road.Pedestrian: 400"]
-        settings = settings_of({"cost_overrides": overrides, "risk.alpha": 0.25, "risk.lethal_at": 200})
+        settings = read_node_settings({"cost_overrides": overrides, "risk.alpha": 0.25, "risk.lethal_at": 200})
         plain, loaded = CostMatrix.load(settings.cost_matrix, CLASSES), load_matrix(settings, CLASSES)
         assert (loaded.alpha, loaded.lethal_at) == (0.25, 200.0)
         assert loaded.traverse[CLASSES.index("Grass")] == 90
@@ -217,7 +239,7 @@ class TestCostMatrix:
         assert np.count_nonzero(loaded.stacked_rows() != plain.stacked_rows()) == 2
 
     def test_alpha_zero_is_not_the_file_s(self) -> None:
-        settings = settings_of({"cost_matrix": str(find("config/cost_matrices/cautious.yaml")), "risk.alpha": 0})
+        settings = read_node_settings({"cost_matrix": str(find("config/cost_matrices/cautious.yaml")), "risk.alpha": 0})
         assert load_matrix(settings, CLASSES).alpha == 0.0
         assert load_matrix(replace(settings, alpha=None), CLASSES).alpha == 0.5
 
@@ -246,22 +268,27 @@ class TestCostMatrix:
     )
     def test_what_does_not_fit_the_model_is_refused(self, values: dict[str, Any], sentence: str) -> None:
         with pytest.raises(ConfigError) as caught:
-            load_matrix(settings_of(values), CLASSES)
+            load_matrix(read_node_settings(values), CLASSES)
         assert str(caught.value) == sentence
 
 
 class TestPages:
     """What is written from the code is what the code says."""
 
-    @pytest.mark.parametrize("page", ["README.md", "docs/reference/node.md", "config/perception.yaml"])
+    @pytest.mark.parametrize("page", PAGES)
     def test_a_page_holds_exactly_what_the_code_generates(self, page: str) -> None:
         text = (ROOT / page).read_text(encoding="utf-8")
         assert text == reference.update(text), f"run: python -m seg_perception.ros.parameters.reference --write {page}"
 
-    def test_the_page_of_the_node_has_all_topics_and_parameters(self) -> None:
-        page = (ROOT / "docs" / "reference" / "node.md").read_text(encoding="utf-8")
+    def test_the_reference_has_all_topics_and_parameters(self) -> None:
+        pages = "".join(
+            (ROOT / page).read_text(encoding="utf-8") for page in PAGES if page.startswith("docs/reference/")
+        )
         for name in [*PARAMETERS, *(topic.name for topic in TOPICS)]:
-            assert f"| `{name}` |" in page
+            assert f"| `{name}` |" in pages
+
+    def test_both_shipped_files_of_settings_are_generated(self) -> None:
+        assert {"config/perception.yaml", "config/pipeline.yaml"} <= set(PAGES)
 
     def test_the_parameter_file_is_the_whole_list_with_types_and_defaults(self) -> None:
         text = (ROOT / "config" / "perception.yaml").read_text(encoding="utf-8")
@@ -295,7 +322,7 @@ class TestPages:
     def test_the_tables_need_no_ros(self) -> None:
         code = (
             "import sys; sys.modules['rclpy'] = None; import seg_perception.ros.parameters.reference"
-            ", seg_perception.ros.parameters.node_settings; "
+            ", seg_perception.ros.parameters.conversion; "
             "print([name for name in sys.modules if name.endswith('_msgs')])"
         )
         assert run_python(code) == "[]"
@@ -320,13 +347,13 @@ class TestCameras:
     """Several cameras, each with what it has of its own."""
 
     def test_without_any_named_there_is_one_with_all_that_the_node_has(self) -> None:
-        settings = settings_of({"model": "/m.onnx", "mount": [0.3, 0.0, 1.2, 0.0, 0.1, 0.0], "cameras": [""]})
+        settings = read_node_settings({"model": "/m.onnx", "mount": [0.3, 0.0, 1.2, 0.0, 0.1, 0.0], "cameras": [""]})
         (only,) = settings.cameras
         assert (only.name, only.prefix, only.model, only.card) == ("", "", settings.model, None)
         assert only.mount is settings.mount
 
     def test_each_takes_what_it_has_and_the_rest_from_the_node(self) -> None:
-        settings = settings_of(
+        settings = read_node_settings(
             {
                 "model": "/m.onnx", "model_card": "/m.yaml", "mount": [0.3, 0.0, 1.2, 0.0, 0.1, 0.0],
                 "cameras": ["front", "left"],
@@ -342,7 +369,7 @@ class TestCameras:
         )
         assert front.mount is settings.mount
         assert (left.prefix, left.model, left.weight) == ("left/", Path("/l.onnx"), 2.0)
-        assert left.card is None, "another network has another card, the one beside it"
+        assert left.card is None, "another network has another card, the one next to it"
         expected = mount_to_base_from_optical(0.0, 0.3, 1.0, 0.0, 0.2, 1.57)
         assert left.mount is not None
         np.testing.assert_array_equal(left.mount.rotation, expected.rotation)
@@ -359,4 +386,4 @@ class TestCameras:
     )
     def test_what_cannot_be_is_refused_by_name(self, values: dict[str, Any], words: str) -> None:
         with pytest.raises(ConfigError, match=words):
-            settings_of(values)
+            read_node_settings(values)

@@ -1,4 +1,4 @@
-"""Who is worked on next when several cameras wait, on a clock turned by hand."""
+"""Which source the scheduler serves next, on a manual clock."""
 
 from __future__ import annotations
 
@@ -10,21 +10,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seg_perception.ros.scheduler import Mailboxes, Sender
+from seg_perception.ros.scheduler import LatestScheduler, ScheduledSource
 
 
-def _served(senders: list[Sender], periods: dict[str, float], service: float, end: float) -> list[tuple[float, str]]:
-    """(time, name) of each item that a worker takes, which needs `service` s a run, from senders with these periods."""
-    boxes: Mailboxes[float] = Mailboxes(senders)
+def _served(
+    sources: list[ScheduledSource], periods: dict[str, float], service: float, end: float
+) -> list[tuple[float, str]]:
+    """(time, name) of each item that a worker with `service` s per run takes from sources with these periods."""
+    scheduler: LatestScheduler[float] = LatestScheduler(sources)
     arrivals = [(0.0, name) for name in periods]
     heapq.heapify(arrivals)
     now, served = 0.0, []
     while now < end:
         while arrivals and arrivals[0][0] <= now:
             at, name = heapq.heappop(arrivals)
-            boxes.put(name, at)
+            scheduler.put(name, at)
             heapq.heappush(arrivals, (at + periods[name], name))
-        taken = boxes.take()
+        taken = scheduler.take()
         served += [(now, name) for name, _ in taken]
         now = now + service if taken else arrivals[0][0]
     return served
@@ -34,24 +36,25 @@ def _counts(served: list[tuple[float, str]]) -> Counter[str]:
     return Counter(name for _, name in served)
 
 
-def test_a_mailbox_keeps_the_newest_item_and_tells_when_it_replaced_one() -> None:
-    boxes: Mailboxes[int] = Mailboxes([Sender("front")])
-    assert not boxes and boxes.take() == []
-    assert not boxes.put("front", 1) and boxes.put("front", 2)
-    assert boxes and boxes.take() == [("front", 2)] and not boxes
-    boxes.put("front", 3)
-    boxes.clear()
-    assert boxes.take() == []
+def test_source_keeps_the_latest_item_and_put_reports_a_replacement() -> None:
+    scheduler: LatestScheduler[int] = LatestScheduler([ScheduledSource("front")])
+    assert not scheduler and scheduler.take() == []
+    assert not scheduler.put("front", 1) and scheduler.put("front", 2)
+    assert scheduler and scheduler.take() == [("front", 2)] and not scheduler
+    scheduler.put("front", 3)
+    scheduler.clear()
+    assert scheduler.take() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", [(1.0, 1.0, 1.0), (3.0, 1.0, 1.0), (2.0, 3.0, 5.0), (0.5, 0.25, 1.0)])
-@pytest.mark.parametrize("group", [None, 0], ids=["alone", "together"])
-def test_shares_follow_the_weights_when_all_always_wait(weights: tuple[float, ...], group: int | None) -> None:
-    senders = [Sender(name, weight, group) for name, weight in zip("abc", weights, strict=True)]
-    counts = _counts(_served(senders, dict.fromkeys("abc", 0.01), 0.1, 200.0))
+@pytest.mark.parametrize("group", [None, 0], ids=["single", "batched"])
+def test_shares_follow_the_weights_under_full_load(weights: tuple[float, ...], group: int | None) -> None:
+    sources = [ScheduledSource(name, weight, group) for name, weight in zip("abc", weights, strict=True)]
+    counts = _counts(_served(sources, dict.fromkeys("abc", 0.01), 0.1, 200.0))
     whole = sum(counts.values())
-    for sender in senders:
-        assert counts[sender.name] / whole == pytest.approx(sender.weight / sum(weights), abs=0.01)
+    for source in sources:
+        assert counts[source.name] / whole == pytest.approx(source.weight / sum(weights), abs=0.01)
 
 
 @settings(max_examples=60, deadline=None)
@@ -59,116 +62,120 @@ def test_shares_follow_the_weights_when_all_always_wait(weights: tuple[float, ..
     st.lists(st.tuples(st.floats(0.1, 10.0), st.floats(0.02, 1.0)), min_size=2, max_size=4),
     st.booleans(),
 )
-def test_nobody_who_waits_is_passed_over_more_often_than_the_weights_allow(
-    cameras: list[tuple[float, float]], together: bool
-) -> None:
+def test_no_source_starves_beyond_the_bound_of_its_weight(cameras: list[tuple[float, float]], together: bool) -> None:
     names = "abcd"[: len(cameras)]
-    senders = [Sender(name, weight, 0 if together else None) for name, (weight, _) in zip(names, cameras, strict=True)]
-    boxes: Mailboxes[int] = Mailboxes(senders)
+    sources = [
+        ScheduledSource(name, weight, 0 if together else None) for name, (weight, _) in zip(names, cameras, strict=True)
+    ]
+    scheduler: LatestScheduler[int] = LatestScheduler(sources)
     others: dict[str, Counter[str]] = {}
     clock = {name: 0.0 for name in names}
-    weight = {sender.name: sender.weight for sender in senders}
+    weight = {source.name: source.weight for source in sources}
     for step in range(200):
         now = 0.1 * step
         for name, (_, period) in zip(names, cameras, strict=True):
             if clock[name] <= now:
                 clock[name] = now + period
-                if not boxes.put(name, step):
+                if not scheduler.put(name, step):
                     others[name] = Counter()
-        for name, _ in boxes.take():
+        for name, _ in scheduler.take():
             others.pop(name, None)
             for waiting, passed in others.items():
                 passed[name] += 1
                 assert passed[name] <= 2 + math.ceil(weight[name] / weight[waiting]), "it starves"
 
 
-def test_an_idle_camera_costs_nothing_and_saves_up_no_credit() -> None:
-    boxes: Mailboxes[int] = Mailboxes([Sender("front"), Sender("left")])
+def test_idle_source_costs_nothing_and_accumulates_no_credit() -> None:
+    scheduler: LatestScheduler[int] = LatestScheduler([ScheduledSource("front"), ScheduledSource("left")])
     for number in range(100):  # left is silent: front has it all
-        boxes.put("front", number)
-        assert boxes.take() == [("front", number)]
+        scheduler.put("front", number)
+        assert scheduler.take() == [("front", number)]
     order = []
     for number in range(6):
-        boxes.put("front", number)
-        boxes.put("left", number)
-        order += [name for name, _ in boxes.take()]
+        scheduler.put("front", number)
+        scheduler.put("left", number)
+        order += [name for name, _ in scheduler.take()]
     assert Counter(order[:4]) == {"front": 2, "left": 2}, "left is not served alone until it has caught up"
 
 
-def test_a_slow_camera_gets_every_image_through_beside_one_that_floods() -> None:
-    senders = [Sender("flood"), Sender("slow")]
-    counts = _counts(_served(senders, {"flood": 0.01, "slow": 1.0}, 0.2, 60.0))
+def test_slow_source_loses_no_item_to_a_fast_one() -> None:
+    sources = [ScheduledSource("fast"), ScheduledSource("slow")]
+    counts = _counts(_served(sources, {"fast": 0.01, "slow": 1.0}, 0.2, 60.0))
     assert counts["slow"] >= 59
-    assert counts["flood"] >= 60 / 0.2 - 62, "and takes from the other only what it needs"
+    assert counts["fast"] >= 60 / 0.2 - 62, "the slow source takes no more than it needs"
 
 
-def test_who_may_not_begin_holds_up_nobody_and_keeps_its_item_for_when_it_may() -> None:
-    boxes: Mailboxes[int] = Mailboxes([Sender("left"), Sender("front")])
+def test_source_that_is_not_ready_delays_no_other_and_keeps_its_item() -> None:
+    scheduler: LatestScheduler[int] = LatestScheduler([ScheduledSource("left"), ScheduledSource("front")])
     ready: set[tuple[str, int]] = {("front", 1), ("front", 2)}
     replaced: list[str] = []
 
     def take() -> list[tuple[str, int]]:
-        return boxes.take(lambda *each: each in ready, replaced.append)
+        return scheduler.take(lambda *each: each in ready, replaced.append)
 
-    boxes.put("left", 1)
-    assert take() == [] and boxes, "it waits"
-    boxes.put("front", 1)
+    scheduler.put("left", 1)
+    assert take() == [] and scheduler, "it waits"
+    scheduler.put("front", 1)
     assert take() == [("front", 1)]
-    assert not boxes.put("left", 2) and boxes.put("left", 3), "3 replaces 2, and 1 is held"
+    assert not scheduler.put("left", 2) and scheduler.put("left", 3), "3 replaces 2, and 1 is held"
     ready.add(("left", 1))
-    boxes.put("front", 2)
+    scheduler.put("front", 2)
     assert take() == [("left", 1)], "its turn came before"
     assert take() == [("front", 2)] and take() == []
     ready.add(("left", 3))
-    assert take() == [("left", 3)] and not boxes and replaced == []
+    assert take() == [("left", 3)] and not scheduler and replaced == []
 
 
-def test_a_newer_item_takes_the_place_of_a_held_one_only_when_it_may_begin() -> None:
-    boxes: Mailboxes[int] = Mailboxes([Sender("front")])
+def test_newer_item_replaces_a_held_one_only_when_it_is_ready() -> None:
+    scheduler: LatestScheduler[int] = LatestScheduler([ScheduledSource("front")])
     ready: set[int] = set()
     replaced: list[str] = []
 
     def take() -> list[tuple[str, int]]:
-        return boxes.take(lambda _, item: item in ready, replaced.append)
+        return scheduler.take(lambda _, item: item in ready, replaced.append)
 
     for number in range(100):
-        boxes.put("front", number)
+        scheduler.put("front", number)
         assert take() == []
     ready.add(0)
-    assert take() == [("front", 0)], "or a late transform would let no image through"
+    assert take() == [("front", 0)], "else late transforms would drop every image"
     assert take() == []
-    boxes.put("front", 100)
+    scheduler.put("front", 100)
     ready |= {99, 100}
-    assert take() == [("front", 100)] and replaced == ["front"] and not boxes
+    assert take() == [("front", 100)] and replaced == ["front"] and not scheduler
 
 
-def test_who_may_not_begin_saves_up_no_credit() -> None:
-    boxes: Mailboxes[int] = Mailboxes([Sender("front"), Sender("left")])
-    boxes.put("left", 0)
+def test_source_that_is_not_ready_accumulates_no_credit() -> None:
+    scheduler: LatestScheduler[int] = LatestScheduler([ScheduledSource("front"), ScheduledSource("left")])
+    scheduler.put("left", 0)
     for number in range(100):
-        boxes.put("front", number)
-        assert boxes.take(lambda name, _: name == "front") == [("front", number)]
+        scheduler.put("front", number)
+        assert scheduler.take(lambda name, _: name == "front") == [("front", number)]
     order = []
     for number in range(6):
-        boxes.put("front", number)
-        boxes.put("left", number)
-        order += [name for name, _ in boxes.take()]
+        scheduler.put("front", number)
+        scheduler.put("left", number)
+        order += [name for name, _ in scheduler.take()]
     assert Counter(order[:4]) == {"front": 2, "left": 2}
 
 
-def test_those_of_one_group_who_wait_go_together_and_others_do_not() -> None:
-    boxes: Mailboxes[int] = Mailboxes([Sender("front", group=0), Sender("left", group=0), Sender("rear", group=1)])
+def test_waiting_sources_of_one_group_are_batched() -> None:
+    scheduler: LatestScheduler[int] = LatestScheduler(
+        [ScheduledSource("front", group=0), ScheduledSource("left", group=0), ScheduledSource("rear", group=1)]
+    )
     for name in ("left", "rear", "front"):
-        boxes.put(name, 1)
-    assert boxes.take() == [("front", 1), ("left", 1)]
-    assert boxes.take() == [("rear", 1)]
+        scheduler.put(name, 1)
+    assert scheduler.take() == [("front", 1), ("left", 1)]
+    assert scheduler.take() == [("rear", 1)]
 
 
-def test_two_of_a_group_that_got_out_of_step_find_together_again() -> None:
-    boxes: Mailboxes[int] = Mailboxes([Sender("front", group=0), Sender("left", group=0)])
-    boxes.put("front", 0)
-    boxes.take()
+def test_sources_of_a_group_are_batched_again_after_single_runs() -> None:
+    scheduler: LatestScheduler[int] = LatestScheduler(
+        [ScheduledSource("front", group=0), ScheduledSource("left", group=0)]
+    )
+    scheduler.put("front", 0)
+    scheduler.take()
     for number in range(1, 4):
-        boxes.put("front", number)
-        boxes.put("left", number)
-        assert len(boxes.take()) == 2
+        scheduler.put("front", number)
+        scheduler.put("left", number)
+        assert len(scheduler.take()) == 2

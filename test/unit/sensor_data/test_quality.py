@@ -34,7 +34,7 @@ def test_noise_of_deviation_s_has_20_s_squared() -> None:
     assert sharpness(colour(np.rint(noise))) == pytest.approx(20 * 10**2, rel=0.03)
 
 
-def test_blur_takes_sharpness_away_step_by_step() -> None:
+def test_blur_reduces_sharpness_step_by_step() -> None:
     image = colour(np.random.default_rng(0).integers(0, 256, (80, 80)))
     values = [sharpness(image), *(sharpness(cv2.GaussianBlur(image, (0, 0), sigma)) for sigma in (0.5, 1.0, 2.0, 4.0))]
     assert values == sorted(values, reverse=True) and values[-1] < 0.001 * values[0]
@@ -47,7 +47,7 @@ def test_exposure_is_the_share_of_pixels_neither_black_nor_white() -> None:
     assert exposure(colour(np.tile([7, 8, 247, 248], (4, 1)))) == 0.5
 
 
-def test_red_and_blue_may_change_places() -> None:
+def test_the_order_of_red_and_blue_does_not_matter() -> None:
     image = np.random.default_rng(1).integers(0, 256, (20, 30, 3)).astype(np.uint8)
     for measure in (sharpness, exposure):
         assert measure(image) == measure(image[..., ::-1])
@@ -62,10 +62,10 @@ def test_the_weight_is_the_product_of_both_shares_and_at_most_one() -> None:
     assert image_weight(image, 0.0, 0.8) == pytest.approx(0.5 / 0.8)
 
 
-def test_nobody_who_does_not_ask_for_quality_gets_less_than_the_whole() -> None:
+def test_without_thresholds_every_image_has_full_weight() -> None:
     assert image_weight(colour(np.zeros((4, 4))), 0.0, 0.0) == 1.0
 
 
-def test_a_covered_lens_counts_for_nothing() -> None:
+def test_a_covered_lens_has_no_weight() -> None:
     black = colour(np.zeros((40, 60)))
     assert image_weight(black, 100.0, 0.0) == image_weight(black, 0.0, 0.5) == 0.0

@@ -1,4 +1,4 @@
-"""Calibration chooses what holds on images it has not seen, and its figures are right."""
+"""Calibration selects the fit that generalises to other images, and its metrics are right."""
 
 from __future__ import annotations
 
@@ -35,23 +35,27 @@ def world(tmp_path: Path) -> World:
     images, labels = [], []
     for index in range(IMAGES):
         image = rng.integers(0, 255, (SIZE[1], SIZE[0], 3)).astype(np.uint8)
-        truth = rng.normal(0.0, 1.5, (3, SIZE[1], SIZE[0])).astype(np.float32)
-        label = (rng.random(truth.shape[1:]) > probabilities(truth).cumsum(axis=0)[:-1]).sum(axis=0).astype(np.uint8)
+        ground_truth = rng.normal(0.0, 1.5, (3, SIZE[1], SIZE[0])).astype(np.float32)
+        label = (
+            (rng.random(ground_truth.shape[1:]) > probabilities(ground_truth).cumsum(axis=0)[:-1])
+            .sum(axis=0)
+            .astype(np.uint8)
+        )
         for kind, picture, paths in (("image", image, images), ("label", label, labels)):
             paths.append(tmp_path / f"{index}_{kind}.png")
             cv2.imwrite(str(paths[-1]), picture[:, :, ::-1] if kind == "image" else picture)
-        logits[image.tobytes()] = truth
+        logits[image.tobytes()] = ground_truth
     return Dataset("toy", tuple(images), tuple(labels), np.arange(256, dtype=np.uint8)), logits
 
 
-def over_confident(world: World, spoil: Callable[[int, Logits], Logits]) -> Calibration:
-    """Calibrate a network whose logits are the right ones of the n-th image, spoilt."""
+def calibrated(world: World, distort: Callable[[int, Logits], Logits]) -> Calibration:
+    """Calibrate a network whose logits are the right ones of the n-th image, distorted."""
     dataset, logits = world
     number = {key: index for index, key in enumerate(logits)}
 
     def network(image: NDArray[np.uint8]) -> Logits:
         key = image.tobytes()
-        return spoil(number[key], logits[key])
+        return distort(number[key], logits[key])
 
     return calibrate(network, [dataset], SPACE, SIZE)
 
@@ -60,22 +64,20 @@ def column(*values: float) -> Logits:
     return np.array(values, np.float32).reshape(-1, 1, 1)
 
 
-@pytest.mark.parametrize("spoilt", [0.4, 1.0, 2.5])
-def test_where_only_the_temperature_is_wrong_it_is_found_and_nothing_else_is_fitted(
-    world: World, spoilt: float
-) -> None:
-    result = over_confident(world, lambda index, logits: logits * np.float32(spoilt))
-    assert result.scaling.temperature == pytest.approx(spoilt, rel=0.05)
+@pytest.mark.parametrize("factor", [0.4, 1.0, 2.5])
+def test_a_wrong_temperature_is_found_and_vector_scaling_is_not_selected(world: World, factor: float) -> None:
+    result = calibrated(world, lambda index, logits: logits * np.float32(factor))
+    assert result.scaling.temperature == pytest.approx(factor, rel=0.05)
     assert not result.scaling.scale and not result.scaling.bias
     assert result.nll_temperature < result.nll_vector
     assert result.after.ece() < 0.02
-    if spoilt != 1.0:
+    if factor != 1.0:
         assert result.before.ece() > 0.05 and result.nll_temperature < result.nll_before
     np.testing.assert_array_equal(result.before.confusion, result.after.confusion)
 
 
-def test_where_one_class_is_over_confident_it_gets_its_own_scale_and_bias(world: World) -> None:
-    result = over_confident(world, lambda index, logits: logits + column(0, 0, 2))
+def test_an_overconfident_class_gets_its_own_scale_and_bias(world: World) -> None:
+    result = calibrated(world, lambda index, logits: logits + column(0, 0, 2))
     assert result.nll_vector < result.nll_temperature - 0.05
     bias = np.array(result.scaling.bias)
     np.testing.assert_allclose(bias - bias[0], [0, 0, -2], atol=0.5)
@@ -84,38 +86,39 @@ def test_where_one_class_is_over_confident_it_gets_its_own_scale_and_bias(world:
     assert np.nanmean(result.after.iou()) > np.nanmean(result.before.iou()) + 0.03
 
 
-def test_a_quirk_of_one_half_of_the_drive_is_not_learnt(world: World) -> None:
-    def spoil(index: int, logits: Logits) -> Logits:
+def test_a_bias_of_only_one_half_is_not_fitted(world: World) -> None:
+    def distort(index: int, logits: Logits) -> Logits:
         return 2 * logits + column(0, 0, 2 if index < IMAGES // 2 else -2)
 
-    result = over_confident(world, spoil)
+    result = calibrated(world, distort)
     assert not result.scaling.scale
     assert result.scaling.temperature > 1.5
-    # What is wrong one way in one half and the other way in the other does not cancel where each stands by itself.
+    # Opposite errors of the two halves do not cancel in the metrics of each half.
     assert min(half.classwise_ece() for half in result.halves_after) > 2 * result.after.classwise_ece()
 
     def every_other(index: int, logits: Logits) -> Logits:
         return 2 * logits + column(0, 0, 2 if index % 2 else 1)
 
-    assert over_confident(world, every_other).scaling.scale, "while what both halves show is learnt"
+    assert calibrated(world, every_other).scaling.scale, "a bias of both halves is fitted"
 
 
-def test_figures_are_those_of_plain_counting_with_the_fit_to_the_other_half(world: World) -> None:
+@pytest.mark.slow
+def test_metrics_agree_with_a_plain_implementation_of_cross_validation(world: World) -> None:
     dataset, logits = world
-    result = over_confident(world, lambda index, logits: 2 * logits)
+    result = calibrated(world, lambda index, logits: 2 * logits)
     halves = [list(logits.values())[: IMAGES // 2], list(logits.values())[IMAGES // 2 :]]
     paths = [dataset.labels[: IMAGES // 2], dataset.labels[IMAGES // 2 :]]
-    nll, sure, right = [], [], []
+    nll, confidences, hits = [], [], []
     for half, own, other in ((0, halves[0], halves[1]), (1, halves[1], halves[0])):
         temperature = _best_temperature([2 * z for z in other], paths[1 - half])
         for z, path in zip(own, paths[half], strict=True):
             p = probabilities(2 * z / temperature)
             label = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
             nll.append(-np.log(np.take_along_axis(p, label[None].astype(int), axis=0)))
-            sure.append(p.max(axis=0).ravel())
-            right.append(p.argmax(axis=0).ravel() == label.ravel())
+            confidences.append(p.max(axis=0).ravel())
+            hits.append(p.argmax(axis=0).ravel() == label.ravel())
     assert result.nll_temperature == pytest.approx(np.mean(nll), abs=1e-4)
-    confidence, correct = np.concatenate(sure), np.concatenate(right)
+    confidence, correct = np.concatenate(confidences), np.concatenate(hits)
     assert result.after.reliability.count.sum() == confidence.size
     assert np.trace(result.after.confusion) == correct.sum()
     gaps = 0.0
@@ -127,9 +130,9 @@ def test_figures_are_those_of_plain_counting_with_the_fit_to_the_other_half(worl
 
 def _best_temperature(logits: list[Logits], labels: tuple[Path, ...]) -> float:
     z = np.concatenate([part.reshape(3, -1) for part in logits], axis=1).astype(np.float64)
-    truth = np.concatenate([cv2.imread(str(path), cv2.IMREAD_UNCHANGED).ravel() for path in labels])
+    ground_truth = np.concatenate([cv2.imread(str(path), cv2.IMREAD_UNCHANGED).ravel() for path in labels])
     candidates = np.linspace(1.5, 2.5, 1001)
-    right = z[truth, np.arange(len(truth))]
+    right = z[ground_truth, np.arange(len(ground_truth))]
     losses = [np.mean(np.log(np.exp(z / t).sum(axis=0)) - right / t) for t in candidates]
     return float(candidates[int(np.argmin(losses))])
 
@@ -143,7 +146,7 @@ def test_labels_that_overlap_are_refused(world: World) -> None:
         calibrate(lambda image: logits[image.tobytes()], [overlapping], LabelSpace(("A", "B", "C"), ((0, 1),)), SIZE)
 
 
-def test_halves_that_cannot_judge_each_other_are_refused(world: World, tmp_path: Path) -> None:
+def test_halves_without_labelled_pixels_are_refused(world: World, tmp_path: Path) -> None:
     dataset, logits = world
     single = Dataset("toy", dataset.images[:1], dataset.labels[:1], dataset.table)
     with pytest.raises(ConfigError, match=r"at least two images in a validation dataset; add some\.$"):
@@ -154,7 +157,7 @@ def test_halves_that_cannot_judge_each_other_are_refused(world: World, tmp_path:
         calibrate(lambda image: logits[image.tobytes()], [half_labelled], SPACE, SIZE)
 
 
-def test_an_image_without_labels_is_no_hindrance(world: World, tmp_path: Path) -> None:
+def test_images_without_labels_are_skipped(world: World, tmp_path: Path) -> None:
     dataset, logits = world
     cv2.imwrite(str(tmp_path / "nothing.png"), np.full(SIZE[::-1], 255, np.uint8))
     labels = (tmp_path / "nothing.png", *dataset.labels[1:])

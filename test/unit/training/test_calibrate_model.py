@@ -1,4 +1,4 @@
-"""`seg-perception calibrate` on a network file: a calibration per precision in its card, and a diagram beside it."""
+"""`seg-perception calibrate`: a calibration per precision in the model card, and a reliability diagram."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from seg_perception.cli.__main__ import main
 from seg_perception.errors import ConfigError, ImageError, ModelError
 from seg_perception.inference.backends import open_engine
 from seg_perception.inference.onnx.graph import GraphSpec
-from seg_perception.inference.precision.convert import in_precision
-from seg_perception.inference.precision.network_part import network_alone
-from seg_perception.inference.prepared_graphs import prepare
+from seg_perception.inference.precision.convert import convert_precision
+from seg_perception.inference.precision.network_part import extract_network
+from seg_perception.inference.prepared_graphs import prepare_graphs
 from seg_perception.model.card import ModelCard, file_sha256
-from seg_perception.model.logit_calibration import LogitScaling
+from seg_perception.model.logit_calibration import LogitCalibration
 from seg_perception.training.calibration.calibrate import calibrate
 from seg_perception.training.calibration.calibrate_model import calibrate_model
-from seg_perception.training.calibration.figures import figures
+from seg_perception.training.calibration.summary import calibration_summary
 from seg_perception.training.plan import load_plan
 
 PLAN = """
@@ -42,7 +42,7 @@ CARD = tiny.card(classes=3, mean=tiny.MEAN, std=tiny.STD)
 
 @pytest.fixture
 def plan(tmp_path: Path) -> Path:
-    """Patches of colour, labelled by chance: the redder, the likelier class 0; class 2 half as often as it looks."""
+    """Patches of colour with random labels: the redder, the likelier class 0; class 2 half as likely as it looks."""
     rng = np.random.default_rng(0)
     for folder in ("images", "labels"):
         (tmp_path / folder).mkdir()
@@ -62,13 +62,13 @@ def plan(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """A network that is too sure of itself, with a card that is not calibrated."""
+    """An overconfident network, with a card that is not calibrated."""
     return tiny.save(tmp_path, tiny.colour_network(certainty=12.0), replace(CARD, measured={"seen": "once"}))
 
 
 def raw_network(model: onnx.ModelProto) -> object:
     """Image to logits, with normalisation in numpy and none of the fused graph's nodes after the network."""
-    session = onnxruntime.InferenceSession(network_alone(model).SerializeToString())
+    session = onnxruntime.InferenceSession(extract_network(model).SerializeToString())
 
     def network(image: NDArray[np.uint8]) -> NDArray[np.float32]:
         planes = ((image / 255 - tiny.MEAN) / tiny.STD).transpose(2, 0, 1)[None].astype(np.float32)
@@ -85,6 +85,7 @@ def load_rgb(path: Path) -> NDArray[np.uint8]:
     return cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
 
 
+@pytest.mark.slow
 def test_one_command_calibrates_every_precision(plan: Path, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["calibrate", str(plan), str(model)])
     printed = capsys.readouterr().out
@@ -102,7 +103,7 @@ def test_one_command_calibrates_every_precision(plan: Path, model: Path, capsys:
         bins = content["reliability"]
         assert sum(bins["count"]) == 6 * 46 * 64 and len(bins["edges"]) == 16
         assert (np.array(bins["count"]) == 0).tolist() == [value is None for value in bins["accuracy"]]
-        # What was fitted is what the labels were drawn by: 6 times the colour, class 2 half as often.
+        # The fit finds the distribution of the labels: 6 times the colour, class 2 half as likely.
         factor, bias = card.calibration[precision].factor, np.array(card.calibration[precision].bias)
         np.testing.assert_allclose(factor, 0.5, rtol=0.2)
         np.testing.assert_allclose(bias - bias[0], [0, 0, np.log(0.5)], atol=0.35)
@@ -112,26 +113,29 @@ def test_one_command_calibrates_every_precision(plan: Path, model: Path, capsys:
     assert f"ECE {card.measured['fp32']['ece']['after']:.4f}" in diagram
 
 
-def test_an_engine_gives_the_probabilities_that_were_calibrated(plan: Path, model: Path) -> None:
+def test_an_engine_applies_the_calibration(plan: Path, model: Path) -> None:
     calibrate_model(plan, None, model, ["fp32"])
-    engine = open_engine(model, GraphSpec(cells=1, resolution="native", logits=True))
+    engine = open_engine(model, GraphSpec(sample_points=1, resolution="native", logits=True))
     image = ranges(plan)[0]
     logits = engine.run(image, np.ones((4, 3), np.float32), np.zeros((1, 1, 2), np.float32)).logits[0]
-    raw = raw_network(prepare(model, engine.card, GraphSpec(cells=1)).fused)(image[0])
+    raw = raw_network(prepare_graphs(model, engine.card, GraphSpec(sample_points=1)).fused)(image[0])
     expected = engine.card.calibration["fp32"].apply(raw - raw.max(axis=0))
     np.testing.assert_allclose(logits - logits.max(axis=0), expected - expected.max(axis=0), atol=1e-3)
 
 
-def test_each_precision_is_fitted_to_what_the_converted_network_gives(plan: Path, model: Path, tmp_path: Path) -> None:
-    # Ranges from dull images: the integers cannot tell bright colours apart, so less is sure.
+@pytest.mark.slow
+def test_each_precision_is_fitted_to_the_outputs_of_the_converted_network(
+    plan: Path, model: Path, tmp_path: Path
+) -> None:
+    # Ranges from dull images: the integers saturate at bright colours, so confidence is lower.
     (tmp_path / "dull").mkdir()
     dull = [cv2.addWeighted(image[0], 0.2, image[0], 0, 100) for image in ranges(plan)]
     for index, image in enumerate(dull):
         cv2.imwrite(str(tmp_path / "dull" / f"{index}.png"), image[:, :, ::-1])
     results = calibrate_model(plan, None, model, ["fp32", "int8"], tmp_path / "dull")
     read = load_plan(plan)
-    fused = prepare(model, CARD, GraphSpec(cells=1)).fused
-    int8 = in_precision(fused, "int8", [image[None] for image in dull])
+    fused = prepare_graphs(model, CARD, GraphSpec(sample_points=1)).fused
+    int8 = convert_precision(fused, "int8", [image[None] for image in dull])
     for precision, converted in (("fp32", fused), ("int8", int8)):
         alone = calibrate(raw_network(converted), read.validation, read.space, (64, 48))
         assert results[precision].nll_before == pytest.approx(alone.nll_before, abs=1e-5)
@@ -140,7 +144,7 @@ def test_each_precision_is_fitted_to_what_the_converted_network_gives(plan: Path
     assert results["int8"].scaling.temperature < results["fp32"].scaling.temperature - 0.3
 
 
-def test_a_precision_that_is_calibrated_alone_leaves_the_others_as_they_were(plan: Path, model: Path) -> None:
+def test_calibrating_one_precision_leaves_the_others_unchanged(plan: Path, model: Path) -> None:
     calibrate_model(plan, None, model, ["fp32"])
     diagram = model.parent / "tiny_reliability.svg"
     diagram.unlink()
@@ -159,14 +163,15 @@ def test_calibrating_twice_gives_the_same_card(plan: Path, model: Path) -> None:
     assert model.with_suffix(".yaml").read_text(encoding="utf-8") == once
 
 
-def test_a_quantised_file_has_one_precision_its_own(plan: Path, model: Path) -> None:
-    fused = prepare(model, CARD, GraphSpec(cells=1)).fused
-    quantised = network_alone(in_precision(fused, "int8", ranges(plan), "cpu"))
+def test_a_quantised_file_has_one_precision(plan: Path, model: Path) -> None:
+    fused = prepare_graphs(model, CARD, GraphSpec(sample_points=1)).fused
+    quantised = extract_network(convert_precision(fused, "int8", ranges(plan), "cpu"))
     results = calibrate_model(plan, None, tiny.save(plan.parent, quantised, CARD))
     assert list(results) == ["fp32"]
     assert results["fp32"].after.ece() < 0.02
 
 
+@pytest.mark.slow
 def test_an_int8_network_compiled_for_the_cpu_starts_with_the_calibration_of_int8(plan: Path, model: Path) -> None:
     calibrate_model(plan, None, model)
     images, out = str(plan.parent / "images"), plan.parent / "small.onnx"
@@ -177,15 +182,15 @@ def test_an_int8_network_compiled_for_the_cpu_starts_with_the_calibration_of_int
     compiled.verify(out)
 
 
-def test_a_temperature_in_an_older_card_gives_way(plan: Path, model: Path) -> None:
+def test_a_temperature_in_an_older_card_is_replaced(plan: Path, model: Path) -> None:
     path = model.with_suffix(".yaml")
     lines = path.read_text(encoding="utf-8").replace("calibration:\n  fp32: {temperature: 1.0}\n", "temperature: 3.0\n")
     path.write_text(lines, encoding="utf-8")
-    assert ModelCard.load(path).calibration == {"fp32": LogitScaling(3.0)}
+    assert ModelCard.load(path).calibration == {"fp32": LogitCalibration(3.0)}
     (result,) = calibrate_model(plan, None, model, ["fp32"]).values()
     assert ModelCard.load(path).calibration == {"fp32": result.scaling.rounded()}
     assert result.nll_before > result.nll_temperature, (
-        "measured on what the network gives, not on the older temperature"
+        "measured on the outputs of the network, without the older temperature"
     )
 
 
@@ -208,8 +213,8 @@ def test_mistakes_are_one_sentence(plan: Path, model: Path, tmp_path: Path) -> N
         calibrate_model(plan, None, tmp_path / "absent.onnx")
 
 
-def test_figures_and_card_agree(plan: Path, model: Path) -> None:
+def test_summary_and_card_agree(plan: Path, model: Path) -> None:
     (result,) = calibrate_model(plan, None, model, ["fp16"]).values()
     content = ModelCard.load(model.with_suffix(".yaml")).measured["fp16"]
-    assert content == {"validation_data": "toy (6 images)", **figures(result)}
+    assert content == {"validation_data": "toy (6 images)", **calibration_summary(result)}
     assert content["mean_iou"]["after"] == pytest.approx(np.mean(list(content["iou"].values())), abs=1e-4)

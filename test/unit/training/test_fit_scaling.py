@@ -1,4 +1,4 @@
-"""Temperature and vector scaling against parameters that are known, plain sums, and finite differences."""
+"""Temperature and vector scaling against known parameters, plain sums, and finite differences."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from seg_perception.model.logit_calibration import UNCALIBRATED, LogitScaling
+from seg_perception.model.logit_calibration import UNCALIBRATED, LogitCalibration
 from seg_perception.training.calibration.fit_scaling import (
     SHRINKAGE,
-    Pixels,
+    LabelledLogits,
     fit_temperature,
     fit_vector,
     negative_log_likelihood,
@@ -17,7 +17,7 @@ from seg_perception.training.calibration.fit_scaling import (
 )
 
 Floats = NDArray[np.float64]
-ALONE = np.eye(4, dtype=np.float32)
+SINGLE = np.eye(4, dtype=np.float32)
 CHOICE = np.array([[1, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 1]], np.float32)  # the second label is "class 1 or 2"
 
 
@@ -27,21 +27,23 @@ def softmax(logits: Floats) -> Floats:
 
 
 def relative(count: int, classes: int = 4, seed: int = 0) -> NDArray[np.float32]:
-    """Logits of a network that is fairly sure of itself, relative to the highest of their pixel."""
+    """Logits of a fairly confident network, relative to the highest of their pixel."""
     logits = np.random.default_rng(seed).normal(0, 3, (classes, count)).astype(np.float32)
     return logits - logits.max(axis=0)
 
 
-def drawn(logits: NDArray[np.float32], scaling: LogitScaling, membership: NDArray[np.float32], seed: int = 1) -> Pixels:
-    """Pixels whose labels come about with the probabilities that `scaling` makes of the logits."""
+def drawn(
+    logits: NDArray[np.float32], scaling: LogitCalibration, membership: NDArray[np.float32], seed: int = 1
+) -> LabelledLogits:
+    """Pixels with labels drawn from the probabilities under `scaling`."""
     scale, bias = (np.reshape(part or fill, (-1, 1)) for part, fill in ((scaling.scale, 1.0), (scaling.bias, 0.0)))
     q = membership @ softmax(scale * logits / scaling.temperature + bias)
     labels = (np.random.default_rng(seed).random(logits.shape[1]) > q.cumsum(axis=0)[:-1]).sum(axis=0)
-    return Pixels(logits, labels)
+    return LabelledLogits(logits, labels)
 
 
 def plain_nll(
-    pixels: Pixels, membership: NDArray[np.float32], scale: Floats, bias: Floats, temperature: float
+    pixels: LabelledLogits, membership: NDArray[np.float32], scale: Floats, bias: Floats, temperature: float
 ) -> float:
     """Pixel by pixel: -log of the summed probabilities of the classes that the label allows."""
     total = 0.0
@@ -51,9 +53,9 @@ def plain_nll(
     return total / len(pixels.labels)
 
 
-@pytest.mark.parametrize("membership", [ALONE, CHOICE], ids=["alone", "choice"])
+@pytest.mark.parametrize("membership", [SINGLE, CHOICE], ids=["single", "choice"])
 def test_the_likelihood_is_that_of_plain_sums(membership: NDArray[np.float32]) -> None:
-    scaling = LogitScaling(1.4, (0.5, 1.5, 1.0, 2.0), (0.3, -1.0, 0.0, 2.0))
+    scaling = LogitCalibration(1.4, (0.5, 1.5, 1.0, 2.0), (0.3, -1.0, 0.0, 2.0))
     pixels = drawn(relative(300), UNCALIBRATED, membership)
     expected = plain_nll(pixels, membership, np.array(scaling.scale), np.array(scaling.bias), 1.4)
     assert negative_log_likelihood(pixels, membership, scaling) == pytest.approx(expected, rel=1e-5)
@@ -61,22 +63,24 @@ def test_the_likelihood_is_that_of_plain_sums(membership: NDArray[np.float32]) -
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
 def test_a_known_temperature_is_found(temperature: float) -> None:
-    pixels = drawn(relative(50_000), LogitScaling(temperature), ALONE)
-    assert fit_temperature(pixels, ALONE).temperature == pytest.approx(temperature, rel=0.03)
+    pixels = drawn(relative(50_000), LogitCalibration(temperature), SINGLE)
+    assert fit_temperature(pixels, SINGLE).temperature == pytest.approx(temperature, rel=0.03)
 
 
 def test_known_scales_and_biases_are_found() -> None:
-    truth = LogitScaling(1.5, (0.7, 1.0, 1.2, 1.4), (0.6, -0.8, 0.3, -0.1))
-    pixels = drawn(relative(100_000), truth, ALONE)
-    fitted = fit_vector(pixels, ALONE, 1.5)
-    np.testing.assert_allclose(fitted.scale, truth.scale, atol=0.06)
+    ground_truth = LogitCalibration(1.5, (0.7, 1.0, 1.2, 1.4), (0.6, -0.8, 0.3, -0.1))
+    pixels = drawn(relative(100_000), ground_truth, SINGLE)
+    fitted = fit_vector(pixels, SINGLE, 1.5)
+    np.testing.assert_allclose(fitted.scale, ground_truth.scale, atol=0.06)
     # A number added to all biases changes no probability.
     np.testing.assert_allclose(
-        np.array(fitted.bias) - np.mean(fitted.bias), np.array(truth.bias) - np.mean(truth.bias), atol=0.06
+        np.array(fitted.bias) - np.mean(fitted.bias),
+        np.array(ground_truth.bias) - np.mean(ground_truth.bias),
+        atol=0.06,
     )
 
 
-@pytest.mark.parametrize("membership", [ALONE, CHOICE], ids=["alone", "choice"])
+@pytest.mark.parametrize("membership", [SINGLE, CHOICE], ids=["single", "choice"])
 @pytest.mark.parametrize("seed", range(3))
 def test_value_and_gradient_are_those_of_plain_sums_and_finite_differences(
     membership: NDArray[np.float32], seed: int
@@ -99,17 +103,17 @@ def test_value_and_gradient_are_those_of_plain_sums_and_finite_differences(
         return vector_objective(pixels, membership, 1.3, at)[1]
 
     second = np.array([slope(parameters + step) - slope(parameters - step) for step in steps]) / 2e-5
-    if membership is ALONE:
+    if membership is SINGLE:
         np.testing.assert_allclose(curvature, second, atol=1e-6)
     assert np.linalg.eigvalsh(curvature - second).min() > -1e-6, "an upper bound: no step goes too far"
     assert np.linalg.eigvalsh(curvature).min() >= SHRINKAGE * 0.99
 
 
-@pytest.mark.parametrize("membership", [ALONE, CHOICE], ids=["alone", "choice"])
-def test_no_other_parameters_nearby_are_better(membership: NDArray[np.float32]) -> None:
+@pytest.mark.parametrize("membership", [SINGLE, CHOICE], ids=["single", "choice"])
+def test_the_fit_is_a_minimum(membership: NDArray[np.float32]) -> None:
     labels = len(membership)
-    truth = LogitScaling(1.0, (0.6, 1.3, 1.3, 1.0), (0.0, 1.0, 1.0, -1.0))
-    pixels = drawn(relative(20_000), truth, membership)
+    ground_truth = LogitCalibration(1.0, (0.6, 1.3, 1.3, 1.0), (0.0, 1.0, 1.0, -1.0))
+    pixels = drawn(relative(20_000), ground_truth, membership)
     fitted = fit_vector(pixels, membership, 1.0)
     first = membership.argmax(axis=1)  # a class of each label
     best = np.concatenate([np.array(fitted.scale)[first] - 1, np.array(fitted.bias)[first]])
@@ -119,42 +123,42 @@ def test_no_other_parameters_nearby_are_better(membership: NDArray[np.float32]) 
         assert vector_objective(pixels, membership, 1.0, best + direction)[0] > least
 
 
-def test_classes_that_labels_do_not_tell_apart_keep_their_ratio() -> None:
-    pixels = drawn(relative(20_000), LogitScaling(1.0, (0.5, 1.4, 1.4, 1.0), (0.0, 1.0, 1.0, 0.0)), CHOICE)
+def test_classes_of_a_group_keep_their_ratio() -> None:
+    pixels = drawn(relative(20_000), LogitCalibration(1.0, (0.5, 1.4, 1.4, 1.0), (0.0, 1.0, 1.0, 0.0)), CHOICE)
     fitted = fit_vector(pixels, CHOICE, 1.0)
     assert fitted.scale[1] == fitted.scale[2] != 1.0
     assert fitted.bias[1] == fitted.bias[2] != 0.0
 
 
-def test_a_class_that_was_not_met_is_not_ruled_out() -> None:
+def test_a_class_without_labels_is_not_excluded() -> None:
     logits = relative(20_000)  # the network takes a quarter of all pixels for class 3
-    pixels = drawn(logits, LogitScaling(1.0, (), (0.0, 1.0, -1.0, -60.0)), ALONE)
+    pixels = drawn(logits, LogitCalibration(1.0, (), (0.0, 1.0, -1.0, -60.0)), SINGLE)
     assert 3 not in pixels.labels
-    fitted = fit_vector(pixels, ALONE, 1.0)
+    fitted = fit_vector(pixels, SINGLE, 1.0)
     assert fitted.scale[3] == 1.0 and fitted.bias[3] == 0.0
-    # Nor do all the others rise against it.
+    # Nor are the biases of all others raised.
     np.testing.assert_allclose(fitted.bias, [0.0, 1.0, -1.0, 0.0], atol=0.1)
 
 
 def test_a_class_of_few_pixels_stays_near_the_temperature() -> None:
     logits = relative(20_000) - np.array([[0], [0], [0], [14]], np.float32)
     logits -= logits.max(axis=0)
-    labels = drawn(logits, LogitScaling(1.0, (), (-2.0, 0.0, 0.0, -60.0)), ALONE).labels
+    labels = drawn(logits, LogitCalibration(1.0, (), (-2.0, 0.0, 0.0, -60.0)), SINGLE).labels
     labels[:3] = 3
-    fitted = fit_vector(Pixels(logits, labels), ALONE, 1.0)
+    fitted = fit_vector(LabelledLogits(logits, labels), SINGLE, 1.0)
     assert abs(fitted.scale[3] - 1) < 0.5 and abs(fitted.bias[3]) < 0.3
-    assert fitted.bias[0] - fitted.bias[1] == pytest.approx(-2, abs=0.2), "while frequent ones move as far as they must"
+    assert fitted.bias[0] - fitted.bias[1] == pytest.approx(-2, abs=0.2), "frequent classes are fitted freely"
 
 
-def test_a_scale_never_turns_a_class_around() -> None:
+def test_a_scale_is_never_negative() -> None:
     logits = relative(20_000, classes=3)
-    # Where the network thinks of class 2 it is something else, and where it does not, it is class 2.
-    pixels = Pixels(logits, np.where(logits[2] < -4, 2, logits[:2].argmax(axis=0)))
+    # Where the network predicts class 2 it is another class, and where it does not, it is class 2.
+    pixels = LabelledLogits(logits, np.where(logits[2] < -4, 2, logits[:2].argmax(axis=0)))
     assert min(fit_vector(pixels, np.eye(3, dtype=np.float32), 1.0).scale) > 0
 
 
 def test_scaling_may_come_before_or_after_interpolation() -> None:
-    scaling = LogitScaling(1.3, (0.5, 2.0, 1.0), (1.0, -1.0, 0.5))
+    scaling = LogitCalibration(1.3, (0.5, 2.0, 1.0), (1.0, -1.0, 0.5))
     one, two = relative(10, 3, 0), relative(10, 3, 1)
     before = 0.3 * scaling.apply(one) + 0.7 * scaling.apply(two)
     after = scaling.apply(np.float32(0.3) * one + np.float32(0.7) * two)

@@ -1,4 +1,4 @@
-"""The losses of a plan: what the YAML means, and that every mistake in it is one sentence."""
+"""The losses of a plan: reading the YAML, and messages about mistakes in it."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_regions_are_borders_or_classes_or_both(tmp_path: Path, region: str, exp
     assert loss == CrossEntropy(1.0, 0.0, expected)
 
 
-def test_the_cost_matrix_is_read_from_beside_the_plan(tmp_path: Path) -> None:
+def test_the_path_of_the_cost_matrix_starts_from_the_plans_folder(tmp_path: Path) -> None:
     (loss,) = _read(tmp_path, "{cost_matrix: {weight: 0.1, matrix: costs/m.yaml}}").losses
     assert isinstance(loss, ExpectedCost) and loss.weight == 0.1
     assert loss.costs.tolist() == [[0, 19, 1], [1, 0, 1], [1, 1, 0]]
@@ -120,7 +120,7 @@ def test_the_example_in_the_docs_is_a_plan_that_uses_every_loss_for_the_shipped_
         ("{cost_matrix: {weight: 1, matrix: costs/free.yaml}}", r"cost_matrix.matrix': .* in which no mistake costs"),
     ],
 )
-def test_a_mistake_names_file_key_and_mend(tmp_path: Path, losses: str, sentence: str) -> None:
+def test_a_mistake_names_file_key_and_fix(tmp_path: Path, losses: str, sentence: str) -> None:
     with pytest.raises(ConfigError, match=rf"{sentence}"):
         _read(tmp_path, losses)
 
@@ -138,7 +138,7 @@ def test_a_mistake_in_the_class_weights_names_its_key(tmp_path: Path, balance: s
         _read(tmp_path, "{dice: 1}", f"class_weights: {balance}")
 
 
-def test_class_weights_are_a_power_of_rarity_with_mean_one_over_the_pixels() -> None:
+def test_class_weights_are_a_power_of_the_inverse_frequency_with_mean_one() -> None:
     counts = np.array([8100, 1600, 300], np.int64)
     for power in (0.25, 0.5, 1.0):
         weight = ClassBalance(power, 1000.0).weights(counts)
@@ -148,7 +148,7 @@ def test_class_weights_are_a_power_of_rarity_with_mean_one_over_the_pixels() -> 
     assert ClassBalance(1.0, 4.0).weights(counts).max() == 4.0
 
 
-def test_labels_that_never_occur_weigh_no_more_than_the_most() -> None:
+def test_labels_that_never_occur_have_a_bounded_weight() -> None:
     for counts in ([100, 0, 0], [0, 0, 0]):
         weight = ClassBalance(1.0, 4.0).weights(np.array(counts, np.int64))
         assert np.isfinite(weight).all() and weight.max() <= 4.0

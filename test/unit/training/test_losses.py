@@ -57,7 +57,7 @@ def _training_loss(*losses: Loss, groups: tuple[tuple[int, ...], ...] = GROUPS, 
 
 
 def _case(seed: int = 0, labels: int = K + len(GROUPS), dtype: torch.dtype = torch.float32) -> tuple:
-    """Random logits [2, K, 5, 6] and a target with every label and some pixels that nobody labelled."""
+    """Random logits [2, K, 5, 6] and a target with every label and some unlabelled pixels."""
     generator = torch.Generator().manual_seed(seed)
     logits = 2 * torch.randn(2, K, 5, 6, generator=generator, dtype=dtype)
     target = torch.randint(0, labels, (2, 5, 6), generator=generator)
@@ -80,7 +80,7 @@ def _sure(target: torch.Tensor, classes: int = K) -> torch.Tensor:
 
 @EVERY_LOSS
 def test_gradients_agree_with_finite_differences(loss: Loss) -> None:
-    # In the cost of a group label the belief about the truth is held fixed, which finite differences cannot know.
+    # For group labels the expected cost has no gradient through the distribution of the true class.
     groups = () if isinstance(loss, ExpectedCost) else GROUPS
     _, target = _case(labels=K + len(groups))
     logits = torch.randn(2, K, 2, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
@@ -121,7 +121,7 @@ def test_logits_of_half_precision_do_not_overflow(loss: Loss, dtype: torch.dtype
 
 
 @EVERY_LOSS
-def test_a_callers_autocast_changes_nothing(loss: Loss) -> None:
+def test_autocast_of_the_caller_changes_nothing(loss: Loss) -> None:
     logits, target = _case()
     criterion = _training_loss(loss)
     with torch.autocast("cpu", torch.bfloat16):
@@ -131,12 +131,12 @@ def test_a_callers_autocast_changes_nothing(loss: Loss) -> None:
 
 @EVERY_SHARP_LOSS
 def test_a_perfect_answer_costs_nothing(loss: Loss) -> None:
-    truth = torch.randint(0, K, (1, 6, 6), generator=torch.Generator().manual_seed(3))
-    assert float(_training_loss(loss)(_sure(truth), truth)) == pytest.approx(0.0, abs=1e-6)
+    ground_truth = torch.randint(0, K, (1, 6, 6), generator=torch.Generator().manual_seed(3))
+    assert float(_training_loss(loss)(_sure(ground_truth), ground_truth)) == pytest.approx(0.0, abs=1e-6)
 
 
 @EVERY_SHARP_LOSS
-def test_a_group_met_in_either_member_costs_nothing(loss: Loss) -> None:
+def test_each_member_of_a_group_costs_nothing(loss: Loss) -> None:
     free = ExpectedCost(1.0, np.where(np.isin(range(K), (1, 2))[:, None] & np.isin(range(K), (1, 2)), 0, COSTS))
     answer = torch.tensor([[[0, 1, 2, 2]]])
     label = torch.tensor([[[0, 4, 4, 4]]])
@@ -172,12 +172,12 @@ def test_one_pixel_and_an_all_background_image_cost_what_the_formulas_say(height
 
 @pytest.mark.parametrize("loss", [dice, jaccard, lambda *case: tversky(*case, 0.3, 0.7)])
 def test_an_overlap_loss_is_one_when_nothing_overlaps(loss) -> None:
-    truth = torch.tensor([[[0, 0, 1, 1]]])
-    log_q = label_log_probabilities(_sure(1 - truth, 2), ())
-    assert float(loss(log_q, truth, membership(2, ()))) == pytest.approx(1.0)
+    ground_truth = torch.tensor([[[0, 0, 1, 1]]])
+    log_q = label_log_probabilities(_sure(1 - ground_truth, 2), ())
+    assert float(loss(log_q, ground_truth, membership(2, ()))) == pytest.approx(1.0)
 
 
-def test_even_odds_cost_the_log_of_the_class_count() -> None:
+def test_equal_probabilities_cost_the_log_of_the_number_of_classes() -> None:
     log_q = label_log_probabilities(torch.zeros(1, 5, 2, 2), ())
     assert float(cross_entropy(log_q, torch.full((1, 2, 2), 3), torch.ones(5))) == pytest.approx(math.log(5))
 
@@ -193,7 +193,7 @@ def test_a_choice_of_classes_costs_the_log_of_their_summed_probability() -> None
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_cross_entropy_is_torchs_where_labels_leave_no_choice(smoothing: float) -> None:
+def test_cross_entropy_agrees_with_torch_where_labels_leave_no_choice(smoothing: float) -> None:
     logits, target = _case(labels=K)
     weight = torch.tensor([0.5, 1.0, 3.0, 2.0])
     mine = cross_entropy(
@@ -244,7 +244,7 @@ def test_tversky_is_the_published_index_region_by_region() -> None:
     assert float(mine) == pytest.approx(np.mean(losses), rel=1e-5)
 
 
-def test_expected_cost_spreads_the_truth_over_a_group_as_the_network_believes() -> None:
+def test_expected_cost_distributes_the_true_class_over_a_group_by_the_networks_probabilities() -> None:
     logits, target = _case()
     total = 0.0
     pixels = _pixels(logits, target)
@@ -259,7 +259,7 @@ def test_expected_cost_spreads_the_truth_over_a_group_as_the_network_believes() 
 
 
 @pytest.mark.parametrize("width", [1, 2, 4])
-def test_the_band_along_borders_reaches_as_far_as_a_distance_transform_says(width: int) -> None:
+def test_the_border_band_agrees_with_a_distance_transform(width: int) -> None:
     generator = torch.Generator().manual_seed(4)
     coarse = torch.randint(0, 3, (3, 1, 3, 4), generator=generator).float()
     target = torch.nn.functional.interpolate(coarse, scale_factor=9).squeeze(1).long()
@@ -276,8 +276,8 @@ def test_the_band_along_borders_reaches_as_far_as_a_distance_transform_says(widt
         np.testing.assert_array_equal(mine, distance < width - 1e-3)
 
 
-def test_no_border_lies_where_labels_do_not_exclude_each_other_or_nobody_labelled() -> None:
-    # Road, nobody, Tree|Grass (4), Tree (1), Grass (2): only Tree and Grass exclude each other.
+def test_there_is_no_border_between_compatible_labels_or_to_unlabelled_pixels() -> None:
+    # Road, unlabelled, Tree|Grass (4), Tree (1), Grass (2): only Tree and Grass exclude each other.
     target = torch.tensor([[[0, IGNORE, 4, 1, 2]]])
     assert border_band(target, membership(K, GROUPS), 1).tolist() == [[[False, False, False, True, True]]]
 

@@ -1,4 +1,4 @@
-"""The training loop on a toy task: it learns, it resumes exactly, and what it cannot use it says at once."""
+"""The training loop on a toy task: it learns, resumes exactly, and reports unusable data before the first step."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from support.tiny_training import SILENT, write_plan, write_squares  # noqa: E40
 
 from seg_perception.cli.__main__ import main  # noqa: E402
 from seg_perception.errors import ConfigError  # noqa: E402
+from seg_perception.training import training_state  # noqa: E402
 from seg_perception.training.network.architecture import SegmentationNetwork, export_onnx  # noqa: E402
 from seg_perception.training.network.spec import NetworkSpec  # noqa: E402
 from seg_perception.training.plan import TrainingPlan, load_plan  # noqa: E402
-from seg_perception.training.train import Resources, train  # noqa: E402
+from seg_perception.training.train import TrainingResources, train  # noqa: E402
 
 EPOCHS_3 = ("epochs: 1", "epochs: 3")
 
@@ -77,20 +78,20 @@ def test_a_run_learns_and_logs_its_validation(toy: Path) -> None:
 def test_a_run_resumed_after_any_step_ends_with_the_same_weights_and_log(toy: Path, stopped_after: int) -> None:
     plan = _plan(toy, EPOCHS_3)
     whole = train(plan, toy / "whole", validate_every=2, **SILENT)
-    always = Resources(threads=2, checkpoint_seconds=0.0)
+    always = TrainingResources(threads=2, checkpoint_seconds=0.0)
     with pytest.raises(KeyboardInterrupt):
         train(plan, toy / "halves", validate_every=2, progress=_stop_after(stopped_after), resources=always, **SILENT)
     steps: list[int] = []
     halves = train(
         plan, toy / "halves", resume=True, validate_every=2, progress=lambda done, *_: steps.append(done), **SILENT
     )
-    # The step at which it was stopped had not been saved yet.
+    # The step at which it was stopped was not saved yet.
     assert steps[0] == stopped_after and steps[-1] == 6
     _assert_same_weights(whole, halves)
     assert _log(toy / "whole") == _log(toy / "halves")
 
 
-def test_a_run_that_the_system_killed_ends_with_the_same_weights(toy: Path) -> None:
+def test_a_killed_and_resumed_run_ends_with_the_same_weights(toy: Path) -> None:
     path = write_plan(toy, ("epochs: 1", "epochs: 8"))
     command = [sys.executable, "-m", "seg_perception.cli", "train", str(path), "--out", str(toy / "killed")]
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
@@ -110,8 +111,8 @@ def test_a_run_that_the_system_killed_ends_with_the_same_weights(toy: Path) -> N
 
 def test_neither_threads_nor_reading_from_files_change_what_is_learnt(toy: Path) -> None:
     plan = _plan(toy, ("seed: 3", "seed: 3, augmentation: {class_mix: 0.5, cut_mix: 0.3}"))
-    one = train(plan, toy / "one", resources=Resources(threads=1), **SILENT)
-    two = train(plan, toy / "two", resources=Resources(threads=4, memory=0.0), **SILENT)
+    one = train(plan, toy / "one", resources=TrainingResources(threads=1), **SILENT)
+    two = train(plan, toy / "two", resources=TrainingResources(threads=4, memory=0.0), **SILENT)
     _assert_same_weights(one, two)
 
 
@@ -122,12 +123,21 @@ def test_another_seed_gives_another_network(toy: Path) -> None:
     assert not torch.equal(a, b)
 
 
-def test_full_precision_is_a_setting(toy: Path) -> None:
+def test_full_precision_is_a_setting(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training_state, "_computes_in_half", lambda device: True)  # emulated where the CPU lacks it
     half = train(_plan(toy), toy / "half", **SILENT)
     full = train(_plan(toy, ("seed: 3", "seed: 3, amp: false")), toy / "full", **SILENT)
     a, b = (_weights(path)["network classifier.1.weight"] for path in (half, full))
     assert not torch.equal(a, b)
     assert torch.allclose(a, b, atol=0.02)
+
+
+def test_a_cpu_that_would_emulate_bfloat16_trains_in_float32(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    default = train(_plan(toy), toy / "default", **SILENT)
+    full = train(_plan(toy, ("seed: 3", "seed: 3, amp: false")), toy / "full", **SILENT)
+    a, b = (_weights(path)["network classifier.1.weight"] for path in (default, full))
+    assert torch.equal(a, b)
 
 
 def test_frozen_batch_norms_keep_their_statistics_while_the_rest_learns(toy: Path) -> None:
@@ -141,27 +151,27 @@ def test_curves_are_written_for_tensorboard(toy: Path) -> None:
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    said: list[str] = []
-    train(_plan(toy, ("epochs: 1", "epochs: 11")), toy / "run", report=said.append)
+    printed: list[str] = []
+    train(_plan(toy, ("epochs: 1", "epochs: 11")), toy / "run", report=printed.append)
     events = EventAccumulator(str(toy / "run" / "tensorboard")).Reload()
     assert {"loss", "learning rate", "IoU/mean", "IoU/Dark"} <= set(events.Tags()["scalars"])
     assert [event.step for event in events.Scalars("loss")] == [20]
     assert [event.step for event in events.Scalars("IoU/mean")] == [10, 20, 22]
-    assert any("tensorboard --logdir" in line for line in said)
+    assert any("tensorboard --logdir" in line for line in printed)
 
 
 def test_without_tensorboard_one_line_says_so(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    said: list[str] = []
-    train(_plan(toy), toy / "run", report=said.append)
-    assert sum("pip install tensorboard" in line for line in said) == 1
+    printed: list[str] = []
+    train(_plan(toy), toy / "run", report=printed.append)
+    assert sum("pip install tensorboard" in line for line in printed) == 1
     assert len(_log(toy / "run")) == 1
 
 
 def test_a_run_is_not_overwritten_by_another_one(toy: Path) -> None:
     checkpoint = train(_plan(toy), toy / "run", **SILENT)
     before = checkpoint.read_bytes()
-    with pytest.raises(ConfigError, match=r"a run is there already; go on with --resume"):
+    with pytest.raises(ConfigError, match=r"a run is there already; resume it with --resume"):
         train(_plan(toy), toy / "run", **SILENT)
     assert checkpoint.read_bytes() == before
 
@@ -238,17 +248,17 @@ def _empty_class(toy: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "sentence"),
+    ("damage", "sentence"),
     [
         # Training and validation are the same files here, so each bad one counts twice.
         (_unknown_value, r"4 of 16 images and labels cannot be used; the first: .*2\.png: holds value 7, which"),
         (_other_size, r"2 of 16 .*4\.png: is 60x48 and its image 64x48; they must agree"),
         (_no_image, r"2 of 16 .*images.1\.png: is not an image that can be decoded"),
-        (_empty_class, "no training label says Bright and nothing else, so it cannot be learnt"),
+        (_empty_class, "no training label means Bright alone, so it cannot be learnt"),
     ],
 )
-def test_data_that_cannot_be_used_is_found_before_the_first_step(toy: Path, spoil, sentence: str) -> None:
-    spoil(toy)
+def test_data_that_cannot_be_used_is_found_before_the_first_step(toy: Path, damage, sentence: str) -> None:
+    damage(toy)
     checked: list[int] = []
     with pytest.raises(ConfigError, match=sentence):
         train(_plan(toy), toy / "run", progress=_stop_after(1), checking=lambda done, _: checked.append(done), **SILENT)
@@ -256,8 +266,8 @@ def test_data_that_cannot_be_used_is_found_before_the_first_step(toy: Path, spoi
     assert not (toy / "run").exists()
 
 
-def test_a_class_that_only_ever_stands_in_a_choice_counts_as_not_shown(toy: Path) -> None:
-    with pytest.raises(ConfigError, match="no training label says Dark or Bright and nothing else"):
+def test_a_class_that_occurs_only_in_groups_counts_as_missing(toy: Path) -> None:
+    with pytest.raises(ConfigError, match="no training label means Dark or Bright alone"):
         train(_plan(toy, ("{0: Dark, 1: Bright}", "{0: [Dark, Bright], 1: ignore}")), toy / "run", **SILENT)
 
 
@@ -268,10 +278,10 @@ def test_validation_without_a_labelled_pixel_is_refused(toy: Path) -> None:
         train(replace(plan, validation=(blind,)), toy / "run", **SILENT)
 
 
-def test_images_that_are_trained_and_judged_on_are_told(toy: Path) -> None:
-    said: list[str] = []
-    train(_plan(toy), toy / "run", report=said.append)
-    assert any(line.startswith("8 images are in training and validation alike") for line in said)
+def test_images_in_both_training_and_validation_are_reported(toy: Path) -> None:
+    printed: list[str] = []
+    train(_plan(toy), toy / "run", report=printed.append)
+    assert any(line.startswith("8 images are both in training and validation") for line in printed)
 
 
 def test_a_batch_larger_than_the_data_is_refused(toy: Path) -> None:

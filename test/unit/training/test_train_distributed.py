@@ -1,4 +1,4 @@
-"""Two processes that share every batch learn what one process learns; PyTorch's gloo, on this machine only."""
+"""Distributed training: two processes that share every batch give the result of one process (PyTorch's gloo)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ torch = pytest.importorskip("torch", reason="training needs the extra 'train' (p
 from support.tiny_training import SILENT, write_plan, write_squares  # noqa: E402
 
 from seg_perception.errors import ConfigError  # noqa: E402
-from seg_perception.training.distributed import Processes  # noqa: E402
+from seg_perception.training.distributed import DistributedContext  # noqa: E402
 from seg_perception.training.plan import load_plan  # noqa: E402
 from seg_perception.training.train import train  # noqa: E402
 
 if not torch.distributed.is_available():
     pytest.skip("this PyTorch was built without torch.distributed", allow_module_level=True)
 
-# What depends on how a batch is shared out, by nature or on the CPU: batch statistics, dropout, rounding. The squares
+# Switched off: what depends on how a batch is shared (batch statistics on the CPU, dropout, rounding). The squares
 # are of one size and stay whole, so both halves of a batch weigh the same.
 EXACT = (
     ("aspp_rates: [2]", "aspp_rates: [2], dropout: 0.0"),
@@ -77,12 +77,12 @@ def test_two_processes_take_the_steps_of_one_and_write_one_run(toy: Path) -> Non
 
 def test_a_batch_that_cannot_be_shared_evenly_is_refused(toy: Path) -> None:
     with pytest.raises(ConfigError, match="a batch of 4 cannot be shared evenly by 3 processes"):
-        train(load_plan(write_plan(toy)), toy / "run", processes=Processes(0, 3, torch.device("cpu")), **SILENT)
+        train(load_plan(write_plan(toy)), toy / "run", context=DistributedContext(0, 3, torch.device("cpu")), **SILENT)
 
 
-def test_bad_data_is_one_sentence_of_one_process(toy: Path) -> None:
+def test_unusable_data_are_reported_by_one_process_only(toy: Path) -> None:
     (toy / "labels" / "3.png").write_bytes(b"no image")
     done = _torchrun(str(write_plan(toy)), "--out", str(toy / "two"))
     assert done.returncode != 0
-    said = [line for line in done.stderr.splitlines() if line.startswith("seg-perception: ")]
-    assert len(said) == 1 and "cannot be used" in said[0]
+    printed = [line for line in done.stderr.splitlines() if line.startswith("seg-perception: ")]
+    assert len(printed) == 1 and "cannot be used" in printed[0]

@@ -1,4 +1,4 @@
-"""Pictures show what the numbers say, to everyone."""
+"""Visualization maps: colours match the numbers and differ for every kind of colour vision."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from seg_perception.utils.visualization import COST_COLOURS, colourise, cost_picture, costmap_picture, overlay
+from seg_perception.utils.visualization import COST_COLOURS, colourise, cost_image, costmap_image, overlay
 
 COLOURS = np.array([[128, 64, 128], [0, 0, 142], [250, 170, 30]], np.uint8)
-FREE, DEAREST_GRADED, LETHAL, UNKNOWN = 0, 252, 254, 255
+FREE, HIGHEST_GRADED, LETHAL, UNKNOWN = 0, 252, 254, 255
 
 # Machado, Oliveira and Fernandes, "A Physiologically-based Model for Simulation of Color Vision Deficiency", IEEE TVCG
 # 15(6), 2009, severity 1.0; they act on linear RGB.
@@ -30,9 +30,9 @@ def labels_with_gap() -> NDArray[np.uint8]:
 
 def test_each_label_gets_the_colour_of_its_class_and_no_label_is_black() -> None:
     labels = labels_with_gap()
-    picture = colourise(labels, COLOURS)
-    np.testing.assert_array_equal(picture[4:], COLOURS[labels[4:]])
-    assert not picture[:4].any()
+    coloured = colourise(labels, COLOURS)
+    np.testing.assert_array_equal(coloured[4:], COLOURS[labels[4:]])
+    assert not coloured[:4].any()
 
 
 def test_the_overlay_blends_class_colours_in_bgr_and_leaves_unlabelled_pixels_alone() -> None:
@@ -49,12 +49,12 @@ def test_the_overlay_blends_class_colours_in_bgr_and_leaves_unlabelled_pixels_al
 def test_a_costmap_cell_has_the_colour_of_the_cost_that_nav2_reads_from_it() -> None:
     values = np.array([[-1, 0, 50], [98, 100, -1]], np.int8)
     costs = np.array([[UNKNOWN, FREE, 127], [249, LETHAL, UNKNOWN]], np.uint8)
-    np.testing.assert_array_equal(costmap_picture(values), cost_picture(costs))
+    np.testing.assert_array_equal(costmap_image(values), cost_image(costs))
 
 
 @pytest.mark.parametrize("vision", VISION)
-def test_free_dear_lethal_and_unknown_stay_apart_for_every_kind_of_colour_vision(vision: str) -> None:
-    srgb = COST_COLOURS[[FREE, DEAREST_GRADED, LETHAL, UNKNOWN]] / 255
+def test_free_expensive_lethal_and_unknown_differ_for_every_kind_of_colour_vision(vision: str) -> None:
+    srgb = COST_COLOURS[[FREE, HIGHEST_GRADED, LETHAL, UNKNOWN]] / 255
     linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
     seen = np.clip(linear @ np.array(VISION[vision]).T, 0, 1)
     seen = np.where(seen <= 0.0031308, 12.92 * seen, 1.055 * seen ** (1 / 2.4) - 0.055)
@@ -64,6 +64,7 @@ def test_free_dear_lethal_and_unknown_stay_apart_for_every_kind_of_colour_vision
     assert distance[np.triu_indices(4, k=1)].min() > 20
 
 
+@pytest.mark.slow
 def test_graded_costs_never_jump_in_colour() -> None:
     lab = cv2.cvtColor(COST_COLOURS[np.newaxis, :254].astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[0]
     assert np.linalg.norm(np.diff(lab, axis=0), axis=-1).max() < 2.3
