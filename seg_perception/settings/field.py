@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from seg_perception.errors import ConfigError
 from seg_perception.settings.yaml_file import did_you_mean
+from seg_perception.utils.short_text import shortened
 
 SettingKind = Literal["text", "integer", "number", "texts", "numbers", "numbers by name"]
 """Type of a setting's value; `numbers by name` are pairs of a name and a number."""
@@ -67,7 +68,9 @@ class Setting:
             ConfigError: the value has another type, is no choice, or lies outside the limits.
         """
         if self.kind == "numbers by name":
-            return tuple((name, float(self._checked_item(number, f"{where}.{name}"))) for name, number in value)
+            return tuple(
+                (name, float(self._checked_item(number, f"{where}.{shortened(name)}"))) for name, number in value
+            )
         if self.kind in ("texts", "numbers"):
             if not isinstance(value, (list, tuple, array)):  # rclpy keeps numbers in an array
                 raise ConfigError(f"{where} must be a list, not {value!r}.")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from seg_perception.errors import ConfigError
 from seg_perception.settings.field import check_settings, setting
+from seg_perception.utils.short_text import shortened
 
 MAX_CELLS = 4_000_000
 """A grid of this many cells takes 200 MB for 12 classes and cannot be updated at camera rate."""
@@ -134,8 +135,8 @@ def read_half_lives(entries: Iterable[str], source: str) -> tuple[tuple[str, flo
         except ValueError:
             value = math.nan
         if not name or math.isnan(value):
-            raise ConfigError(f"{source}: '{entry}' is no half-life; write it as 'CLASS: SECONDS'.")
+            raise ConfigError(f"{source}: '{shortened(entry)}' is no half-life; write it as 'CLASS: SECONDS'.")
         if name in half_lives:
-            raise ConfigError(f"{source}: '{name}' is given twice; keep one of the two.")
+            raise ConfigError(f"{source}: '{shortened(name)}' is given twice; keep one of the two.")
         half_lives[name] = value
     return tuple(half_lives.items())

@@ -33,7 +33,8 @@ def check_format(image_format: str) -> None:
     """Raise ImageError for a CompressedImage format that is known not to hold colour images."""
     if "compresseddepth" in image_format.lower():
         raise ImageError(
-            f"format '{shortened(image_format)}' is a depth image, not a colour image; choose the camera's colour topic."
+            f"format '{shortened(image_format)}' is a depth image, not a colour image; choose the camera's colour "
+            "topic."
         )
     if any(codec in image_format.lower() for codec in _VIDEO_CODECS):
         raise ImageError(

@@ -34,7 +34,7 @@ _JPEG_BARE = (0x00, 0x01, *range(0xD0, 0xD8), 0xFF)  # no length follows: stuffi
 _MAX_JPEG_SCANS = 64
 
 _MAX_PNG_CHUNKS = 100_000
-_PNG_COMPRESSED_NOTES = (b"iCCP", b"iTXt", b"zTXt")  # inflated by the decoder, and not needed
+_PNG_COMPRESSED_NOTES = (b"iCCP", b"iTXt", b"zTXt")  # some decoders inflate them; the pixels do not need them
 
 _PNM = re.compile(rb"P[1-6](?:\s|#[^\r\n]*[\r\n])+([0-9]{1,9})(?:\s|#[^\r\n]*[\r\n])+([0-9]{1,9})\s")
 _TIFF_STARTS = {b"II*\0": "<", b"MM\0*": ">"}
