@@ -44,7 +44,7 @@ _ALL = QoSProfile(depth=100)
 _LATCHED = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _PLANES = ("labels", "most_probable", "confidence", "expected_cost")
 _PARTS = ("camera", *_PLANES, "overlay", "costmap", "latency")
-_MAX_WAITING = 100  # frames with missing messages
+_MAX_WAITING = 100  # frames with missing messages, and complete ones without a pose
 _WAKE_S = 0.1
 
 
@@ -82,6 +82,8 @@ class Recorder:
         self._camera: Camera | None = None
         self._buffer = TransformBuffer()
         self._waiting: dict[int, _FrameMessages] = {}
+        self._complete: dict[int, dict[str, Any]] = {}  # all messages are there; the pose may still be on its way
+        self._newest_pose_ns = -1
         self._durations: dict[str, DurationHistogram] = {}
         self._costmaps = CostmapStatistics()
         self._shape: dict[str, Any] = {}
@@ -116,6 +118,7 @@ class Recorder:
         Args:
             summary: further content of summary.json.
         """
+        self._write_complete(wait_for_pose=False)
         self._writer.close()
         dropped = self._images - self._frames
         content = {
@@ -146,6 +149,9 @@ class Recorder:
             self._buffer.add(link.parent, link.child, link.stamp_ns, link.transform())
         except GeometryError as error:
             self._problems[str(error)] += 1
+        else:
+            self._newest_pose_ns = max(self._newest_pose_ns, link.stamp_ns)
+            self._write_complete()
 
     def _take_image(self, message: Image) -> None:
         self._images += 1
@@ -160,9 +166,17 @@ class Recorder:
         frame.parts[name] = message
         if frame.is_complete():
             del self._waiting[stamp_ns]
-            self._write(stamp_ns, frame.parts)
+            self._complete[stamp_ns] = frame.parts
+            self._write_complete()
         while len(self._waiting) > _MAX_WAITING:
             del self._waiting[min(self._waiting)]
+
+    def _write_complete(self, wait_for_pose: bool = True) -> None:
+        """Write the complete frames in the order of their stamps, each as soon as odometry has reached its stamp."""
+        for stamp_ns in sorted(self._complete):
+            if wait_for_pose and stamp_ns > self._newest_pose_ns and len(self._complete) <= _MAX_WAITING:
+                break
+            self._write(stamp_ns, self._complete.pop(stamp_ns))
 
     def _write(self, stamp_ns: int, parts: dict[str, Any]) -> None:
         overlay = _pixels(parts["overlay"])

@@ -40,7 +40,7 @@ INVALID: dict[str, tuple[Callable[[Robot], Any], str, str]] = {
     "no pixels": (lambda r: r.image(width=0, height=0), "cannot be decoded", "is empty"),
     "a step of 0": (lambda r: r.image(step=0), "cannot be decoded", "step"),
     "a step below a row": (lambda r: r.image(step=WIDTH), "cannot be decoded", "step"),
-    "a wrong size": (lambda r: r.image(width=2**31, height=2**31), "cannot be decoded", "check its publisher"),
+    "a wrong size": (lambda r: r.image(width=2**31, height=2**31), "cannot be decoded", "the limit of 25000000"),
     "another size than its camera_info": (
         lambda r: r.image(height=HEIGHT // 2, data=array.array("B", bytes(3 * WIDTH * HEIGHT // 2))),
         "size differs from camera_info",
