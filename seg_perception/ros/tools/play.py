@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 import rclpy
@@ -21,6 +22,7 @@ from seg_perception.recordings.readers.recording import SourceOptions
 from seg_perception.ros.messages import time_of
 from seg_perception.ros.tools.playback import BagPlayback, FramePlayback, PlaybackMessage, PlaybackSource
 
+_READ_AHEAD = 8  # messages; the first of a type takes a ROS 1 bag up to 0.3 s, which is no time of the recording
 _CLOCK_PERIOD = 0.008  # s of the steady clock; with the delay of waking up, /clock still has at least 100 Hz
 _SUBSCRIBER_TIMEOUT = 5.0  # s for each subscriber to the images; DDS repeats its announcements every 3 s
 _SETTLE = 1.0  # s until the discovery of all subscribers is done
@@ -117,9 +119,11 @@ class _Player:
 
     def _in_time(self, say: Callable[[str], None]) -> Iterator[PlaybackMessage]:
         """The messages, each at its time; the clock is published in between."""
+        messages = iter(self._source.messages(say))
+        first = list(islice(messages, _READ_AHEAD))
         began = time.monotonic()
         first_ns: int | None = None
-        for message in self._source.messages(say):
+        for message in chain(first, messages):
             first_ns = message.time_ns if first_ns is None else first_ns
             due = began + (message.time_ns - first_ns) / 1e9 / self._request.rate
             while True:

@@ -123,7 +123,7 @@ class Robot:
         if client is None:
             client = self._clients[name] = self.node.create_client(service_type, f"/{self._target}/{name}")
             self.wait(client.service_is_ready, f"service {name}", timeout)
-            self.spin(0.2)  # a server that has not found its client yet sends its answer nowhere
+            self.spin(0.5)  # a server that has not found its client yet sends its answer nowhere
         future = client.call_async(request)
         self.wait(future.done, f"an answer of {name}", timeout)
         return future.result()
