@@ -105,7 +105,7 @@ def decode_compressed(
     if is_jpeg and content.rfind(_JPEG_END) < content.rfind(_JPEG_SCAN):
         raise undecodable(content)
     flags = _REDUCED_FLAGS[factor if is_jpeg else 1] | cv2.IMREAD_IGNORE_ORIENTATION
-    return decode_pixels(content, flags, max_pixels).astype(np.uint8, copy=False)
+    return _decode(content, flags).astype(np.uint8, copy=False)
 
 
 def decode_pixels(content: bytes, flags: int, max_pixels: int = MAX_IMAGE_PIXELS) -> NDArray[Any]:
@@ -123,6 +123,11 @@ def decode_pixels(content: bytes, flags: int, max_pixels: int = MAX_IMAGE_PIXELS
         ImageError: the data cannot be decoded, or its header gives a size above the limit.
     """
     declared_size(content, max_pixels)
+    return _decode(content, flags)
+
+
+def _decode(content: bytes, flags: int) -> NDArray[Any]:
+    """Decode an image whose declared size was checked."""
     try:
         image = cv2.imdecode(np.frombuffer(without_compressed_notes(content), np.uint8), flags)
     except cv2.error:
