@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,6 @@ from seg_perception.settings.pipeline import PipelineSettings
 from seg_perception.utils.package_files import find
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-
-_UNCHANGED = (
-    "backend", "precision", "cost_overrides", "image_transport", "image_reliability", "depth_transport",
-    "ranging_reliability", "pose_source", "odom_frame", "base_frame", "costmap_rate", "expected_cost_encoding",
-    "max_image_age", "max_image_lead", "transform_timeout", "ranging_timeout", "stale_after", "stale_cost",
-)  # fmt: skip
-"""Parameters whose checked value is the setting."""
 
 
 def read_node_settings(values: Mapping[str, Any]) -> NodeSettings:
@@ -59,18 +53,20 @@ def read_node_settings(values: Mapping[str, Any]) -> NodeSettings:
     common = CameraSettings(name="", model=model, card=card, mount=mount, weight=1.0)
     cameras = tuple(_camera(name, common, values) for name in camera_names(checked["cameras"]))
     sections = {name: section_values(checked, name) for name in declared_sections(PipelineSettings)}
-    return NodeSettings(
-        model=model,
-        card=card,
-        threads=checked["threads"] or None,
-        cost_matrix=Path(checked["cost_matrix"] or find("config/cost_matrices/road_car.yaml")),
-        alpha=_unless_negative(checked["risk.alpha"]),
-        lethal_at=_unless_negative(checked["risk.lethal_at"]),
-        pipeline=PipelineSettings.from_values(sections),
-        cameras=cameras or (common,),
-        mount=mount,
-        **{name: checked[name] for name in _UNCHANGED},
-    )
+    converted: dict[str, Any] = {
+        "model": model,
+        "card": card,
+        "threads": checked["threads"] or None,
+        "cost_matrix": Path(checked["cost_matrix"] or find("config/cost_matrices/road_car.yaml")),
+        "alpha": _unless_negative(checked["risk.alpha"]),
+        "lethal_at": _unless_negative(checked["risk.lethal_at"]),
+        "pipeline": PipelineSettings.from_values(sections),
+        "cameras": cameras or (common,),
+        "mount": mount,
+    }
+    # Of every other setting, the checked value is the setting.
+    names = {field.name for field in fields(NodeSettings)}
+    return NodeSettings(**{name: value for name, value in checked.items() if name in names} | converted)
 
 
 def camera_names(given: Sequence[str]) -> tuple[str, ...]:
