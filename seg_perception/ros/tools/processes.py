@@ -21,6 +21,7 @@ from seg_perception.ros.tools.play import ros
 
 _STOP_S = 10.0
 _READY_S = 30.0
+_TRANSITION_S = 300.0  # the first configure of a machine compiles, which takes half a minute on old CPUs
 _SETTLE_S = 1.0  # until discovery is done
 _WAKE_S = 0.5  # longest time until the end of the node is noticed
 
@@ -73,7 +74,9 @@ def activate(started: subprocess.Popen[bytes], log: Path) -> None:
             request = ChangeState.Request()
             request.transition.label = label
             future = client.call_async(request)
-            rclpy.spin_until_future_complete(node, future, timeout_sec=_READY_S)
+            end = time.monotonic() + _TRANSITION_S
+            while not future.done() and started.poll() is None and time.monotonic() < end:
+                rclpy.spin_until_future_complete(node, future, timeout_sec=_WAKE_S)
             if not (future.done() and future.result().success):
                 raise SegPerceptionError(f"the node did not {label}; see {log} for its output.")
         node.destroy_node()
